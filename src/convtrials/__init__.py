@@ -1,0 +1,57 @@
+"""Controlled trials for convolutional image classifiers.
+
+Examples
+--------
+>>> import convtrials as ct
+>>> data = ct.load_dataset("glyphs", samples_per_class=700)  # doctest: +SKIP
+>>> run = ct.train(ct.Recipe(model="alexnet", width=0.25, epochs=2), data, seed=0)  # doctest: +SKIP
+>>> ct.evaluate(run.folder)  # doctest: +SKIP
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from convtrials._version import __version__
+
+if TYPE_CHECKING:
+    from convtrials.core.errors import ConvtrialsError
+    from convtrials.data.dataset import Dataset
+    from convtrials.data.open import load_dataset
+    from convtrials.evaluation.metrics import evaluate_predictions
+    from convtrials.models.registry import build_model
+    from convtrials.reports.build import build_report
+    from convtrials.training.recipe import Recipe
+    from convtrials.training.run_directory import Run
+    from convtrials.training.train import train
+
+__all__ = [
+    "ConvtrialsError",
+    "Dataset",
+    "Recipe",
+    "Run",
+    "__version__",
+    "build_model",
+    "build_report",
+    "evaluate_predictions",
+    "load_dataset",
+    "train",
+]
+
+#: Where each public name lives: imported when first used, so that ``import convtrials`` does not wait for torch.
+_HOMES = {
+    "ConvtrialsError": "convtrials.core.errors",
+    "Dataset": "convtrials.data.dataset",
+    "Recipe": "convtrials.training.recipe",
+    "Run": "convtrials.training.run_directory",
+    "build_model": "convtrials.models.registry",
+    "build_report": "convtrials.reports.build",
+    "evaluate_predictions": "convtrials.evaluation.metrics",
+    "load_dataset": "convtrials.data.open",
+    "train": "convtrials.training.train",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'convtrials' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

@@ -1,0 +1,285 @@
+"""``convtrials data``: pack, info, check, split."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from convtrials.core.errors import DataError
+
+if TYPE_CHECKING:
+    from convtrials.data.check import CheckReport
+    from convtrials.data.dataset import Dataset
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Pack, look at, check and split labelled images.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+#: Exit code of a check that found what would spoil a result.
+SPOILED = 1
+#: Files named of each finding; ``--json`` names all.
+SHOWN = 8
+
+_Source = Annotated[
+    str,
+    typer.Argument(
+        metavar="SRC",
+        help="glyphs, emnist36, or a path: a folder of class folders, a folder split into train/val/test, "
+        "a directory of IDX files, an .npz.",
+        show_default=False,
+    ),
+]
+_ImageSize = Annotated[
+    int | None,
+    typer.Option(min=1, help="Pixels a side. [dim]Default: as the images are, up to 224; else 64.[/dim]"),
+]
+_Channels = Annotated[
+    int | None, typer.Option(help="1 (grey) or 3. [dim]Default: 1 where every image is grey.[/dim]")
+]
+_Samples = Annotated[
+    int | None,
+    typer.Option(min=1, help="Take at most so many images of each class, the same ones each time."),
+]
+_Ratios = Annotated[
+    str, typer.Option(metavar="TRAIN,VAL,TEST", help="Shares of what SRC has not split itself.")
+]
+_Seed = Annotated[int, typer.Option(help="Another seed, another split.")]
+_SkipBad = Annotated[
+    bool, typer.Option("--skip-bad", help="Leave unreadable files out, named, instead of stopping.")
+]
+_Json = Annotated[bool, typer.Option("--json", help="Everything as JSON on standard output.")]
+
+
+@app.command()
+def pack(
+    source: _Source,
+    image_size: _ImageSize = None,
+    channels: _Channels = None,
+    samples_per_class: _Samples = None,
+    ratios: _Ratios = "0.7,0.15,0.15",
+    seed: _Seed = 0,
+    skip_bad: _SkipBad = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Read source and pack again; pack anew where anything differs.")
+    ] = False,
+    as_json: _Json = False,
+) -> None:
+    """Decode a dataset once, into one file that opens at once ever after.
+
+    Training does this by itself; do it here to see the progress, to choose a size, or after images changed in place.
+    """
+    data = _load(source, image_size, channels, samples_per_class, ratios, seed, skip_bad, verify, as_json)
+    _show(data, as_json)
+
+
+@app.command()
+def info(
+    source: _Source,
+    image_size: _ImageSize = None,
+    channels: _Channels = None,
+    samples_per_class: _Samples = None,
+    ratios: _Ratios = "0.7,0.15,0.15",
+    seed: _Seed = 0,
+    skip_bad: _SkipBad = False,
+    as_json: _Json = False,
+) -> None:
+    """Say what a dataset holds: classes, sizes, splits, fingerprint. Packs it if it is new."""
+    data = _load(source, image_size, channels, samples_per_class, ratios, seed, skip_bad, False, as_json)
+    _show(data, as_json, every_class=True)
+
+
+@app.command()
+def check(
+    source: _Source,
+    ratios: _Ratios = "0.7,0.15,0.15",
+    seed: _Seed = 0,
+    as_json: _Json = False,
+) -> None:
+    """Look at every image, and name what would spoil a result.
+
+    Unreadable files, empty classes, the same picture under two classes or in two splits (leakage) end with exit code
+    1; duplicates within a class, other files and imbalance are notes. Where SRC is not split, duplicates are judged
+    by the split that --ratios and --seed make.
+    """
+    from convtrials.data.check import check_source
+    from convtrials.data.open import find_source
+
+    report = check_source(find_source(source), ratios=_shares(ratios), split_seed=seed, silent=as_json)
+    if as_json:
+        _print_json(report.as_dict())
+    else:
+        _show_report(report)
+    if report.spoiled:
+        raise typer.Exit(SPOILED)
+
+
+@app.command()
+def split(
+    source: _Source,
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="A new folder.", show_default=False)],
+    samples_per_class: _Samples = None,
+    ratios: _Ratios = "0.7,0.15,0.15",
+    seed: _Seed = 0,
+    link: Annotated[bool, typer.Option("--link", help="Hard links instead of copies.")] = False,
+    skip_bad: _SkipBad = False,
+    as_json: _Json = False,
+) -> None:
+    """Write OUT/train, OUT/val and OUT/test with a folder a class, as split-folders does.
+
+    The same seed and ratios give the same split as training has. Images that are not files are written as PNG.
+    """
+    from convtrials.data.export import write_split
+
+    counts = write_split(
+        source,
+        out,
+        ratios=_shares(ratios),
+        split_seed=seed,
+        samples_per_class=samples_per_class,
+        link=link,
+        skip_bad=skip_bad,
+        silent=as_json,
+    )
+    if as_json:
+        _print_json({"out": str(out), **counts})
+    else:
+        shown = ", ".join(f"{count:,} {name}" for name, count in counts.items())
+        _console().print(f"[bold]{_plain(str(out))}[/bold]: {shown}", soft_wrap=True)
+
+
+def _load(
+    source: str,
+    image_size: int | None,
+    channels: int | None,
+    samples_per_class: int | None,
+    ratios: str,
+    seed: int,
+    skip_bad: bool,
+    verify: bool,
+    silent: bool,
+) -> "Dataset":
+    from convtrials.data.open import load_dataset
+
+    return load_dataset(
+        source,
+        image_size=image_size,
+        channels=channels,
+        samples_per_class=samples_per_class,
+        ratios=_shares(ratios),
+        split_seed=seed,
+        skip_bad=skip_bad,
+        verify=verify,
+        silent=silent,
+    )
+
+
+def _shares(text: str) -> tuple[float, ...]:
+    from convtrials.data.split import check_ratios
+
+    try:
+        values = [float(item) for item in text.split(",")]
+    except ValueError as error:
+        raise DataError(
+            f"--ratios {text}: three numbers with commas are needed, such as 0.7,0.15,0.15"
+        ) from error
+    return check_ratios(values)
+
+
+def _console() -> Any:
+    from rich.console import Console
+
+    return Console(highlight=False)
+
+
+def _plain(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)
+
+
+def _print_json(value: Any) -> None:
+    import json
+
+    print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def _show(data: "Dataset", as_json: bool, *, every_class: bool = False) -> None:
+    facts = {
+        "folder": str(data.folder),
+        **{key: value for key, value in data.manifest.items() if key != "files"},
+    }
+    if as_json:
+        _print_json(facts)
+        return
+    from rich.table import Table
+
+    height, width, channels = data.image_shape
+    rows = {
+        "source": facts["location"],
+        "images": f"{len(data):,} of {height} x {width}, {'grey' if channels == 1 else 'colour'}",
+        "classes": f"{len(data.class_names)}: {_shortened(data.class_names)}",
+        "split": ", ".join(f"{count:,} {name}" for name, count in data.counts().items())
+        + f" (by {facts['split_by']})",
+        "pixels": f"mean {_numbers(data.mean)}, deviation {_numbers(data.std)} (training split, 0 to 1)",
+        "fingerprint": data.fingerprint,
+        "pack": str(data.folder),
+    }
+    if data.groups is not None:
+        kind = "a sample, each in one split" if data.groups_are_sampled else "a fixed factor, in every split"
+        rows["groups"] = f"{len(data.group_names)} of kind {data.group_kind}: {kind}"
+    if facts["quarantined"]:
+        rows["left out"] = (
+            f"{len(facts['quarantined'])} unreadable file(s), first: {facts['quarantined'][0]['path']}"
+        )
+    table = Table(
+        box=None, show_header=False, title=_plain(data.name), title_justify="left", title_style="bold"
+    )
+    table.add_column(style="cyan", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in rows.items():
+        table.add_row(name, _plain(value))
+    _console().print(table)
+    if every_class:
+        _show_classes(dict(zip(data.class_names, facts["class_counts"], strict=True)))
+
+
+def _show_classes(counts: dict[str, int]) -> None:
+    from rich.columns import Columns
+
+    widest = max(map(len, counts))
+    items = [f"[cyan]{_plain(name.ljust(widest))}[/cyan] {count:>7,}" for name, count in counts.items()]
+    _console().print(Columns(items, padding=(0, 3)))
+
+
+def _shortened(names: tuple[str, ...], most: int = 40) -> str:
+    return " ".join(names[:most]) + (f" ... and {len(names) - most} more" if len(names) > most else "")
+
+
+def _numbers(values: tuple[float, ...]) -> str:
+    return " ".join(f"{value:.3f}" for value in values)
+
+
+def _show_report(report: "CheckReport") -> None:
+    console = _console()
+    counts = ", ".join(f"{count:,} {name}" for name, count in report.splits.items())
+    console.print(f"[bold]{_plain(report.location)}[/bold]", soft_wrap=True)
+    console.print(
+        f"{report.images:,} images, {len(report.classes)} classes; split by {report.split_by}: {counts}"
+    )
+    for finding in report.findings:
+        sign = "[bold red]spoils[/bold red]" if finding.spoils else "[yellow]note[/yellow]  "
+        console.print(f"{sign}  {_plain(finding.summary)}", soft_wrap=True)
+        for item in finding.items[:SHOWN]:
+            console.print(f"          {_plain(item)}", style="dim", soft_wrap=True)
+        if len(finding.items) > SHOWN:
+            console.print(
+                f"          ... and {len(finding.items) - SHOWN:,} more (--json names all)", style="dim"
+            )
+        if finding.remedy:
+            console.print(f"          [green]->[/green] {_plain(finding.remedy)}")
+    if report.spoiled:
+        console.print("[bold red]Results from this data would be wrong.[/bold red]")
+    else:
+        console.print("[bold green]Nothing here would spoil a result.[/bold green]")

@@ -1,0 +1,74 @@
+"""``convtrials evaluate``: the numbers and the report of a finished run."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from convtrials.data.dataset import Dataset
+
+
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="Directory of a finished run.")],
+    data: Annotated[
+        str | None, typer.Option("--data", "-d", help="Where the dataset is now, if it has moved.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the metrics as JSON.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the report's path alone.")] = False,
+) -> None:
+    """Measure a run on its test split and write its report.
+
+    Writes report.html (one self-contained page), metrics.json and figures/ into the run directory. Pictures with
+    images need the dataset; where it is gone or has changed they are left out, and the report says so.
+    """
+    from convtrials.evaluation.record import read_run
+    from convtrials.reports.build import build_report
+
+    # Read first: a run that cannot be evaluated must not wait for its dataset.
+    record = read_run(run)
+    dataset, problem = _reopen(record.dataset, data, quiet)
+    page = build_report(record, dataset, silent=quiet, remark=problem)
+    if problem is not None and not quiet:
+        typer.echo(f"note: pictures with images are left out: {problem}", err=True)
+    if as_json:
+        typer.echo((run / "metrics.json").read_text(encoding="utf-8"), nl=False)
+    elif quiet:
+        typer.echo(page)
+    else:
+        _print_table(run, page)
+
+
+def _reopen(
+    described: dict[str, Any], source: str | None, silent: bool
+) -> "tuple[Dataset | None, str | None]":
+    """Return the run's dataset, or None and why it cannot be had."""
+    from convtrials.core.errors import DataError
+    from convtrials.data.reopen import reopen_dataset
+
+    try:
+        return reopen_dataset(described, source=source, silent=silent), None
+    except DataError as problem:
+        return None, str(problem)
+    except TypeError:
+        return None, "options in dataset.json are not those of a dataset"
+
+
+def _print_table(run: Path, page: Path) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from convtrials.core.files import read_json
+    from convtrials.reports.words import headlines
+
+    metrics = read_json(run / "metrics.json")
+    table = Table("on the test split", "value", "95% interval", box=None, pad_edge=False, header_style="dim")
+    table.columns[1].justify = "right"
+    for one in headlines(metrics):
+        table.add_row(one.label, f"[bold]{one.value}[/bold]", one.interval)
+    console = Console()
+    console.print()
+    console.print(table)
+    console.print(f"{metrics['images']:,} images, {metrics['classes']} classes", style="dim", highlight=False)
+    # A long path must stay one line, so that it can be clicked and copied.
+    console.print(f"report: {page}", highlight=False, markup=False, soft_wrap=True)

@@ -1,0 +1,70 @@
+"""The command line's entry: verbs, global flags, and errors told in a line or two."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from convtrials._version import __version__
+from convtrials.cli import data
+from convtrials.cli.doctor import doctor
+from convtrials.cli.evaluate import evaluate
+from convtrials.cli.models import models
+from convtrials.cli.train import train
+from convtrials.core.errors import ConvtrialsError
+
+#: Exit codes: bad input, and a stop that somebody asked for (128 + SIGINT, as shells count).
+BAD_INPUT, STOPPED = 2, 130
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Start with [bold]convtrials train --model alexnet --data glyphs --width 0.25 --epochs 2[/bold]",
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"convtrials {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback with an error.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Controlled trials for convolutional image classifiers.
+
+    Bring labelled images and a CNN; train AlexNet, VGG11 or your own network under recorded conditions, and look at
+    how well it reads them.
+    """
+
+
+app.command(rich_help_panel="Train and look")(train)
+app.command(rich_help_panel="Train and look")(evaluate)
+app.add_typer(data.app, name="data", rich_help_panel="Prepare")
+app.command(rich_help_panel="Prepare")(models)
+app.command(rich_help_panel="Prepare")(doctor)
+
+
+def main() -> None:
+    """Run the command line; bad input ends with exit code 2 and without a traceback."""
+    try:
+        app()
+    except ConvtrialsError as error:
+        if "--debug" in sys.argv:
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(BAD_INPUT)
+    except KeyboardInterrupt as stop:  # `Interrupted` is one, with a message
+        print(f"\n{stop or 'stopped'}", file=sys.stderr)
+        sys.exit(STOPPED)
+
+
+if __name__ == "__main__":
+    main()

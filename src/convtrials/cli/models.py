@@ -1,0 +1,25 @@
+"""``convtrials models``: the networks, optimizers, schedules and activations that a recipe can name."""
+
+
+def models() -> None:
+    """List what a recipe can name: networks, optimizers, schedules."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from convtrials.models.registry import list_models
+    from convtrials.training.optimizer_config import OPTIMIZERS
+    from convtrials.training.schedule_config import SCHEDULES
+
+    console = Console()
+    networks = Table("model", "parameters", "what it is", title="Networks (model: NAME, or your own module:factory)")
+    for entry in list_models():
+        networks.add_row(entry.name, f"{entry.parameters:,}", f"{entry.summary}; {entry.paper}")
+    console.print(networks)
+    optimizers = Table("optimizer", "default lr", "options", "what it is", title="Optimizers (optimizer: NAME)")
+    for name, optimizer in OPTIMIZERS.items():
+        optimizers.add_row(name, f"{optimizer.lr:g}", ", ".join(optimizer.options), optimizer.summary)
+    console.print(optimizers)
+    schedules = Table("schedule", "options", "what it does", title="Schedules (schedule: NAME)")
+    for name, (options, summary) in SCHEDULES.items():
+        schedules.add_row(name, ", ".join(("warmup", *options)), summary)
+    console.print(schedules)

@@ -1,0 +1,169 @@
+"""``convtrials train``: one recipe, one seed, one dataset, and a report at the end."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+import typer
+
+if TYPE_CHECKING:
+    from convtrials.data.dataset import Dataset
+    from convtrials.training.execution import Precision
+    from convtrials.training.recipe import Recipe
+    from convtrials.training.run_directory import Run
+
+_RECIPE = "Recipe"
+_DATA = "Data"
+_COMPUTING = "How it is computed"
+
+
+def train(
+    model: Annotated[
+        str | None,
+        typer.Option("--model", "-m", help="alexnet, vgg11, ... or module:factory.", rich_help_panel=_RECIPE),
+    ] = None,
+    data: Annotated[
+        str,
+        typer.Option("--data", "-d", help="glyphs, emnist36, or a path to images.", rich_help_panel=_DATA),
+    ] = "glyphs",
+    recipe: Annotated[
+        Path | None,
+        typer.Option("--recipe", "-r", help="YAML file; flags go over it.", rich_help_panel=_RECIPE),
+    ] = None,
+    epochs: Annotated[
+        float | None, typer.Option(help="Passes over the training split.", rich_help_panel=_RECIPE)
+    ] = None,
+    lr: Annotated[
+        float | None, typer.Option(help="Learning rate (its peak).", rich_help_panel=_RECIPE)
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option("--batch-size", "-b", help="Images a micro-batch.", rich_help_panel=_RECIPE)
+    ] = None,
+    optimizer: Annotated[
+        str | None, typer.Option(help="sgd, adam, adamw, muon, ...", rich_help_panel=_RECIPE)
+    ] = None,
+    schedule: Annotated[
+        str | None, typer.Option(help="constant, cosine, one_cycle, plateau, ...", rich_help_panel=_RECIPE)
+    ] = None,
+    width: Annotated[
+        float | None, typer.Option(help="Multiplies channels and hidden units.", rich_help_panel=_RECIPE)
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Any key of the recipe: optimizer.lr=0.01.",
+            rich_help_panel=_RECIPE,
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Initial weights, order and draws follow from it.")] = 0,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="Run directory; by default runs/MODEL-DATA-RECIPE-seedN."),
+    ] = None,
+    resume: Annotated[
+        Path | None, typer.Option(help="Go on with this run directory; it needs no other flag.")
+    ] = None,
+    report: Annotated[
+        bool, typer.Option("--report/--no-report", help="Evaluate and draw at the end.")
+    ] = True,
+    samples_per_class: Annotated[
+        int | None, typer.Option(min=1, help="Take so many images of each class.", rich_help_panel=_DATA)
+    ] = None,
+    split_seed: Annotated[int, typer.Option(help="Seed of the split.", rich_help_panel=_DATA)] = 0,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            "--workers", "-j", min=1, help="Processes that decode images.", rich_help_panel=_COMPUTING
+        ),
+    ] = None,
+    checkpoint_every: Annotated[
+        float, typer.Option(min=0, help="Seconds between checkpoints.", rich_help_panel=_COMPUTING)
+    ] = 60.0,
+    precision: Annotated[
+        str | None, typer.Option(help="fp32 or bf16; by default the faster.", rich_help_panel=_COMPUTING)
+    ] = None,
+    threads: Annotated[
+        int | None,
+        typer.Option(min=1, help="Threads; by default what is fastest.", rich_help_panel=_COMPUTING),
+    ] = None,
+) -> None:
+    """Train a network, classify the test split once, and write a report.
+
+    The same command again goes on where a run was stopped or killed, bit for bit. Precedence: defaults, then the
+    recipe file, then flags. Everything lands in the run directory.
+    """
+    if precision not in (None, "fp32", "bf16"):
+        raise typer.BadParameter(f"{precision!r}: allowed are fp32 and bf16", param_hint="--precision")
+    if resume is not None:
+        run = _resume(resume, checkpoint_every)
+    else:
+        flags = {
+            "model": model,
+            "epochs": epochs,
+            "optimizer.name": optimizer,
+            "optimizer.lr": lr,
+            "batch_size": batch_size,
+            "schedule": schedule,
+            "width": width,
+        }
+        resolved = _recipe(
+            recipe, {key: value for key, value in flags.items() if value is not None}, settings or []
+        )
+        dataset = _load(
+            data,
+            resolved,
+            samples_per_class=samples_per_class,
+            split_seed=split_seed,
+            workers=workers,
+        )
+        from convtrials.training.train import train as train_run
+
+        run = train_run(
+            resolved,
+            dataset,
+            seed=seed,
+            out=out,
+            precision=cast("Precision | None", precision),
+            threads=threads,
+            checkpoint_seconds=checkpoint_every,
+        )
+    _tell(run, report)
+
+
+def _recipe(path: Path | None, flags: dict[str, Any], settings: list[str]) -> "Recipe":
+    from convtrials.training.recipe import Recipe, parse_setting
+
+    changes = dict(parse_setting(text) for text in settings) | flags
+    if path is not None:
+        return Recipe.load(path, changes)
+    return Recipe.make(where="command line").changed(changes, where="command line")
+
+
+def _load(source: str, recipe: "Recipe", **options: Any) -> "Dataset":
+    from convtrials.data.open import load_dataset
+
+    return load_dataset(source, image_size=recipe.image_size, **options)
+
+
+def _resume(folder: Path, checkpoint_every: float) -> "Run":
+    from convtrials.training.train import resume
+
+    return resume(folder, checkpoint_seconds=checkpoint_every)
+
+
+def _tell(run: "Run", report: bool) -> None:
+    """Say how the run ended; evaluate and draw where there is something to draw."""
+    result = run.result
+    if result["status"] == "diverged":
+        from convtrials.core.errors import RunError
+
+        raise RunError(
+            f"{run.folder}: diverged at step {result['diverged_at']}: the loss is not finite\n{result['advice']}"
+        )
+    if report and run.predictions_path.is_file():
+        from convtrials.cli.evaluate import evaluate
+
+        evaluate(run.folder)
+        return
+    print(f"{run.folder}: val accuracy {result['val_accuracy']:.2%} after {result['epochs']} epochs")

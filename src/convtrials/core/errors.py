@@ -1,0 +1,21 @@
+"""Errors that are meant for people: what is wrong, where, and what is allowed."""
+
+
+class ConvtrialsError(Exception):
+    """Bad input, told in one or two lines.
+
+    The command line prints the message and exits with 2; a traceback appears only with ``--debug``.
+    Raise it where a person can do something about it: a bad file, key or value.
+    """
+
+
+class RecipeError(ConvtrialsError):
+    """A recipe has an unknown key or an impossible value."""
+
+
+class DataError(ConvtrialsError):
+    """A dataset cannot be read, packed or split as asked."""
+
+
+class RunError(ConvtrialsError):
+    """A run directory cannot be written, resumed or read."""

@@ -1,0 +1,1 @@
+"""Sources (glyphs, EMNIST, folder, npz) -> pack -> split -> batches -> augmentation."""

@@ -1,0 +1,243 @@
+"""What is wrong with a dataset: unreadable files, empty classes, duplicates, leakage, imbalance."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convtrials.data.dataset import SPLITS
+from convtrials.data.plan import split_rows
+from convtrials.data.sources.base import Listing, Source
+from convtrials.data.sources.folder import FolderSource
+from convtrials.data.split import DEFAULT_RATIOS, check_ratios
+from convtrials.data.survey import Survey, survey
+
+Kind = Literal[
+    "unreadable",
+    "not-an-image",
+    "empty-class",
+    "missing-in-split",
+    "label-conflict",
+    "leakage",
+    "duplicate",
+    "imbalance",
+]
+
+#: Largest class over smallest from which imbalance is worth a note.
+IMBALANCE_FROM = 2.0
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One kind of trouble.
+
+    Attributes
+    ----------
+    kind : str
+        Such as ``"leakage"``.
+    spoils : bool
+        Whether a result from this data would be wrong; else it is a note.
+    summary : str
+        One line, with the count.
+    items : tuple of str
+        The files, or sets of files joined by `` = ``, all of them.
+    remedy : str
+        What to do.
+    """
+
+    kind: Kind
+    spoils: bool
+    summary: str
+    items: tuple[str, ...] = ()
+    remedy: str = ""
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """All findings on one source.
+
+    Attributes
+    ----------
+    location : str
+        What was checked.
+    images, bad : int
+        Images listed, and unreadable ones among them.
+    classes : dict
+        Readable images in each class.
+    splits : dict
+        Images in each split: the source's own, or those that convtrials would make.
+    split_by : str
+        ``"source"`` or ``"convtrials"``.
+    findings : tuple of Finding
+        What spoils results first.
+    """
+
+    location: str
+    images: int
+    bad: int
+    classes: dict[str, int]
+    splits: dict[str, int]
+    split_by: str
+    findings: tuple[Finding, ...] = field(default=())
+
+    @property
+    def spoiled(self) -> bool:
+        """Whether anything would spoil a result."""
+        return any(finding.spoils for finding in self.findings)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything, for JSON."""
+        return {**asdict(self), "spoiled": self.spoiled}
+
+
+def check_source(
+    source: Source, *, ratios: Sequence[float] = DEFAULT_RATIOS, split_seed: int = 0, silent: bool = False
+) -> CheckReport:
+    """Look at every image and name what is wrong.
+
+    Parameters
+    ----------
+    source : Source
+        From `convtrials.data.open.find_source`.
+    ratios, split_seed
+        As for `convtrials.data.open.load_dataset`: where the source is not split, duplicates are judged by the
+        split that these would make of its readable images.
+    silent : bool
+        Show no progress.
+
+    Returns
+    -------
+    CheckReport
+    """
+    strangers: tuple[str, ...] = ()
+    if isinstance(source, FolderSource):
+        contents = source.contents()
+        listing, strangers = source.listing(contents), contents.strangers
+    else:
+        listing = source.scan()
+    seen = survey(source, listing, silent=silent)
+    rows = np.array(sorted(seen.digests), np.int64)
+    split = np.full(len(listing.labels), 255, np.uint8)
+    if len(rows):
+        split[rows] = split_rows(listing, rows, check_ratios(ratios), split_seed)
+    findings = [
+        *_unreadable(seen),
+        *_classes(listing, split),
+        *_duplicates(listing, seen, split),
+        *_strangers(strangers),
+        *_imbalance(listing, rows),
+    ]
+    counts = np.bincount(listing.labels[rows], minlength=len(listing.class_names))
+    return CheckReport(
+        location=source.location,
+        images=len(listing.labels),
+        bad=len(seen.bad),
+        classes={name: int(count) for name, count in zip(listing.class_names, counts, strict=True)},
+        splits={name: int((split == code).sum()) for code, name in enumerate(SPLITS)},
+        split_by="convtrials" if listing.split is None else "source",
+        findings=tuple(sorted(findings, key=lambda finding: not finding.spoils)),
+    )
+
+
+def _unreadable(seen: Survey) -> list[Finding]:
+    if not seen.bad:
+        return []
+    items = tuple(f"{item.path}: {item.reason}" for item in seen.bad)
+    remedy = "replace them, or leave them out with --skip-bad"
+    return [Finding("unreadable", True, f"{len(items)} file(s) cannot be read as images", items, remedy)]
+
+
+def _strangers(strangers: tuple[str, ...]) -> list[Finding]:
+    if not strangers:
+        return []
+    summary = f"{len(strangers)} file(s) are no images in class folders by name and place, and are left alone"
+    return [Finding("not-an-image", False, summary, strangers)]
+
+
+def _classes(listing: Listing, split: NDArray[np.uint8]) -> list[Finding]:
+    findings = []
+    counts = [
+        np.bincount(listing.labels[split == code], minlength=len(listing.class_names)) for code in range(3)
+    ]
+    total = np.sum(counts, axis=0)
+    empty = tuple(name for name, count in zip(listing.class_names, total, strict=True) if not count)
+    if empty:
+        remedy = "add images, or remove the class"
+        findings.append(
+            Finding("empty-class", True, f"{len(empty)} class(es) without a readable image", empty, remedy)
+        )
+    for code, part in enumerate(SPLITS):
+        if part != "train" and not counts[code].sum():
+            continue  # a ratio of nothing was asked for
+        absent = (counts[code] == 0) & (total > 0)
+        missing = tuple(name for name, gone in zip(listing.class_names, absent, strict=True) if gone)
+        if missing:
+            summary = f"{len(missing)} class(es) without an image in {part}"
+            findings.append(Finding("missing-in-split", part == "train", summary, missing))
+    return findings
+
+
+def _duplicates(listing: Listing, seen: Survey, split: NDArray[np.uint8]) -> list[Finding]:
+    places: dict[bytes, list[int]] = defaultdict(list)
+    for index, digest in sorted(seen.digests.items()):
+        places[digest].append(index)
+    sets = [own for own in places.values() if len(own) > 1]
+    conflicts = [own for own in sets if len({int(listing.labels[i]) for i in own}) > 1]
+    leaks = [own for own in sets if len({int(split[i]) for i in own}) > 1]
+    spoiling = {own[0] for own in conflicts + leaks}
+    harmless = [own for own in sets if own[0] not in spoiling]
+    given = listing.split is not None
+    would = (
+        "is in more than one split"
+        if given
+        else "would be in more than one split (convtrials splits this source)"
+    )
+    findings = [
+        _same(
+            listing,
+            split,
+            "label-conflict",
+            conflicts,
+            "picture(s) under more than one class",
+            "keep the right label",
+        ),
+        _same(listing, split, "leakage", leaks, f"picture(s) that {would}", "keep one copy of each"),
+        _same(listing, split, "duplicate", harmless, "picture(s) more than once in one class and split", ""),
+    ]
+    return [finding for finding in findings if finding is not None]
+
+
+def _same(
+    listing: Listing, split: NDArray[np.uint8], kind: Kind, sets: list[list[int]], what: str, remedy: str
+) -> Finding | None:
+    if not sets:
+        return None
+    items = tuple(" = ".join(_name(listing, split, index) for index in own) for own in sets)
+    return Finding(kind, kind != "duplicate", f"{len(sets)} {what}", items, remedy)
+
+
+def _name(listing: Listing, split: NDArray[np.uint8], index: int) -> str:
+    if listing.paths is not None and listing.split is not None:
+        return listing.paths[index]
+    where = SPLITS[split[index]]
+    if listing.paths is not None:
+        return f"{listing.paths[index]} ({where})"
+    return f"image {index} (class {listing.class_names[listing.labels[index]]}, {where})"
+
+
+def _imbalance(listing: Listing, rows: NDArray[np.int64]) -> list[Finding]:
+    counts = np.bincount(listing.labels[rows], minlength=len(listing.class_names))
+    if not counts.any():
+        return []
+    low, high = int(np.where(counts > 0, counts, counts.max()).argmin()), int(counts.argmax())
+    ratio = counts[high] / counts[low]
+    if ratio < IMBALANCE_FROM:
+        return []
+    summary = (
+        f"class {listing.class_names[high]} has {ratio:.1f} times the images of class {listing.class_names[low]} "
+        f"({counts[high]:,} to {counts[low]:,}); read macro F1 beside accuracy"
+    )
+    return [Finding("imbalance", False, summary)]

@@ -1,0 +1,152 @@
+"""One door to every dataset: a name or a path in, a packed dataset out."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from convtrials.core.errors import DataError
+from convtrials.core.progress import progress_task
+from convtrials.data.dataset import Dataset
+from convtrials.data.pack import build_pack
+from convtrials.data.plan import PackOptions
+from convtrials.data.sources.base import Source
+from convtrials.data.split import DEFAULT_RATIOS, check_ratios
+from convtrials.data.store import index_path, look_up, open_pack, remember, telling_disk_errors
+
+#: Datasets known by name.
+BUILT_IN = ("glyphs", "emnist36")
+#: A folder with one of these may be a copy of EMNIST; others need not import what downloads it.
+_EMNIST_SIGNS = ("emnist-balanced-*", "gzip", "gzip.zip")
+
+
+def load_dataset(
+    source: str | Path,
+    *,
+    image_size: int | None = None,
+    channels: int | None = None,
+    samples_per_class: int | None = None,
+    ratios: Sequence[float] = DEFAULT_RATIOS,
+    split_seed: int = 0,
+    skip_bad: bool = False,
+    verify: bool = False,
+    silent: bool = False,
+) -> Dataset:
+    """Open a dataset; the first time, pack it.
+
+    Parameters
+    ----------
+    source : str or Path
+        ``"glyphs"``, ``"emnist36"``, a folder of class folders, a folder split into train/val/test, a directory
+        of EMNIST-layout IDX files, or an ``.npz`` file.
+    image_size : int or None
+        Pixels a side. None: as the images are, where all share a size of at most 224, else 64.
+    channels : {1, 3} or None
+        None: 1 where every image is grey, else 3.
+    samples_per_class : int or None
+        At most so many images of each class, the same ones each time.
+    ratios : sequence of three floats
+        Train, val, test shares of what the source leaves open; together 1.
+    split_seed : int
+        Another seed, another split.
+    skip_bad : bool
+        Leave unreadable files out and name them in the manifest, instead of stopping.
+    verify : bool
+        Read the source and the pack again, and pack anew where anything differs.
+    silent : bool
+        Show no progress.
+
+    Returns
+    -------
+    Dataset
+        With memory-mapped images.
+
+    Raises
+    ------
+    DataError
+        Where the source is not there, is no dataset, or holds unreadable files.
+
+    Examples
+    --------
+    >>> data = load_dataset("glyphs", samples_per_class=20, silent=True)  # doctest: +SKIP
+    >>> data.counts()  # doctest: +SKIP
+    {'train': 504, 'val': 108, 'test': 108}
+    """
+    options = PackOptions(image_size, channels, samples_per_class, check_ratios(ratios), split_seed, skip_bad)
+    found = find_source(source, samples_per_class=samples_per_class)
+    entry = index_path(found.location, asdict(options))
+    # Taken before the source is read: what changes during the reading is seen the next time.
+    stamp = found.stamp()
+    known = None if verify else look_up(entry, stamp)
+    if known is not None:
+        return known
+    started = time.perf_counter()
+    with telling_disk_errors():
+        folder = build_pack(found, options, silent=silent)
+        dataset = open_pack(folder)
+        if dataset is None:
+            raise DataError(f"{folder}: the pack was damaged as soon as it was written; is the disk sound?")
+        remember(entry, stamp, folder.name, found.location)
+    with progress_task("pack", None, silent=silent) as task:
+        task.note(describe(dataset, time.perf_counter() - started))
+    return dataset
+
+
+def describe(dataset: Dataset, seconds: float) -> str:
+    """One line on a fresh pack."""
+    height, width, channels = dataset.image_shape
+    counts = " + ".join(f"{count:,} {name}" for name, count in dataset.counts().items())
+    left_out = len(dataset.manifest["quarantined"])
+    return (
+        f"{dataset.name}: {len(dataset):,} images of {len(dataset.class_names)} classes, {height} x {width} x "
+        f"{channels}, {counts}; packed in {seconds:.1f} s"
+        + (f"; {left_out} bad file(s) left out" if left_out else "")
+    )
+
+
+def find_source(source: str | Path, *, samples_per_class: int | None = None) -> Source:
+    """Say what kind of source a name or path is.
+
+    Parameters
+    ----------
+    source : str or Path
+        As for `load_dataset`.
+    samples_per_class : int or None
+        For sources that make their images.
+
+    Returns
+    -------
+    Source
+        Nothing of it is read yet beyond names.
+    """
+    if source == "glyphs":
+        from convtrials.data.sources.glyphs import GlyphsSource
+
+        return GlyphsSource() if samples_per_class is None else GlyphsSource(samples_per_class)
+    if source == "emnist36":
+        from convtrials.data.sources.emnist import EmnistSource
+
+        return EmnistSource()
+    path = Path(source).expanduser()
+    if path.is_file() and path.suffix.lower() == ".npz":
+        from convtrials.data.sources.npz import NpzSource
+
+        return NpzSource(path)
+    # Before the general IDX folder, which would keep the lower-case classes.
+    if path.suffix.lower() == ".zip" or any(next(path.glob(sign), None) for sign in _EMNIST_SIGNS):
+        from convtrials.data.sources.emnist import EmnistSource, find_emnist
+
+        if find_emnist(path) is not None:
+            return EmnistSource(path)
+    if path.is_dir():
+        from convtrials.data.sources.idx_folder import IdxSource, idx_files
+
+        if idx_files(path):
+            return IdxSource(path)
+        from convtrials.data.sources.folder import FolderSource
+
+        return FolderSource(path)
+    if path.is_file():
+        raise DataError(f"{path}: a file of this kind is no dataset; a folder or an .npz file is")
+    names = " and ".join(BUILT_IN)
+    raise DataError(f"{source}: no such file or folder, and no built-in dataset ({names} are)")

@@ -1,0 +1,206 @@
+"""From a source to a pack: decode everything once, in parallel and in bounded memory."""
+
+import contextlib
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.lib.format import open_memmap
+from numpy.typing import NDArray
+
+from convtrials.core.errors import DataError
+from convtrials.core.files import write_json
+from convtrials.core.progress import progress_task
+from convtrials.data.dataset import SPLITS
+from convtrials.data.fingerprint import content_fingerprint, pack_key
+from convtrials.data.parallel import Team, worker_count
+from convtrials.data.plan import PackOptions, blocks, choose_rows, choose_shape, split_rows
+from convtrials.data.sources.base import BadImage, Listing, Source
+from convtrials.data.store import FORMAT, building_folder, publish
+
+#: Fewer images than this are decoded here; starting processes would take longer.
+POOL_FROM = 2000
+
+
+@dataclass(frozen=True)
+class BlockDecoder:
+    """Decodes rows of a source into their places in the file of images; returns what was bad."""
+
+    source: Source
+    file: Path
+    shape: tuple[int, int, int]
+
+    def __call__(self, task: tuple[int, NDArray[np.int64]]) -> list[BadImage]:
+        """Decode the listing's `rows` to positions ``first:first + len(rows)``."""
+        first, rows = task
+        # Opened for each block: pages of a closed map leave this process, so that memory stays bounded.
+        images = np.lib.format.open_memmap(self.file, mode="r+")
+        bad: list[BadImage] = []
+        for run in np.split(np.arange(len(rows)), np.flatnonzero(np.diff(rows) != 1) + 1):
+            start, stop = int(rows[run[0]]), int(rows[run[-1]]) + 1
+            pixels, failed = self.source.read(start, stop, self.shape)
+            images[first + run[0] : first + run[-1] + 1] = pixels
+            bad += failed
+        return bad
+
+
+def build_pack(source: Source, options: PackOptions, *, silent: bool = False) -> Path:
+    """Decode a source and put its pack in place.
+
+    Parameters
+    ----------
+    source : Source
+        Where the images are.
+    options : PackOptions
+        Size, channels, limits, split.
+    silent : bool
+        Show no progress.
+
+    Returns
+    -------
+    Path
+        The pack's folder.
+
+    Raises
+    ------
+    DataError
+        Where the source is no dataset, or images are bad and `skip_bad` is off.
+    """
+    listing = source.scan()
+    rows = choose_rows(listing, options.samples_per_class)
+    if not len(rows):
+        raise DataError(f"{source.location}: holds no images")
+    with building_folder() as folder, team_for(source, len(rows)) as team:
+        shape = choose_shape(source, listing, rows, options, team, silent=silent)
+        bad = _decode(source, listing, rows, shape, folder / "images.npy", team, silent=silent)
+        if bad:
+            if not options.skip_bad:
+                raise DataError(bad_images_message(source, bad))
+            rows = _leave_out(rows, bad, folder / "images.npy")
+        manifest = _write_rest(source, listing, rows, shape, options, bad, folder)
+        return publish(folder, manifest["key"])
+
+
+def bad_images_message(source: Source, bad: Sequence[BadImage]) -> str:
+    """Say which files are bad and what to do."""
+    first = "; ".join(f"{item.path}: {item.reason}" for item in bad[:3])
+    more = f"; and {len(bad) - 3} more" if len(bad) > 3 else ""
+    return (
+        f"{source.location}: {len(bad)} file(s) cannot be read as images: {first}{more}\n"
+        "Remove or replace them, or leave them out with --skip-bad (all are named in the pack's manifest)."
+    )
+
+
+def team_for(source: Source, count: int) -> Team:
+    """Return the processes that a source is read with: one, or as many as there are processors."""
+    # A source behind one compressed stream is read in order, here; one file an image is read by all processors.
+    alone = count < POOL_FROM or getattr(source, "in_order", False)
+    return Team(1 if alone else worker_count())
+
+
+def _decode(
+    source: Source,
+    listing: Listing,
+    rows: NDArray[np.int64],
+    shape: tuple[int, int, int],
+    file: Path,
+    team: Team,
+    *,
+    silent: bool,
+) -> list[BadImage]:
+    # An array source reads a block at its own size before it shrinks it.
+    widest = max(int(np.prod(shape)), int(np.prod(listing.native_shape or (0,))))
+    _reserve(file, (len(rows), *shape))
+    bad: list[BadImage] = []
+    with progress_task(f"pack {source.name}", len(rows), silent=silent) as progress:
+        for (_, own), failed in team.map(BlockDecoder(source, file, shape), blocks(rows, widest)):
+            bad += failed
+            progress.advance(len(own))
+            if bad:
+                progress.show(f"{len(bad)} bad")
+    return sorted(bad, key=lambda item: item.index)
+
+
+def _reserve(file: Path, shape: tuple[int, ...]) -> None:
+    images = open_memmap(file, mode="w+", dtype=np.uint8, shape=shape)
+    del images
+    if hasattr(os, "posix_fallocate"):
+        # Claimed now: on a full disk this fails, where a write to the map later would kill the process.
+        with open(file, "r+b") as handle:
+            os.posix_fallocate(handle.fileno(), 0, file.stat().st_size)
+
+
+def _leave_out(rows: NDArray[np.int64], bad: Sequence[BadImage], file: Path) -> NDArray[np.int64]:
+    keep = np.flatnonzero(~np.isin(rows, [item.index for item in bad]))
+    if not len(keep):
+        raise DataError(f"none of the {len(rows)} files can be read as an image; first: {bad[0].path}")
+    shape = open_memmap(file, mode="r").shape
+    kept = file.with_name("kept.npy")
+    _reserve(kept, (len(keep), *shape[1:]))
+    for first, own in blocks(keep, int(np.prod(shape[1:]))):
+        open_memmap(kept, mode="r+")[first : first + len(own)] = open_memmap(file, mode="r")[own]
+    os.replace(kept, file)
+    return rows[keep]
+
+
+def _write_rest(
+    source: Source,
+    listing: Listing,
+    rows: NDArray[np.int64],
+    shape: tuple[int, int, int],
+    options: PackOptions,
+    bad: Sequence[BadImage],
+    folder: Path,
+) -> dict[str, Any]:
+    labels = listing.labels[rows].astype(np.int64)
+    groups = None if listing.groups is None else listing.groups[rows].astype(np.int32)
+    split = split_rows(listing, rows, options.ratios, options.split_seed)
+    _refuse_untrained(source, listing, labels, split)
+    np.save(folder / "labels.npy", labels)
+    np.save(folder / "split.npy", split)
+    if groups is not None:
+        np.save(folder / "groups.npy", groups)
+    paths = None if listing.paths is None else [listing.paths[row] for row in rows]
+    if paths is not None:
+        write_json(folder / "paths.json", paths)
+    content = content_fingerprint(folder / "images.npy", labels, split, groups, listing)
+    manifest: dict[str, Any] = {
+        "format": FORMAT,
+        "name": source.name,
+        "location": source.location,
+        "fingerprint": content.digest,
+        "count": len(rows),
+        "shape": list(shape),
+        "class_names": list(listing.class_names),
+        "counts": {name: int((split == code).sum()) for code, name in enumerate(SPLITS)},
+        "class_counts": [int(count) for count in np.bincount(labels, minlength=len(listing.class_names))],
+        "mean": content.mean,
+        "std": content.std,
+        "split_by": "source" if listing.split is not None else "convtrials",
+        "options": {**asdict(options), "ratios": list(options.ratios)},
+        "group_names": list(listing.group_names),
+        "group_kind": listing.group_kind,
+        "groups_are_sampled": listing.groups_are_sampled,
+        "quarantined": [{"path": item.path, "reason": item.reason} for item in bad],
+        "files": {path.name: path.stat().st_size for path in sorted(folder.iterdir())},
+    }
+    manifest["key"] = pack_key(manifest, paths)
+    with open(folder / "images.npy", "rb") as file, contextlib.suppress(OSError):
+        os.fsync(file.fileno())
+    write_json(folder / "manifest.json", manifest)
+    return manifest
+
+
+def _refuse_untrained(
+    source: Source, listing: Listing, labels: NDArray[np.int64], split: NDArray[np.uint8]
+) -> None:
+    trained = np.bincount(labels[split == 0], minlength=len(listing.class_names))
+    missing = [name for name, count in zip(listing.class_names, trained, strict=True) if not count]
+    if missing:
+        raise DataError(
+            f"{source.location}: no training image for class {', '.join(missing[:5])}"
+            f"{' ...' if len(missing) > 5 else ''}"
+        )

@@ -1,0 +1,153 @@
+"""Work in a few processes, results as they come; safe with threads, and in scripts without a main guard."""
+
+import os
+import signal
+import sys
+import types
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from multiprocessing import get_context
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import Any, cast
+
+from convtrials.core.errors import DataError
+
+_ENDED = "a decoding process was ended from outside (out of memory?)"
+
+
+def worker_count() -> int:
+    """Processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return max(1, len(os.sched_getaffinity(0)))
+    return os.cpu_count() or 1
+
+
+class Team:
+    """A few processes that work through tasks; started at the first need, ended with the ``with`` block.
+
+    Parameters
+    ----------
+    processes : int
+        With 1, everything happens in this process.
+
+    Examples
+    --------
+    >>> with Team(1) as team:
+    ...     sorted(answer for _, answer in team.map(abs, [-2, 1]))
+    [1, 2]
+    """
+
+    def __init__(self, processes: int):
+        self._size = processes
+        self._members: list[tuple[BaseProcess, Connection]] = []
+
+    def __enter__(self) -> "Team":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for process, pipe in self._members:
+            pipe.close()
+            process.terminate()
+        for process, _pipe in self._members:
+            process.join()
+        self._members = []
+
+    def map(self, work: Callable[[Any], Any], tasks: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
+        """Yield ``(task, work(task))`` in the order of completion.
+
+        Parameters
+        ----------
+        work : callable
+            Picklable; sent to each process once.
+        tasks : sequence
+            Picklable; sent one by one to whoever is free.
+
+        Raises
+        ------
+        DataError
+            Where a process dies (killed for memory, say). What `work` raises is raised here.
+        """
+        if self._size <= 1 or len(tasks) <= 1:
+            for task in tasks:
+                yield task, work(task)
+            return
+        if not self._members:
+            self._members = _start(self._size)
+        waiting = iter(range(len(tasks)))
+        busy: dict[Connection, int] = {}
+        for (_, pipe), place in zip(self._members, waiting, strict=False):
+            _send(pipe, (work, tasks[place]))
+            busy[pipe] = place
+        while busy:
+            for ready in wait(list(busy)):
+                pipe = cast("Connection", ready)
+                answer = _receive(pipe)
+                done = busy.pop(pipe)
+                following = next(waiting, None)
+                if following is not None:
+                    busy[pipe] = following
+                    _send(pipe, (None, tasks[following]))
+                yield tasks[done], answer
+
+
+def _send(pipe: Connection, message: Any) -> None:
+    try:
+        pipe.send(message)
+    except OSError as error:
+        raise DataError(_ENDED) from error
+
+
+def _receive(pipe: Connection) -> Any:
+    try:
+        good, answer = pipe.recv()
+    except (EOFError, OSError) as error:
+        raise DataError(_ENDED) from error
+    if not good:
+        raise answer
+    return answer
+
+
+def _start(count: int) -> list[tuple[BaseProcess, Connection]]:
+    # Fresh interpreters: forking a process that has threads (torch starts some) can hang.
+    context = get_context("spawn")
+    members: list[tuple[BaseProcess, Connection]] = []
+    with _anonymous_main():
+        for _ in range(count):
+            here, there = context.Pipe()
+            process = context.Process(target=_serve, args=(there,), daemon=True)
+            process.start()
+            there.close()
+            members.append((process, here))
+    return members
+
+
+@contextmanager
+def _anonymous_main() -> Iterator[None]:
+    # A fresh interpreter would run the caller's script again to rebuild its __main__. Nothing here needs that.
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+
+
+def _serve(pipe: Connection) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle; it ends this process
+    work: Callable[[Any], Any] | None = None
+    while True:
+        try:
+            sent, task = pipe.recv()
+        except (EOFError, OSError):
+            return
+        work = sent or work
+        assert work is not None
+        try:
+            answer = True, work(task)
+        except Exception as error:
+            answer = False, error
+        try:
+            pipe.send(answer)
+        except OSError:
+            return

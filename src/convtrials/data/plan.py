@@ -1,0 +1,131 @@
+"""What a pack will hold, decided before anything is decoded: which images, of which shape, in which split."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convtrials.core.errors import DataError
+from convtrials.core.progress import progress_task
+from convtrials.core.streams import stream_generator
+from convtrials.data.parallel import Team
+from convtrials.data.sources.base import Listing, Source
+from convtrials.data.split import assign_splits, share_out
+
+#: Without a size told: the native one up to this many pixels a side, else `DEFAULT_SIDE`.
+MAX_NATIVE_SIDE = 224
+DEFAULT_SIDE = 64
+#: A block is what one task decodes: at most so many images (glyphs draws in multiples of 252) and bytes.
+BLOCK_IMAGES = 1008
+BLOCK_BYTES = 16 << 20
+
+
+@dataclass(frozen=True)
+class PackOptions:
+    """What decides a pack besides its source; fields as `convtrials.data.open.load_dataset` documents them."""
+
+    image_size: int | None
+    channels: int | None
+    samples_per_class: int | None
+    ratios: tuple[float, float, float]
+    split_seed: int
+    skip_bad: bool
+
+
+def choose_rows(listing: Listing, samples_per_class: int | None) -> NDArray[np.int64]:
+    """Positions of the images to use, ascending: all, or so many a class, drawn evenly over the given splits."""
+    if samples_per_class is None:
+        return np.arange(len(listing.labels))
+    if samples_per_class < 1:
+        raise DataError(f"samples per class: {samples_per_class} given, 1 or more needed")
+    chosen: list[NDArray[np.int64]] = []
+    for label in range(len(listing.class_names)):
+        own = np.flatnonzero(listing.labels == label)
+        if len(own) > samples_per_class:
+            parts = np.zeros(len(own), np.uint8) if listing.split is None else listing.split[own]
+            codes, sizes = np.unique(parts, return_counts=True)
+            generator = stream_generator(0, "subset", label)
+            for code, count in zip(codes, share_out(samples_per_class, sizes / sizes.sum()), strict=True):
+                chosen.append(generator.permutation(own[parts == code])[:count])
+        else:
+            chosen.append(own)
+    return np.sort(np.concatenate(chosen)) if chosen else np.arange(0)
+
+
+def split_rows(
+    listing: Listing, rows: NDArray[np.int64], ratios: tuple[float, float, float], seed: int
+) -> NDArray[np.uint8]:
+    """Assign the chosen rows of a listing to splits; what the source fixed stays."""
+    return assign_splits(
+        listing.labels[rows],
+        ratios=ratios,
+        seed=seed,
+        groups=None if listing.groups is None else listing.groups[rows],
+        groups_are_sampled=listing.groups_are_sampled,
+        given=None if listing.split is None else listing.split[rows],
+    )
+
+
+def choose_shape(
+    source: Source,
+    listing: Listing,
+    rows: NDArray[np.int64],
+    options: PackOptions,
+    team: Team,
+    *,
+    silent: bool = False,
+) -> tuple[int, int, int]:
+    """(H, W, C) of the pack: as told, else as all images have it, else 64 x 64 and 3 channels."""
+    side, channels = options.image_size, options.channels
+    if side is not None and not 1 <= side <= 4096:
+        raise DataError(f"image size {side}: 1 to 4096 pixels a side are possible")
+    if channels not in (None, 1, 3):
+        raise DataError(f"channels {channels}: 1 (grey) or 3 (colour) are possible")
+    if side is not None and channels is not None:
+        return side, side, channels
+    native = {listing.native_shape} if listing.native_shape else _header_shapes(source, rows, team)
+    if channels is None:
+        channels = 1 if native and all(own[2] == 1 for own in native) else 3
+    if side is not None:
+        return side, side, channels
+    sizes = {own[:2] for own in native}
+    if len(sizes) == 1:
+        height, width = next(iter(sizes))
+        if min(height, width) >= 1 and max(height, width) <= MAX_NATIVE_SIDE:
+            return height, width, channels
+    with progress_task("size", None, silent=silent) as task:
+        why = (
+            "images differ in size" if len(sizes) > 1 else f"images are larger than {MAX_NATIVE_SIDE} pixels"
+        )
+        task.note(
+            f"{source.name}: {why}; packed at {DEFAULT_SIDE} x {DEFAULT_SIDE} (--image-size sets another)"
+        )
+    return DEFAULT_SIDE, DEFAULT_SIDE, channels
+
+
+def blocks(rows: NDArray[np.int64], image_bytes: int) -> list[tuple[int, NDArray[np.int64]]]:
+    """Cut rows into tasks ``(first position, rows)`` of bounded size."""
+    size = int(min(BLOCK_IMAGES, max(1, BLOCK_BYTES // max(1, image_bytes))))
+    return [(first, rows[first : first + size]) for first in range(0, len(rows), size)]
+
+
+def _header_shapes(source: Source, rows: NDArray[np.int64], team: Team) -> set[tuple[int, int, int]]:
+    shapes: set[tuple[int, int, int]] = set()
+    for _, found in team.map(HeaderReader(source), blocks(rows, 1)):
+        shapes |= found
+    return shapes
+
+
+@dataclass(frozen=True)
+class HeaderReader:
+    """Reads the headers of a source's files; returns their distinct shapes."""
+
+    source: Any
+
+    def __call__(self, task: tuple[int, NDArray[np.int64]]) -> set[tuple[int, int, int]]:
+        """Look at the listing's `rows`."""
+        shapes: set[tuple[int, int, int]] = set()
+        for row in task[1]:
+            shapes |= self.source.header_shapes(int(row), int(row) + 1)
+        return shapes

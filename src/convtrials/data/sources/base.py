@@ -1,0 +1,76 @@
+"""What every source of images offers: a cheap stamp, a listing, and decoded images of a range."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, eq=False)
+class Listing:
+    """Everything that a source knows of its images before any is decoded.
+
+    Attributes
+    ----------
+    class_names : tuple of str
+        One name a class, in label order.
+    labels : ndarray of int64, shape (N,)
+        Class of each image.
+    native_shape : tuple of int or None
+        (H, W, C) where all images share it, else None.
+    split : ndarray of uint8, shape (N,), or None
+        0 train, 1 val, 2 test where the source comes split; 255 marks an image still to be assigned.
+    paths : tuple of str or None
+        Where each image came from, relative to the source, where there is one file an image.
+    groups : ndarray of int32, shape (N,), or None
+        Typeface or writer of each image.
+    group_names, group_kind, groups_are_sampled
+        As in `convtrials.data.dataset.Dataset`.
+    """
+
+    class_names: tuple[str, ...]
+    labels: NDArray[np.int64]
+    native_shape: tuple[int, int, int] | None
+    split: NDArray[np.uint8] | None = None
+    paths: tuple[str, ...] | None = None
+    groups: NDArray[np.int32] | None = None
+    group_names: tuple[str, ...] = ()
+    group_kind: str | None = None
+    groups_are_sampled: bool = False
+
+
+@dataclass(frozen=True)
+class BadImage:
+    """A file that could not become an image."""
+
+    index: int
+    path: str
+    reason: str
+
+
+class Source(Protocol):
+    """A place that images come from. Small, and cheap to send to a worker process."""
+
+    name: str
+    """Short name for people, such as ``glyphs`` or a folder's name."""
+
+    location: str
+    """What identifies the source between calls: a built-in name with its settings, or an absolute path."""
+
+    def stamp(self) -> str:
+        """Say cheaply (folder times and counts, no file read) whether anything may have changed."""
+        ...
+
+    def scan(self) -> Listing:
+        """List the images; decodes nothing where there is one file an image."""
+        ...
+
+    def read(
+        self, start: int, stop: int, shape: tuple[int, int, int]
+    ) -> tuple[NDArray[np.uint8], list[BadImage]]:
+        """Return images ``start:stop`` of the listing's order as uint8 (n, H, W, C), and what failed.
+
+        A failed image's place holds zeros.
+        """
+        ...

@@ -1,0 +1,164 @@
+"""From an image file, or an array, to uint8 pixels of one size and one number of channels."""
+
+from io import BytesIO
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from convtrials.core.errors import DataError
+
+#: Images of more pixels are refused (Pillow's own threshold for decompression bombs).
+MAX_PIXELS = 89_478_485
+#: Modes whose pixels have no colour.
+GREY_MODES = frozenset({"1", "L", "LA", "La", "I", "F", "I;16", "I;16L", "I;16B", "I;16N"})
+_TURNING = ("exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif")
+_ORIENTATION = 0x0112
+_PNG = b"\x89PNG\r\n\x1a\n"
+_RESAMPLE = Image.Resampling.BILINEAR
+
+
+class UnreadableImageError(Exception):
+    """Bytes that do not become an image; the message says why in a few words."""
+
+
+def decode_image(data: bytes, shape: tuple[int, int, int] | None) -> NDArray[np.uint8]:
+    """Decode any image that Pillow reads.
+
+    Turned as EXIF says; transparency is laid over white; 16-bit grey is scaled, not clipped; the first frame of
+    several counts. A size other than the one asked for is reached by scaling the image until it covers the
+    frame and cutting the middle out, so that nothing is stretched.
+
+    Parameters
+    ----------
+    data : bytes
+        The file.
+    shape : tuple of int or None
+        (H, W, C) wanted, C 1 or 3. None: as it is, C 1 for grey and 3 for colour.
+
+    Returns
+    -------
+    ndarray of uint8, shape (H, W, C)
+
+    Raises
+    ------
+    UnreadableImageError
+        Where the file is no image, is cut short, or has too many pixels.
+    """
+    try:
+        with Image.open(BytesIO(data)) as image:
+            return _decode(image, shape)
+    except UnreadableImageError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise UnreadableImageError("too many pixels") from error
+    except UnidentifiedImageError as error:
+        raise UnreadableImageError("not an image that Pillow knows" if data else "empty file") from error
+    except Exception as error:  # Pillow's decoders raise many kinds on damaged files
+        raise UnreadableImageError(str(error) or type(error).__name__) from error
+
+
+def _decode(image: Image.Image, shape: tuple[int, int, int] | None) -> NDArray[np.uint8]:
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise UnreadableImageError(f"too many pixels ({width} x {height})")
+    wanted = None if shape is None else ("L" if shape[2] == 1 else "RGB")
+    if wanted == image.mode and shape is not None and (height, width) == shape[:2] and image.format == "PNG":
+        image.load()
+        if not _needs_care(image):
+            return np.frombuffer(image.tobytes(), np.uint8).reshape(shape)
+    if image.format == "JPEG" and shape is not None:
+        # The JPEG decoder can halve sizes by itself; twice the target leaves the last step to good resampling.
+        image.draft(None, (2 * max(shape[:2]), 2 * max(shape[:2])))
+    image.load()
+    if any(key in image.info for key in _TURNING):
+        image = ImageOps.exif_transpose(image)
+    plain = to_plain(image)
+    if wanted is not None and plain.mode != wanted:
+        plain = plain.convert(wanted)
+    return np.atleast_3d(np.asarray(plain if shape is None else fit(plain, shape[:2])))
+
+
+def _needs_care(image: Image.Image) -> bool:
+    return "transparency" in image.info or any(key in image.info for key in _TURNING)
+
+
+def to_plain(image: Image.Image) -> Image.Image:
+    """Bring an image of any mode to ``L`` (grey) or ``RGB``."""
+    grey = image.mode in GREY_MODES
+    if image.mode.startswith("I") or image.mode == "F":
+        return _scaled(image)
+    if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
+        layered = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(white, layered).convert("L" if grey else "RGB")
+    return image.convert("L" if grey else "RGB")
+
+
+def _scaled(image: Image.Image) -> Image.Image:
+    # Wider than 8 bits: 65535 is white for integers, 1.0 for floats. Pillow's convert("L") would clip at 255.
+    values = np.asarray(image)
+    low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 0.0)
+    full = 1.0 if image.mode == "F" else 65535.0
+    if not (low >= 0 and high <= full):
+        raise UnreadableImageError(f"pixel values {low:g} to {high:g}; 0 to {full:g} are understood")
+    return Image.fromarray(np.rint(values.astype(np.float64) * (255.0 / full)).astype(np.uint8))
+
+
+def fit(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """Scale an ``L`` or ``RGB`` image to cover (H, W) and cut the middle out; the exact size is left alone."""
+    height, width = size
+    if image.size == (width, height):
+        return image
+    return ImageOps.fit(image, (width, height), method=_RESAMPLE)
+
+
+def fit_images(images: NDArray[np.uint8], shape: tuple[int, int, int]) -> NDArray[np.uint8]:
+    """Bring a batch of equal images to ``shape``.
+
+    Parameters
+    ----------
+    images : ndarray of uint8, shape (n, h, w, c)
+        c is 1 or 3.
+    shape : tuple of int
+        (H, W, C) wanted, C 1 or 3.
+
+    Returns
+    -------
+    ndarray of uint8, shape (n, H, W, C)
+    """
+    if images.shape[1:] == shape:
+        return images
+    if images.shape[3] not in (1, 3) or shape[2] not in (1, 3):
+        raise DataError(f"images of {images.shape[3]} channels cannot become {shape[2]}; 1 and 3 are known")
+    out = np.empty((len(images), *shape), np.uint8)
+    for target, own in zip(out, images, strict=True):
+        image = Image.fromarray(own[..., 0] if own.shape[2] == 1 else own)
+        image = image.convert("L" if shape[2] == 1 else "RGB")
+        target[...] = np.atleast_3d(np.asarray(fit(image, shape[:2])))
+    return out
+
+
+def header_shape(path: str) -> tuple[int, int, int]:
+    """(H, W, C) of an image file by its header alone; C is 1 where the pixels have no colour."""
+    try:
+        with open(path, "rb", buffering=0) as file:
+            head = file.read(26)
+            if head[:8] == _PNG and head[12:16] == b"IHDR" and len(head) == 26 and head[25] != 3:
+                width, height = int.from_bytes(head[16:20]), int.from_bytes(head[20:24])
+                return height, width, 3 if head[25] & 2 else 1
+            file.seek(0)
+            with Image.open(file) as image:
+                width, height = image.size
+                if any(key in image.info for key in _TURNING) and image.getexif().get(_ORIENTATION, 1) >= 5:
+                    width, height = height, width
+                return height, width, 1 if _is_grey(image) else 3
+    except Exception as error:  # as in decode_image
+        raise UnreadableImageError(str(error) or type(error).__name__) from error
+
+
+def _is_grey(image: Image.Image) -> bool:
+    if image.mode == "P":
+        colours = np.array(image.getpalette("RGB") or [], np.uint8).reshape(-1, 3)
+        return bool((colours == colours[:, :1]).all())
+    return image.mode in GREY_MODES

@@ -1,0 +1,231 @@
+"""NumPy's ``.npz``: images and labels, whole or in train, val and test, under the names that people use."""
+
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convtrials.core.errors import DataError
+from convtrials.data.sources.base import BadImage, Listing
+from convtrials.data.sources.images import fit_images
+from convtrials.data.sources.npz_members import image_layout, npy_header, open_member, read_small, to_bytes
+from convtrials.data.sources.rows import RowStream, read_across
+
+IMAGE_NAMES = ("images", "image", "x", "data", "imgs", "features")
+LABEL_NAMES = ("labels", "label", "y", "targets", "target")
+GROUP_NAMES = ("groups", "group", "writers", "writer")
+CLASS_NAMES = ("class_names", "classes", "label_names", "names", "categories")
+_PARTS = {"train": 0, "val": 1, "valid": 1, "validation": 1, "test": 2}
+_PART_NAMES = ("train", "val", "test")
+_HELP = (
+    "expected: images and labels, or x_train and y_train with x_test and y_test (x_val and y_val too, if you have "
+    "them); optional class_names, groups"
+)
+
+
+@dataclass
+class NpzSource:
+    """An ``.npz`` file of images and labels.
+
+    Images are (N, H, W), (N, H, W, C) or (N, C, H, W), C 1, 3 or (last) 4: uint8, bool, other integers within 0 to
+    255, uint16 on the scale 0 to 65535, floats on the scale 0 to 1. Labels are integers, strings or one-hot rows.
+    Groups count as a sample (writers), kept whole within a split, unless a member ``groups_are_sampled`` is false;
+    a member ``group_kind`` names what they are. Pickled objects are refused.
+
+    Parameters
+    ----------
+    path : Path
+        The file. Members are streamed, so that it may be larger than memory.
+    """
+
+    path: Path
+    name: str = field(init=False)
+    location: str = field(init=False)
+    _streams: list[RowStream] | None = field(default=None, init=False, repr=False)
+
+    in_order = True  # compressed members: read by one process, front to back
+
+    def __post_init__(self) -> None:
+        self.path = Path(self.path).resolve()
+        self.name, self.location = self.path.stem, str(self.path)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_streams": None}  # open streams do not travel to other processes
+
+    def stamp(self) -> str:
+        """Size and time of the file."""
+        stat = self.path.stat()
+        return f"{stat.st_size}:{stat.st_mtime_ns}"
+
+    def scan(self) -> Listing:
+        """Read labels, names and the headers of images."""
+        parts = self._parts()
+        streams = self._opened(parts)
+        shapes = {image_layout(stream)[0] for stream in streams}
+        if len(shapes) > 1:
+            raise DataError(
+                f"{self.path}: images of {len(shapes)} sizes: {sorted(shapes)}; all must have one"
+            )
+        labels = [
+            self._labels(parts[code]["labels"], len(stream)) for code, stream in self._pairs(parts, streams)
+        ]
+        split = np.concatenate([np.full(len(s), code, np.uint8) for code, s in self._pairs(parts, streams)])
+        if len(parts) < 3:
+            split[split == 0] = 255  # what is absent is taken from train
+        class_names, codes = self._classes(np.concatenate(labels))
+        groups, group_names, kind, sampled = self._groups(parts, streams)
+        return Listing(
+            class_names=class_names,
+            labels=codes,
+            native_shape=next(iter(shapes)),
+            split=split if len(parts) > 1 else None,
+            groups=groups,
+            group_names=group_names,
+            group_kind=kind,
+            groups_are_sampled=sampled,
+        )
+
+    def read(
+        self, start: int, stop: int, shape: tuple[int, int, int]
+    ) -> tuple[NDArray[np.uint8], list[BadImage]]:
+        """Return images ``start:stop``, train first, then val, then test; none can be bad alone."""
+        if self._streams is None:
+            self._opened(self._parts())
+        assert self._streams is not None
+        pieces = [
+            fit_images(to_bytes(rows, what), shape) for rows, what in read_across(self._streams, start, stop)
+        ]
+        return np.concatenate(pieces), []
+
+    def _opened(self, parts: dict[int, dict[str, str]]) -> list[RowStream]:
+        if self._streams is None:
+            self._streams = [self._stream(parts[code]["images"]) for code in sorted(parts)]
+        return self._streams
+
+    @staticmethod
+    def _pairs(parts: dict[int, dict[str, str]], streams: list[RowStream]) -> list[tuple[int, RowStream]]:
+        return list(zip(sorted(parts), streams, strict=True))
+
+    def _members(self) -> dict[str, str]:
+        try:
+            with zipfile.ZipFile(self.path) as archive:
+                names = archive.namelist()
+        except (OSError, zipfile.BadZipFile) as error:
+            raise DataError(f"{self.path}: not an .npz file ({error})") from error
+        return {name[:-4].lower(): name for name in names if name.endswith(".npy")}
+
+    def _parts(self) -> dict[int, dict[str, str]]:
+        members = self._members()
+        parts: dict[int, dict[str, str]] = {}
+        for kind, words in (("images", IMAGE_NAMES), ("labels", LABEL_NAMES), ("groups", GROUP_NAMES)):
+            for member, original in members.items():
+                for word in words:
+                    code = _part_of(member, word)
+                    if code is not None:
+                        if kind in parts.setdefault(code, {}):
+                            raise DataError(
+                                f"{self.path}: {parts[code][kind]} and {original} mean the same; keep one"
+                            )
+                        parts[code][kind] = original
+        shown = ", ".join(name[:-4] for name in members.values()) or "nothing"
+        if -1 in parts and len(parts) > 1:
+            raise DataError(f"{self.path}: holds both whole and split arrays ({shown}); {_HELP}")
+        parts = {max(code, 0): kinds for code, kinds in parts.items()}
+        for code, kinds in parts.items():
+            for kind in ("images", "labels"):
+                if kind not in kinds:
+                    raise DataError(
+                        f"{self.path}: no {kind} for {_PART_NAMES[code]}; it holds {shown}; {_HELP}"
+                    )
+        if 0 not in parts:
+            raise DataError(f"{self.path}: no images and labels found; it holds {shown}; {_HELP}")
+        return parts
+
+    def _stream(self, member: str) -> RowStream:
+        what = f"{self.path}, {member[:-4]}"
+        with open_member(self.path, member) as stream:
+            shape, order, dtype = npy_header(stream, what)
+            offset = stream.tell()
+        if order:
+            raise DataError(f"{what}: stored in Fortran order; save np.ascontiguousarray(...) of it")
+        rows = RowStream(what, lambda: open_member(self.path, member), offset, shape, dtype)
+        image_layout(rows)
+        return rows
+
+    def _labels(self, member: str, count: int) -> NDArray[Any]:
+        what = f"{self.path}, {member[:-4]}"
+        labels = read_small(self.path, member)
+        if labels.ndim == 2 and labels.shape[1] == 1:
+            labels = labels[:, 0]
+        if labels.ndim == 2 and ((labels == 0) | (labels == 1)).all() and (labels.sum(1) == 1).all():
+            labels = labels.argmax(1)
+        if labels.ndim != 1:
+            raise DataError(
+                f"{what}: shape {labels.shape}; (N,), (N, 1) or one-hot (N, classes) is understood"
+            )
+        if len(labels) != count:
+            raise DataError(f"{what}: {len(labels)} labels for {count} images")
+        if labels.dtype.kind == "f" and (labels == np.rint(labels)).all():
+            labels = labels.astype(np.int64)
+        if labels.dtype.kind not in "iubUS":
+            raise DataError(f"{what}: type {labels.dtype}; integers or strings are understood")
+        return labels
+
+    def _classes(self, labels: NDArray[Any]) -> tuple[tuple[str, ...], NDArray[np.int64]]:
+        named = next((self._members()[name] for name in CLASS_NAMES if name in self._members()), None)
+        values, codes = np.unique(labels, return_inverse=True)
+        codes = codes.astype(np.int64)
+        if named is None:
+            return tuple(_text(value) for value in values), codes
+        names = tuple(_text(value) for value in read_small(self.path, named).ravel())
+        what = f"{self.path}, {named[:-4]}"
+        if len(set(names)) < len(names):
+            raise DataError(f"{what}: a name comes twice")
+        if labels.dtype.kind in "US":
+            strange = sorted({_text(value) for value in values} - set(names))
+            if strange:
+                raise DataError(f"{what}: lacks {strange[0]!r}, which is a label")
+            place = np.array([names.index(_text(value)) for value in values], np.int64)
+            return names, place[codes]
+        if len(values) and (values[0] < 0 or values[-1] >= len(names)):
+            raise DataError(f"{what}: {len(names)} names for labels {values[0]} to {values[-1]}")
+        return names, labels.astype(np.int64)
+
+    def _groups(
+        self, parts: dict[int, dict[str, str]], streams: list[RowStream]
+    ) -> tuple[NDArray[np.int32] | None, tuple[str, ...], str | None, bool]:
+        having = [kinds["groups"] for kinds in parts.values() if "groups" in kinds]
+        if not having:
+            return None, (), None, False
+        if len(having) < len(parts):
+            raise DataError(f"{self.path}: {having[0][:-4]} is there, but not for every split")
+        arrays = [read_small(self.path, parts[code]["groups"]).ravel() for code in sorted(parts)]
+        for array, stream in zip(arrays, streams, strict=True):
+            if len(array) != len(stream):
+                raise DataError(f"{self.path}: {len(array)} groups for {len(stream)} images")
+        values, codes = np.unique(np.concatenate(arrays), return_inverse=True)
+        members = self._members()
+        kind = "writer" if "writer" in having[0].lower() else "group"
+        if "group_kind" in members:
+            kind = _text(read_small(self.path, members["group_kind"]).ravel()[0])
+        sampled = True
+        if "groups_are_sampled" in members:
+            sampled = bool(read_small(self.path, members["groups_are_sampled"]).ravel()[0])
+        return codes.astype(np.int32), tuple(_text(value) for value in values), kind, sampled
+
+
+def _part_of(member: str, word: str) -> int | None:
+    """Code of the split that a member's name says; -1 for the whole, None where the word does not fit."""
+    if member == word:
+        return -1
+    for part, code in _PARTS.items():
+        if member in (f"{word}_{part}", f"{part}_{word}", f"{word}{part}", f"{part}{word}"):
+            return code
+    return None
+
+
+def _text(value: Any) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)

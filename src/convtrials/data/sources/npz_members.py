@@ -1,0 +1,112 @@
+"""Members of an ``.npz``: opened as streams, headers checked, pixels brought to bytes."""
+
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convtrials.core.errors import DataError
+from convtrials.data.sources.rows import RowStream, read_fully
+
+#: More bytes than this of labels, names or groups are refused.
+MAX_SMALL_BYTES = 1 << 30
+
+
+def read_small(path: Path, member: str) -> NDArray[Any]:
+    """Read a whole member of bounded size: labels, names, groups."""
+    what = f"{path}, {member[:-4]}"
+    with open_member(path, member) as stream:
+        shape, order, dtype = npy_header(stream, what)
+        size = dtype.itemsize
+        for length in shape:
+            size *= length
+        if size > MAX_SMALL_BYTES:
+            raise DataError(f"{what}: {size} bytes announced, more than the {MAX_SMALL_BYTES} allowed")
+        try:
+            data = read_fully(stream, size)
+        except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            raise DataError(f"{what}: damaged ({error})") from error
+    if len(data) < size:
+        raise DataError(f"{what}: ends early")
+    return np.frombuffer(data, dtype).reshape(shape, order="F" if order else "C")
+
+
+def image_layout(rows: RowStream) -> tuple[tuple[int, int, int], bool]:
+    """Tell ((H, W, C), channels come first) of stored images; C is 1 or 3."""
+    shape, kind = rows.shape, rows.dtype.kind
+    if kind not in "uibf":
+        raise DataError(f"{rows.what}: type {rows.dtype}; images are numbers, best uint8")
+    if len(shape) == 3 and min(shape[1:]) > 0:
+        return (shape[1], shape[2], 1), False
+    if len(shape) == 4 and min(shape[1:]) > 0:
+        if shape[3] in (1, 3):
+            return (shape[1], shape[2], shape[3]), False
+        if shape[1] in (1, 3):
+            return (shape[2], shape[3], shape[1]), True
+        if shape[3] == 4:
+            return (shape[1], shape[2], 3), False
+    raise DataError(
+        f"{rows.what}: shape {shape}; (N, H, W), (N, H, W, 1, 3 or 4) or (N, 1 or 3, H, W) is understood"
+    )
+
+
+def to_bytes(rows: NDArray[np.generic], stream: RowStream) -> NDArray[np.uint8]:
+    """Bring stored images to uint8 (n, H, W, C), C 1 or 3."""
+    values = cast("NDArray[Any]", rows)
+    if values.ndim == 3:
+        values = values[..., None]
+    elif image_layout(stream)[1]:
+        values = values.transpose(0, 2, 3, 1)
+    values = _scaled(values, stream.what)
+    if values.shape[3] == 4:
+        # Transparency over white, as for files.
+        alpha = values[..., 3:].astype(np.uint32)
+        values = (values[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255
+    return np.ascontiguousarray(values, dtype=np.uint8)
+
+
+def _scaled(values: NDArray[Any], what: str) -> NDArray[Any]:
+    if values.dtype == np.uint8 or not values.size:
+        return values
+    if values.dtype == np.bool_:
+        return values * np.uint8(255)
+    low, high = values.min(), values.max()
+    if values.dtype.kind == "f":
+        if not (low >= 0 and high <= 1):
+            raise DataError(
+                f"{what}: values {low:g} to {high:g}; floats must be 0 to 1 (or save uint8, 0 to 255)"
+            )
+        return np.rint(values * 255.0)
+    if values.dtype == np.uint16:
+        return (values.astype(np.uint32) * 255 + 32767) // 65535
+    if low < 0 or high > 255:
+        raise DataError(f"{what}: values {low} to {high}; integers must be 0 to 255")
+    return values
+
+
+def open_member(path: Path, member: str) -> BinaryIO:
+    """Open a member of the archive as a seekable stream."""
+    try:
+        return cast(BinaryIO, zipfile.ZipFile(path).open(member))
+    except (OSError, KeyError, RuntimeError, NotImplementedError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path}, {member}: cannot be opened ({error})") from error
+
+
+def npy_header(stream: BinaryIO, what: str) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Read shape, whether in Fortran order, and type; the stream then stands at the first value."""
+    try:
+        version = np.lib.format.read_magic(stream)
+        reader = (
+            np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        )
+        shape, order, dtype = reader(stream)
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise DataError(f"{what}: not a NumPy array ({error})") from error
+    if dtype.hasobject:
+        raise DataError(f"{what}: holds Python objects (pickle), which are not read; save numbers or strings")
+    if any(length < 0 for length in shape):
+        raise DataError(f"{what}: impossible shape {shape}")
+    return shape, order and len(shape) > 1, dtype

@@ -1,0 +1,150 @@
+"""The predictions of a run: class probabilities, true labels, and which images they belong to."""
+
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convtrials.core.errors import RunError
+
+#: The most bytes that a predictions file may unpack to; a file from elsewhere cannot fill the memory.
+LARGEST_FILE = 8 * 2**30
+
+#: How far from 1 a row of probabilities may sum; half-precision softmax stays within it.
+SUM_TOLERANCE = 5e-3
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """What a run says about every image of one split.
+
+    Attributes
+    ----------
+    probabilities : ndarray of float64, shape (N, K)
+        Rows sum to one.
+    labels : ndarray of int64, shape (N,)
+        True classes, ``0`` to ``K - 1``.
+    indices : ndarray of int64, shape (N,)
+        Positions of the images in ``Dataset.images``.
+    """
+
+    probabilities: NDArray[np.float64]
+    labels: NDArray[np.int64]
+    indices: NDArray[np.int64]
+
+    @property
+    def predicted(self) -> NDArray[np.int64]:
+        """The most probable class of each image, shape (N,); the first one of equals."""
+        best: NDArray[np.int64] = self.probabilities.argmax(axis=1)
+        return best
+
+    @property
+    def confidence(self) -> NDArray[np.float64]:
+        """The probability of the predicted class, shape (N,)."""
+        best: NDArray[np.float64] = self.probabilities.max(axis=1)
+        return best
+
+
+def check_probabilities(
+    probabilities: NDArray[Any], labels: NDArray[Any], *, where: str = "predictions"
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Return probabilities with rows that sum to one exactly, and labels, or refuse them.
+
+    Parameters
+    ----------
+    probabilities : ndarray of float, shape (N, K)
+        N at least 1, K at least 2, values from 0 to 1, row sums within `SUM_TOLERANCE` of 1.
+    labels : ndarray of int, shape (N,)
+        From 0 to K - 1.
+    where : str
+        What to call the arrays in an error: a file name.
+
+    Returns
+    -------
+    probabilities : ndarray of float64, shape (N, K)
+    labels : ndarray of int64, shape (N,)
+
+    Raises
+    ------
+    RunError
+        Where a shape, kind or value is outside the bounds above.
+    """
+    probabilities, labels = np.asarray(probabilities), np.asarray(labels)
+    if probabilities.dtype.kind != "f" or probabilities.ndim != 2 or probabilities.shape[1] < 2:
+        raise RunError(
+            f"{where}: probabilities have shape {probabilities.shape} and type {probabilities.dtype}; "
+            "floats of shape (images, classes) with two classes or more are needed"
+        )
+    count, classes = probabilities.shape
+    if count == 0:
+        raise RunError(f"{where}: there are no predictions; at least one image is needed")
+    if labels.dtype.kind not in "iu" or labels.shape != (count,):
+        raise RunError(
+            f"{where}: labels have shape {labels.shape} and type {labels.dtype}; "
+            f"integers of shape ({count},) are needed"
+        )
+    if labels.min() < 0 or labels.max() >= classes:
+        raise RunError(
+            f"{where}: labels go from {labels.min()} to {labels.max()}; 0 to {classes - 1} is allowed"
+        )
+    exact = probabilities.astype(np.float64)
+    # Written so that NaN, which compares false with everything, is refused as well.
+    if not (exact.min() >= 0 and exact.max() <= 1 + SUM_TOLERANCE):
+        raise RunError(f"{where}: probabilities outside 0 to 1, or not a number")
+    sums = exact.sum(axis=1, keepdims=True)
+    worst = int(np.abs(sums - 1).argmax())
+    if abs(sums[worst, 0] - 1) > SUM_TOLERANCE:
+        raise RunError(f"{where}: the probabilities of row {worst} sum to {sums[worst, 0]:.4f}, not to 1")
+    return exact / sums, labels.astype(np.int64)
+
+
+def read_predictions(path: Path) -> Predictions:
+    """Read and check a predictions file as training writes it.
+
+    Parameters
+    ----------
+    path : Path
+        An ``.npz`` with arrays ``probabilities`` (N, K), ``labels`` (N,) and ``indices`` (N,).
+
+    Returns
+    -------
+    Predictions
+
+    Raises
+    ------
+    RunError
+        Where the file is missing, damaged, too large, or its arrays do not fit together.
+    """
+    arrays = _load_arrays(Path(path))
+    where = str(path)
+    probabilities, labels = check_probabilities(arrays["probabilities"], arrays["labels"], where=where)
+    indices = arrays["indices"]
+    if indices.dtype.kind not in "iu" or indices.shape != labels.shape:
+        raise RunError(
+            f"{where}: indices must be integers of shape {labels.shape}, not {indices.dtype} {indices.shape}"
+        )
+    if indices.min() < 0 or len(np.unique(indices)) != len(indices):
+        raise RunError(f"{where}: indices must be positions of images, each at most once, none negative")
+    return Predictions(probabilities, labels, indices.astype(np.int64))
+
+
+def _load_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    names = ("probabilities", "labels", "indices")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            size = sum(member.file_size for member in archive.infolist())
+        if size > LARGEST_FILE:
+            raise RunError(f"{path}: unpacks to {size:,} bytes; at most {LARGEST_FILE:,} are read")
+        with np.load(path, allow_pickle=False) as stored:
+            missing = [name for name in names if name not in stored]
+            if missing:
+                raise RunError(f"{path}: array {missing[0]!r} is missing; needed are {', '.join(names)}")
+            return {name: stored[name] for name in names}
+    except FileNotFoundError:
+        raise RunError(f"{path}: no such file; a dataset without a test split leaves none") from None
+    except (OSError, ValueError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error) as problem:
+        raise RunError(f"{path}: not a readable predictions file ({problem})") from problem

@@ -1,0 +1,126 @@
+"""What a run directory says, read back: recipe, environment, history, result, predictions."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from convtrials.core.errors import RunError
+from convtrials.evaluation.predictions import Predictions, read_predictions
+
+#: No text file of a run is larger; one from elsewhere cannot fill the memory.
+LARGEST_TEXT = 64 * 2**20
+
+#: The files of a finished run, in the order in which they are missed.
+NEEDED = ("result.json", "dataset.json", "recipe.yaml", "history.jsonl", "execution.json", "environment.json")
+
+
+@dataclass(frozen=True, eq=False)
+class RunRecord:
+    """A finished run, as its directory tells it.
+
+    Attributes
+    ----------
+    folder : Path
+        The run directory.
+    recipe : str
+        The resolved recipe, YAML.
+    execution, environment, dataset, result : dict
+        The JSON files of those names.
+    history : list of dict
+        One entry an epoch, in order.
+    class_names : tuple of str
+        From `dataset`.
+    predictions : Predictions
+        On the test split.
+    """
+
+    folder: Path
+    recipe: str
+    execution: dict[str, Any]
+    environment: dict[str, Any]
+    dataset: dict[str, Any]
+    result: dict[str, Any]
+    history: list[dict[str, Any]]
+    class_names: tuple[str, ...]
+    predictions: Predictions
+
+
+def read_run(folder: Path) -> RunRecord:
+    """Read a finished run directory.
+
+    Raises
+    ------
+    RunError
+        Where the directory is absent or partial, the run is unfinished or diverged, or a file is damaged.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise RunError(f"{folder}: no such run directory")
+    if not (folder / "result.json").is_file():
+        hint = (
+            "not finished: resume it first" if (folder / "recipe.yaml").is_file() else "not a run directory"
+        )
+        raise RunError(f"{folder}: no result.json in it; {hint}")
+    result = _mapping(folder / "result.json")
+    if result.get("status") == "diverged":
+        at = result.get("diverged_at", result.get("steps"))
+        step = f" at step {at}" if isinstance(at, int) else ""
+        raise RunError(f"{folder}: the run diverged{step} and has no predictions to evaluate")
+    for name in NEEDED:
+        if not (folder / name).is_file():
+            raise RunError(f"{folder}: no {name} in it; the run directory is not whole")
+    dataset = _mapping(folder / "dataset.json")
+    names = _class_names(dataset, folder / "dataset.json")
+    if not isinstance(dataset.get("fingerprint"), str):
+        raise RunError(f"{folder / 'dataset.json'}: no fingerprint in it")
+    predictions = read_predictions(folder / "predictions-test.npz")
+    if predictions.probabilities.shape[1] != len(names):
+        found = predictions.probabilities.shape[1]
+        raise RunError(f"{folder}: predictions have {found} classes, dataset.json {len(names)}")
+    return RunRecord(
+        folder=folder,
+        recipe=_text(folder / "recipe.yaml"),
+        execution=_mapping(folder / "execution.json"),
+        environment=_mapping(folder / "environment.json"),
+        dataset=dataset,
+        result=result,
+        history=_history(folder / "history.jsonl"),
+        class_names=names,
+        predictions=predictions,
+    )
+
+
+def _text(path: Path) -> str:
+    try:
+        if path.stat().st_size > LARGEST_TEXT:
+            raise RunError(f"{path}: larger than {LARGEST_TEXT:,} bytes")
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as problem:
+        raise RunError(f"{path}: not readable ({problem})") from problem
+
+
+def _mapping(path: Path) -> dict[str, Any]:
+    return _parsed(_text(path), str(path))
+
+
+def _parsed(text: str, where: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as problem:
+        raise RunError(f"{where}: not valid JSON ({problem})") from problem
+    if not isinstance(value, dict):
+        raise RunError(f"{where}: a JSON object is needed, not {type(value).__name__}")
+    return value
+
+
+def _history(path: Path) -> list[dict[str, Any]]:
+    lines = [line for line in _text(path).splitlines() if line.strip()]
+    return [_parsed(line, f"{path} line {number}") for number, line in enumerate(lines, 1)]
+
+
+def _class_names(dataset: dict[str, Any], path: Path) -> tuple[str, ...]:
+    names = dataset.get("class_names")
+    if not isinstance(names, list) or len(names) < 2 or not all(isinstance(name, str) for name in names):
+        raise RunError(f"{path}: class_names must be a list of two names or more")
+    return tuple(names)

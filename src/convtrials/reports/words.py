@@ -1,0 +1,133 @@
+"""Numbers in plain words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Headline:
+    """One headline number.
+
+    Attributes
+    ----------
+    key : str
+        Its name in ``metrics.json``.
+    label : str
+        Its name for people.
+    value : str
+        Formatted.
+    interval : str
+        "low to high", or empty where there is none.
+    meaning : str
+        What it says, in a line.
+    """
+
+    key: str
+    label: str
+    value: str
+    interval: str
+    meaning: str
+
+
+def headlines(metrics: dict[str, Any]) -> list[Headline]:
+    """Return the headline numbers of `evaluate_predictions`, most important first."""
+    found = [
+        _percent(metrics, "accuracy", "Accuracy", metrics["accuracy"], "of the test images are named right"),
+        _percent(
+            metrics,
+            "macro_f1",
+            "Macro F1",
+            metrics["f1"]["macro"],
+            "F1 averaged over classes, each counting alike",
+        ),
+    ]
+    tops = list(metrics["top_k"].items())
+    if tops:
+        k, value = tops[0]
+        others = "".join(f"; {percent(more)} among the first {wider}" for wider, more in tops[1:])
+        meaning = f"have the right class among the first {k} answers{others}"
+        found.append(_percent(metrics, f"top_{k}", f"Top-{k} accuracy", value, meaning))
+    auc = metrics["roc_auc"]["macro"]
+    if auc is not None:
+        meaning = "chance that an image of a class outranks another one"
+        found.append(_decimal(metrics, "macro_auc", "Macro ROC AUC", auc, 4, meaning))
+    found.append(
+        _decimal(metrics, "log_loss", "Log loss", metrics["log_loss"], 3, "nats an image; less is better")
+    )
+    error = metrics["expected_calibration_error"]
+    interval = _between(metrics, "expected_calibration_error", lambda x: f"{100 * x:.1f}")
+    meaning = "percentage points between stated confidence and accuracy"
+    found.append(
+        Headline("expected_calibration_error", "Calibration error", f"{100 * error:.1f}", interval, meaning)
+    )
+    return found
+
+
+def summary(metrics: dict[str, Any], pairs: list[tuple[str, str, int, int]]) -> list[str]:
+    """Say what the run is worth, a few sentences.
+
+    Parameters
+    ----------
+    metrics : dict
+        From `evaluate_predictions`.
+    pairs : list of (true name, predicted name, images, images of the true class)
+        Most confused first.
+    """
+    per_hundred = f"{100 * metrics['accuracy']:.1f}"
+    interval = _between(metrics, "accuracy", lambda x: f"{100 * x:.1f}")
+    likely = f" With other test images of the same kind it would likely be {interval}." if interval else ""
+    told = [
+        f"Of 100 test images it names {per_hundred} right, counted on {metrics['images']:,} images that training "
+        f"never saw.{likely}"
+    ]
+    present = [row for row in metrics["per_class"] if row["support"]]
+    hardest = sorted(present, key=lambda row: row["f1"])[:3]
+    names = _joined([f"{row['name']} ({100 * row['f1']:.0f}%)" for row in hardest])
+    told.append(f"The hardest classes, by F1, are {names}.")
+    if pairs:
+        true, predicted, count, support = pairs[0]
+        told.append(
+            f"The most common mistake: {true} taken for {predicted}, {count:,} of {support:,} images."
+        )
+    else:
+        told.append("It made no mistake.")
+    return told
+
+
+def percent(value: float | None, decimals: int = 1) -> str:
+    """Return 0.9123 as ``91.2%``, None as a dash."""
+    return "–" if value is None else f"{100 * value:.{decimals}f}%"
+
+
+def duration(seconds: Any) -> str:
+    """Return seconds as ``12 s``, ``3 min 20 s`` or ``2 h 5 min``; anything else as a dash."""
+    if not isinstance(seconds, int | float) or seconds != seconds or not 0 <= seconds < 1e9:
+        return "–"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def _percent(metrics: dict[str, Any], key: str, label: str, value: float, meaning: str) -> Headline:
+    return Headline(key, label, percent(value), _between(metrics, key, lambda x: f"{100 * x:.1f}"), meaning)
+
+
+def _decimal(
+    metrics: dict[str, Any], key: str, label: str, value: float, decimals: int, meaning: str
+) -> Headline:
+    interval = _between(metrics, key, lambda x: f"{x:.{decimals}f}")
+    return Headline(key, label, f"{value:.{decimals}f}", interval, meaning)
+
+
+def _between(metrics: dict[str, Any], key: str, say: Any) -> str:
+    interval = metrics["intervals"].get(key)
+    return "" if interval is None else f"{say(interval['low'])} to {say(interval['high'])}"
+
+
+def _joined(parts: list[str]) -> str:
+    return parts[0] if len(parts) == 1 else ", ".join(parts[:-1]) + " and " + parts[-1]

@@ -1,0 +1,1 @@
+"""Recipe, optimizers, schedules, early stopping, the loop, checkpoints, the run directory."""

@@ -1,0 +1,73 @@
+"""What a run ran on: versions, processor, commit."""
+
+import os
+import platform
+import subprocess
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from convtrials._version import __version__
+
+#: Packages whose version can change a result.
+PACKAGES = (
+    "torch",
+    "numpy",
+    "lightning-fabric",
+    "safetensors",
+    "pillow",
+    "scikit-learn",
+    "scipy",
+    "matplotlib",
+)
+
+
+def describe_environment() -> dict[str, Any]:
+    """Return versions, processor, cores and the git commit, as plain values for JSON."""
+    import torch
+
+    return {
+        "convtrials": __version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processor": processor_name(),
+        "cores": os.cpu_count(),
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "packages": {name: _version(name) for name in PACKAGES},
+        "git_commit": git_commit(Path(__file__).parent),
+    }
+
+
+def processor_name() -> str:
+    """Return the processor's name as the system tells it."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def git_commit(folder: Path) -> str | None:
+    """Return the commit checked out around ``folder``, marked ``+changes`` if the tree differs; None outside git."""
+    try:
+        commit = _git(folder, "rev-parse", "HEAD")
+        return commit + ("+changes" if _git(folder, "status", "--porcelain", "--untracked-files=no") else "")
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    done = subprocess.run(
+        ["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=10, check=True
+    )
+    return done.stdout.strip()
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None

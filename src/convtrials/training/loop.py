@@ -1,0 +1,150 @@
+"""The loop: what is on trial, so it is short enough to be read aloud."""
+
+import math
+import time
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import torch
+
+from convtrials.core.streams import stream_seed
+from convtrials.data.augmentation.pipeline import AugmentedBatch, augmented
+from convtrials.data.batches import Batches, cut, epoch_order, step_indices, steps_per_epoch
+from convtrials.training.loss import cross_entropy_sum
+from convtrials.training.optimizers import set_learning_rate
+from convtrials.training.predict import predict_probabilities, validation_metrics
+from convtrials.training.recipe import Recipe
+from convtrials.training.schedules import schedule_factor
+from convtrials.training.state import EpochSums, TrainingState, steps_in
+
+
+class Observer(Protocol):
+    """Whoever watches the loop: progress, checkpoints, the person at the keyboard."""
+
+    def after_step(self, state: TrainingState, loss: float, images: int) -> None:
+        """Called after each optimizer step; may raise to stop the loop between two steps."""
+
+    def after_epoch(self, state: TrainingState) -> None:
+        """Called when an epoch has been validated and stands in ``state.history``."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How the loop ended: all epochs, stopped early, or diverged at a step."""
+
+    stopped_early: bool = False
+    diverged_at: int | None = None
+
+
+def train_loop(
+    recipe: Recipe, seed: int, state: TrainingState, train: Batches, val: Batches, observer: Observer
+) -> Outcome:
+    """Train from ``state`` to the end of the recipe; ``state`` is changed in place.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    seed : int
+    state : TrainingState
+        Fresh, or from a checkpoint: the loop goes on at ``state.step``, mid-epoch included.
+    train, val : Batches
+        Training and validation split. Validation decides early stopping and the plateau schedule, test nothing.
+    observer : Observer
+
+    Returns
+    -------
+    Outcome
+    """
+    group_size = recipe.batch_size * recipe.accumulate
+    per_epoch = steps_per_epoch(len(train), group_size)
+    total = steps_in(recipe.epochs, per_epoch)
+
+    while state.step < total and not state.should_stop:
+        epoch, first = divmod(state.step, per_epoch)
+        order = epoch_order(len(train), seed, epoch)
+        for step_in_epoch in range(first, min(per_epoch, total - epoch * per_epoch)):
+            started = time.perf_counter()
+            set_learning_rate(state.optimizer, learning_rate(recipe, state, total, per_epoch))
+            images, labels = train.raw(step_indices(order, step_in_epoch, group_size))
+            group = augmented(images, labels, recipe.augment, seed, state.step)
+            group = replace(group, images=train.normalise(group.images))
+            loss, correct = train_step(recipe, seed, state, group)
+            if not math.isfinite(loss):
+                return Outcome(diverged_at=state.step)
+            state.step += 1
+            _count(state, loss, correct, len(group.images), time.perf_counter() - started)
+            observer.after_step(state, loss, len(group.images))
+
+        metrics = validation_metrics(*predict_probabilities(state.judged, val))
+        if not math.isfinite(metrics["val_loss"]):
+            return Outcome(diverged_at=state.step)
+        state.history.append(_epoch_entry(epoch + 1, state, metrics))
+        state.sums = EpochSums()
+        if state.plateau is not None:
+            state.plateau.observe(metrics)
+        if state.stopper is not None:
+            state.stopper.observe(epoch + 1, metrics, state.judged_weights())
+        observer.after_epoch(state)
+    return Outcome(stopped_early=state.step < total)
+
+
+def train_step(recipe: Recipe, seed: int, state: TrainingState, group: AugmentedBatch) -> tuple[float, int]:
+    """Take one optimizer step on a group of images, one micro-batch at a time.
+
+    Each micro-batch adds its share of the group's mean loss, so k micro-batches of b weigh like one batch of k*b,
+    also where the last is smaller. Dropout draws are those of (seed, step, micro-batch).
+
+    Returns
+    -------
+    loss : float
+        Mean over the group, nats.
+    correct : int
+        Images of the group that were classified right, before the step, augmented and under dropout.
+    """
+    state.model.train()
+    total, correct = torch.zeros(()), torch.zeros((), dtype=torch.int64)
+    for micro, piece in enumerate(cut(len(group.images), recipe.batch_size)):
+        torch.manual_seed(stream_seed(seed, "dropout", state.step * recipe.accumulate + micro))
+        part = group.part(piece)
+        logits = state.model(part.images)
+        loss = cross_entropy_sum(logits, part.labels, part.mixed_labels, part.lam, recipe.label_smoothing)
+        loss = loss / len(group.images)
+        state.fabric.backward(loss)
+        total = total + loss.detach().cpu()
+        correct += (logits.detach().argmax(dim=1) == part.labels).sum().cpu()
+    if recipe.clip_norm is not None:
+        torch.nn.utils.clip_grad_norm_(state.model.parameters(), recipe.clip_norm)
+    state.optimizer.step()
+    state.optimizer.zero_grad(set_to_none=True)
+    if state.average is not None:
+        state.average.update_parameters(state.model)
+    return float(total), int(correct)
+
+
+def learning_rate(recipe: Recipe, state: TrainingState, total: int, per_epoch: int) -> float:
+    """Peak rate x schedule x plateau, for the step that comes next."""
+    assert recipe.optimizer.lr is not None  # OptimizerConfig fills it in
+    factor = schedule_factor(recipe.schedule, state.step, total, per_epoch)
+    return recipe.optimizer.lr * factor * (state.plateau.factor if state.plateau is not None else 1.0)
+
+
+def _count(state: TrainingState, loss: float, correct: int, images: int, seconds: float) -> None:
+    state.sums.loss += loss * images
+    state.sums.correct += correct
+    state.sums.images += images
+    state.sums.seconds += seconds
+    state.train_seconds += seconds
+
+
+def _epoch_entry(epoch: int, state: TrainingState, metrics: dict[str, float]) -> dict[str, Any]:
+    sums = state.sums
+    return {
+        "epoch": epoch,
+        "step": state.step,
+        "train_loss": sums.loss / max(sums.images, 1),
+        "train_accuracy": sums.correct / max(sums.images, 1),
+        **metrics,
+        "learning_rate": state.optimizer.param_groups[0]["lr"],
+        "images_per_second": sums.images / max(sums.seconds, 1e-9),
+        "seconds": state.train_seconds,
+    }

@@ -1,0 +1,227 @@
+"""The recipe: everything that decides what is learned, besides dataset and seed."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from convtrials.core.errors import RecipeError
+from convtrials.data.augmentation import AugmentConfig
+from convtrials.training.optimizer_config import OptimizerConfig
+from convtrials.training.recipe_errors import explain
+from convtrials.training.schedule_config import ScheduleConfig
+
+#: A recipe file larger than this is not a recipe.
+MAX_RECIPE_BYTES = 1_000_000
+
+Metric = Literal["val_accuracy", "val_loss", "val_macro_f1"]
+
+
+def _name_alone(value: Any) -> Any:
+    """Let ``schedule: cosine`` stand for ``schedule: {name: cosine}``."""
+    return {"name": value} if isinstance(value, str) else value
+
+
+class EarlyStopping(BaseModel):
+    """Stop when validation no longer improves; the best weights are kept (Prechelt 1998)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    metric: Metric = Field("val_loss", description="what is watched, on validation data")
+    patience: int = Field(3, ge=1, le=10_000, description="epochs without improvement before stopping")
+    min_delta: float = Field(0.0, ge=0, description="smallest change that counts as an improvement")
+
+
+class Recipe(BaseModel):
+    """Everything that decides what is learned, besides dataset and seed.
+
+    The defaults are the honest classic, ``recipes/base.yaml``: full width, ReLU, dropout 0.5 in the classifier, Adam
+    at a constant rate, batch 128, no augmentation, no smoothing, no decay, ten epochs, last weights.
+
+    Raises
+    ------
+    RecipeError
+        From `Recipe.make`, `Recipe.load` and `changed`: an unknown key or an impossible value, with what is allowed.
+
+    Examples
+    --------
+    >>> Recipe.make(epochs=2, schedule="cosine").schedule.name
+    'cosine'
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+    model: str = Field(
+        "alexnet", min_length=1, max_length=200,
+        description="a built-in network (`convtrials models`) or your own as module:factory",
+    )  # fmt: skip
+    width: float = Field(1.0, gt=0, le=8, description="multiplies channels and hidden units")
+    dropout: float = Field(0.5, ge=0, lt=1, description="dropout probability in the classifier")
+    activation: str = Field(
+        "relu", description="relu, leaky_relu, prelu, elu, selu, gelu, silu, mish, tanh or sigmoid"
+    )
+    batch_norm: bool = Field(False, description="batch normalisation after each convolution")
+    classifier_width: int | None = Field(
+        None, ge=1, le=65_536, description="first hidden width of the classifier"
+    )
+    initial_weights: str | None = Field(None, description="a .safetensors or .pth file to start from")
+    image_size: int | None = Field(
+        None, ge=4, le=1024, description="pixels a side; null: as the dataset has them"
+    )
+
+    optimizer: Annotated[OptimizerConfig, BeforeValidator(_name_alone)] = Field(
+        default_factory=OptimizerConfig
+    )
+    schedule: Annotated[ScheduleConfig, BeforeValidator(_name_alone)] = Field(default_factory=ScheduleConfig)
+    epochs: float = Field(
+        10, gt=0, le=100_000, description="passes over the training split; fractions allowed"
+    )
+    batch_size: int = Field(128, ge=1, le=1_000_000, description="images in one (micro-)batch")
+    accumulate: int = Field(
+        1, ge=1, le=100_000, description="micro-batches whose gradients make one optimizer step"
+    )
+
+    label_smoothing: float = Field(0.0, ge=0, lt=1, description="Szegedy et al., arXiv 1512.00567")
+    clip_norm: float | None = Field(
+        None, gt=0, description="largest gradient norm; Pascanu et al., arXiv 1211.5063"
+    )
+    ema: float | None = Field(
+        None, gt=0, lt=1, description="decay of the moving average of weights, such as 0.999"
+    )
+    early_stopping: EarlyStopping | None = Field(
+        None, description="null: train for all epochs, keep the last weights"
+    )
+    augment: AugmentConfig = Field(default_factory=AugmentConfig)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _shorthands(cls, values: Any) -> Any:
+        if isinstance(values, dict):
+            values = dict(values)
+            if values.get("early_stopping") is True:
+                values["early_stopping"] = {}
+            elif values.get("early_stopping") is False:
+                values["early_stopping"] = None
+            if "mixup" in values:  # the one augmentation that people name at the top
+                augment = values.get("augment") or {}
+                if isinstance(augment, dict):
+                    values["augment"] = {**augment, "mixup": values.pop("mixup")}
+        return values
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.schedule.warmup >= self.epochs:
+            raise ValueError(
+                f"schedule.warmup = {self.schedule.warmup:g}: must be less than epochs = {self.epochs:g}"
+            )
+        return self
+
+    @classmethod
+    def make(cls, *, where: str = "recipe", **values: Any) -> Self:
+        """Build a recipe; errors are told as `RecipeError` naming ``where``."""
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise RecipeError(explain(error, cls, where)) from None
+
+    @classmethod
+    def load(cls, path: str | Path, changes: dict[str, Any] | None = None) -> Self:
+        """Read a YAML file, then apply ``changes`` (dotted keys or nested) on top of it."""
+        values = read_yaml(Path(path))
+        return cls.make(where=str(path), **merged(values, changes or {}))
+
+    def changed(self, changes: dict[str, Any], *, where: str = "changes") -> Self:
+        """Return this recipe with ``changes`` applied: nested, dotted (``optimizer.lr``) or shorthand keys.
+
+        Naming another optimizer or schedule drops the options that belonged to the old one, but keeps the learning
+        rate, weight decay and warm-up.
+        """
+        return type(self).make(
+            where=where, **merged(self.model_dump(mode="json", exclude_none=True), changes)
+        )
+
+    def to_yaml(self) -> str:
+        """Return the whole recipe as YAML, defaults included."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+    def fingerprint(self) -> str:
+        """Return a hex digest that is equal for equal recipes."""
+        text = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a small YAML mapping safely."""
+    try:
+        if path.stat().st_size > MAX_RECIPE_BYTES:
+            raise RecipeError(f"{path}: larger than {MAX_RECIPE_BYTES:,} bytes: not a recipe")
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RecipeError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise RecipeError(f"{path}: not UTF-8 text") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f" line {mark.line + 1}" if mark else ""
+        raise RecipeError(f"{path}{line}: not valid YAML: {getattr(error, 'problem', error)}") from None
+    if values is None:
+        return {}
+    if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
+        raise RecipeError(f"{path}: expected keys and values, such as `epochs: 10`")
+    return values
+
+
+def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Lay ``changes`` over ``base``; neither is modified.
+
+    Dotted keys reach inside (``optimizer.lr``). A changed ``name`` inside a section drops the section's other options
+    except those that every optimizer or schedule has.
+    """
+    result = {key: dict(value) if isinstance(value, dict) else value for key, value in base.items()}
+    for key, value in _nested(changes).items():
+        old = result.get(key)
+        if isinstance(old, str) and isinstance(value, dict) and key in _NAMED:
+            old = {"name": old}
+        if isinstance(value, str) and key in _NAMED:
+            value = {"name": value}
+        if isinstance(old, dict) and isinstance(value, dict):
+            if key in _NAMED and value.get("name", old.get("name")) != old.get("name"):
+                old = {kept: old[kept] for kept in _NAMED[key] if kept in old}
+            result[key] = {**old, **value}
+        else:
+            result[key] = value
+    return result
+
+
+#: Sections chosen by name, and the options that survive a change of name.
+_NAMED = {"optimizer": ("lr", "weight_decay"), "schedule": ("warmup",)}
+
+
+def _nested(changes: dict[str, Any]) -> dict[str, Any]:
+    nested: dict[str, Any] = {}
+    for key, value in changes.items():
+        section, dot, inner = key.partition(".")
+        if not dot:
+            if isinstance(value, dict) and isinstance(nested.get(key), dict):
+                value = {**nested[key], **value}
+            nested[key] = value
+            continue
+        current = nested.get(section)
+        if isinstance(current, str):
+            current = {"name": current}
+        nested[section] = {**(current if isinstance(current, dict) else {}), inner: value}
+    return nested
+
+
+def parse_setting(text: str) -> tuple[str, Any]:
+    """Read ``key=value`` as given to ``--set``; the value is YAML (``0.01``, ``true``, ``{name: cosine}``)."""
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise RecipeError(f"--set {text}: expected key=value, such as optimizer.lr=0.01")
+    try:
+        return key.strip(), yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise RecipeError(f"--set {text}: the value is not valid YAML") from None

@@ -1,0 +1,91 @@
+"""Watch the loop: progress for people, checkpoints on a time interval, a clean stop on Ctrl-C."""
+
+import contextlib
+import signal
+import time
+from collections.abc import Iterator
+from types import FrameType
+from typing import Any
+
+from convtrials.core.progress import Task
+from convtrials.training.curves import CurveWriter
+from convtrials.training.run_directory import Run
+from convtrials.training.state import TrainingState
+
+
+class Interrupted(KeyboardInterrupt):
+    """Somebody asked the run to stop; a checkpoint has been written."""
+
+    def __init__(self, run: Run, step: int) -> None:
+        super().__init__(
+            f"stopped at step {step} with a checkpoint in {run.folder}; the same command goes on from there"
+        )
+        self.run, self.step = run, step
+
+
+class StopRequest:
+    """Remembers Ctrl-C or a polite kill, so that the loop can stop between two steps."""
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self.asked:  # a second Ctrl-C means now
+            raise KeyboardInterrupt
+        self.asked = True
+
+    @contextlib.contextmanager
+    def listening(self) -> Iterator["StopRequest"]:
+        """Catch SIGINT and SIGTERM inside the block; outside the main thread nothing is caught."""
+        old: dict[signal.Signals, Any] = {}
+        with contextlib.suppress(ValueError):
+            for caught in (signal.SIGINT, signal.SIGTERM):
+                old[caught] = signal.signal(caught, self._handle)
+        try:
+            yield self
+        finally:
+            for number, handler in old.items():
+                signal.signal(number, handler)
+
+
+class RunWatcher:
+    """Writes checkpoints, history and curves, and shows progress, as the loop goes."""
+
+    def __init__(
+        self, run: Run, task: Task, curves: CurveWriter, stop: StopRequest, checkpoint_seconds: float
+    ) -> None:
+        self._run, self._task, self._curves, self._stop = run, task, curves, stop
+        self._interval = checkpoint_seconds
+        self._last_checkpoint = time.monotonic()
+        self._rate = 0.0
+
+    def after_step(self, state: TrainingState, loss: float, images: int) -> None:
+        """Advance the bar; write a checkpoint where it is time; stop where somebody asked."""
+        self._task.advance(images)
+        rate = state.sums.images / max(state.sums.seconds, 1e-9)
+        last = f"  val {state.history[-1]['val_accuracy']:.2%}" if state.history else ""
+        self._task.show(
+            f"epoch {len(state.history) + 1}  {rate:,.0f} images/s  "
+            f"loss {state.sums.loss / state.sums.images:.4f}{last}"
+        )
+        if self._stop.asked:
+            state.save(self._run.checkpoint_path)
+            raise Interrupted(self._run, state.step)
+        if time.monotonic() - self._last_checkpoint >= self._interval:
+            self._checkpoint(state)
+
+    def after_epoch(self, state: TrainingState) -> None:
+        """Write checkpoint, history and curves; leave a line."""
+        self._checkpoint(state)
+        self._run.write_history(state.history)
+        entry = state.history[-1]
+        self._curves.add(entry)
+        self._task.note(
+            f"epoch {entry['epoch']:3d}  loss {entry['train_loss']:.4f}  val loss {entry['val_loss']:.4f}  "
+            f"val accuracy {entry['val_accuracy']:.2%}  {entry['images_per_second']:,.0f} images/s  "
+            f"{entry['seconds']:,.0f} s"
+        )
+
+    def _checkpoint(self, state: TrainingState) -> None:
+        state.save(self._run.checkpoint_path)
+        self._last_checkpoint = time.monotonic()

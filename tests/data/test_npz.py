@@ -1,0 +1,197 @@
+""".npz files: names and layouts that people use, and what is refused."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from convtrials.core.errors import DataError
+from convtrials.data.open import load_dataset
+from convtrials.data.sources.npz import NpzSource
+
+RANDOM = np.random.default_rng(5)
+IMAGES = RANDOM.integers(0, 256, (30, 6, 7), dtype=np.uint8)
+LABELS = np.arange(30) % 3
+
+
+def save(path: Path, **members: Any) -> Path:
+    np.savez_compressed(path, **members)
+    return path
+
+
+def pixels(path: Path) -> np.ndarray:
+    source = NpzSource(path)
+    listing = source.scan()
+    assert listing.native_shape is not None
+    return source.read(0, len(listing.labels), listing.native_shape)[0]
+
+
+@pytest.mark.parametrize(
+    ("images", "labels"),
+    [
+        ("images", "labels"),
+        ("x", "y"),
+        ("X", "Y"),
+        ("data", "targets"),
+        ("x_train", "y_train"),
+        ("train_images", "train_labels"),
+    ],
+)
+def test_common_names(tmp_path: Path, images: str, labels: str) -> None:
+    data = load_dataset(save(tmp_path / "set.npz", **{images: IMAGES, labels: LABELS}), silent=True)
+    assert data.counts() == {"train": 21, "val": 3, "test": 6} or sum(data.counts().values()) == 30
+    np.testing.assert_array_equal(data.images[..., 0], IMAGES)
+    np.testing.assert_array_equal(data.labels, LABELS)
+    assert data.class_names == ("0", "1", "2")
+
+
+@pytest.mark.parametrize("form", ["{kind}_{part}", "{part}_{kind}"])
+@pytest.mark.parametrize("val", ["val", "valid", "validation"])
+def test_given_splits_stay(tmp_path: Path, form: str, val: str) -> None:
+    members = {}
+    for part, (low, high) in {"train": (0, 12), val: (12, 18), "test": (18, 30)}.items():
+        members[form.format(kind="x", part=part)] = IMAGES[low:high]
+        members[form.format(kind="y", part=part)] = LABELS[low:high, None]
+    data = load_dataset(save(tmp_path / "set.npz", **members), silent=True)
+    assert data.counts() == {"train": 12, "val": 6, "test": 12}
+    np.testing.assert_array_equal(data.images[..., 0], IMAGES)
+
+
+def test_keras_names_leave_val_to_be_taken_from_train(tmp_path: Path) -> None:
+    file = save(
+        tmp_path / "mnist.npz",
+        x_train=IMAGES[:24],
+        y_train=LABELS[:24],
+        x_test=IMAGES[24:],
+        y_test=LABELS[24:],
+    )
+    data = load_dataset(file, silent=True)
+    assert data.counts()["test"] == 6
+    assert data.counts()["val"] >= 3
+    assert (data.split[24:] == 2).all()
+
+
+def test_pixel_types_come_to_the_same_bytes(tmp_path: Path) -> None:
+    expected = IMAGES[..., None]
+    forms = {
+        "float64": IMAGES / 255.0,
+        "float32": (IMAGES / 255.0).astype(np.float32),
+        "uint16": IMAGES.astype(np.uint16) * 257,
+        "int64": IMAGES.astype(np.int64),
+        "last": IMAGES[..., None],
+        "first": IMAGES[:, None],
+    }
+    for name, array in forms.items():
+        np.testing.assert_array_equal(
+            pixels(save(tmp_path / f"{name}.npz", x=array, y=LABELS)), expected, err_msg=name
+        )
+    bits = IMAGES > 127
+    np.testing.assert_array_equal(pixels(save(tmp_path / "bits.npz", x=bits, y=LABELS))[..., 0], bits * 255)
+
+
+def test_colour_layouts_and_transparency(tmp_path: Path) -> None:
+    colour = RANDOM.integers(0, 256, (9, 5, 4, 3), dtype=np.uint8)
+    labels = np.arange(9) % 3
+    np.testing.assert_array_equal(pixels(save(tmp_path / "last.npz", x=colour, y=labels)), colour)
+    np.testing.assert_array_equal(
+        pixels(save(tmp_path / "first.npz", x=colour.transpose(0, 3, 1, 2).copy(), y=labels)), colour
+    )
+    alpha = RANDOM.integers(0, 256, (9, 5, 4, 1), dtype=np.uint8)
+    over_white = colour * (alpha / 255.0) + 255.0 * (1 - alpha / 255.0)
+    got = pixels(save(tmp_path / "rgba.npz", x=np.concatenate([colour, alpha], 3), y=labels))
+    assert np.abs(got - over_white).max() <= 0.5 + 1e-9
+
+
+def test_names_of_classes_and_kinds_of_labels(tmp_path: Path) -> None:
+    named = load_dataset(
+        save(tmp_path / "a.npz", x=IMAGES, y=LABELS, class_names=["cat", "dog", "owl"]), silent=True
+    )
+    assert named.class_names == ("cat", "dog", "owl")
+    words = np.array(["owl", "cat", "dog"])[LABELS]
+    text = NpzSource(save(tmp_path / "b.npz", x=IMAGES, y=words)).scan()
+    assert text.class_names == ("cat", "dog", "owl")
+    np.testing.assert_array_equal(text.labels, np.array([2, 0, 1])[LABELS])
+    one_hot = NpzSource(save(tmp_path / "c.npz", x=IMAGES, y=np.eye(3)[LABELS])).scan()
+    np.testing.assert_array_equal(one_hot.labels, LABELS)
+    from_one = NpzSource(save(tmp_path / "d.npz", x=IMAGES, y=LABELS + 1)).scan()
+    assert from_one.class_names == ("1", "2", "3")
+
+
+def test_writers_stay_in_one_split(tmp_path: Path) -> None:
+    writers = np.arange(30) // 3
+    data = load_dataset(save(tmp_path / "w.npz", x=IMAGES, y=LABELS, writers=writers), silent=True)
+    assert (data.group_kind, data.groups_are_sampled, len(data.group_names)) == ("writer", True, 10)
+    for writer in range(10):
+        assert len(set(data.split[writers == writer])) == 1
+    assert set(data.split) == {0, 1, 2}
+    fixed = load_dataset(
+        save(
+            tmp_path / "f.npz",
+            x=IMAGES,
+            y=LABELS,
+            groups=writers,
+            groups_are_sampled=False,
+            group_kind="font",
+        ),
+        silent=True,
+    )
+    assert (fixed.group_kind, fixed.groups_are_sampled) == ("font", False)
+
+
+@pytest.mark.parametrize(
+    ("members", "message"),
+    [
+        ({"pictures": IMAGES, "y": LABELS}, "no images for train; it holds pictures, y; expected"),
+        ({"foo": IMAGES}, "no images and labels found; it holds foo"),
+        ({"x": IMAGES}, "no labels for train"),
+        ({"x": IMAGES, "y": LABELS[:-1]}, "29 labels for 30 images"),
+        ({"x": IMAGES, "images": IMAGES, "y": LABELS}, "mean the same"),
+        ({"x": IMAGES, "y": LABELS, "x_test": IMAGES, "y_test": LABELS}, "both whole and split"),
+        ({"x": IMAGES * 1.0, "y": LABELS}, "floats must be 0 to 1"),
+        ({"x": IMAGES.astype(np.int32) + 300, "y": LABELS}, "integers must be 0 to 255"),
+        ({"x": IMAGES[:, 0], "y": LABELS}, "is understood"),
+        ({"x": np.asfortranarray(IMAGES), "y": LABELS}, "Fortran"),
+        ({"x": IMAGES, "y": LABELS + 0.5}, "integers or strings"),
+        ({"x": IMAGES, "y": np.zeros((30, 4))}, "one-hot"),
+        ({"x": IMAGES, "y": LABELS, "class_names": ["a", "b"]}, "2 names for labels 0 to 2"),
+        ({"x": IMAGES, "y": LABELS, "class_names": ["a", "a", "b"]}, "twice"),
+        ({"x": np.array([None] * 30, object), "y": LABELS}, "pickle"),
+        ({"x": IMAGES, "y": np.array([object()] * 30)}, "pickle"),
+    ],
+)
+def test_what_cannot_be_understood_is_told(tmp_path: Path, members: dict[str, Any], message: str) -> None:
+    file = tmp_path / "wrong.npz"
+    np.savez(
+        file,
+        **{key: np.asarray(value) for key, value in members.items() if not isinstance(value, list)},
+        **{key: value for key, value in members.items() if isinstance(value, list)},
+    )
+    with pytest.raises(DataError, match=message) as caught:
+        load_dataset(file, silent=True)
+    assert "wrong.npz" in str(caught.value)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("cut", [0, 10, 300, 900])
+def test_a_cut_file_is_refused(tmp_path: Path, cut: int) -> None:
+    whole = save(tmp_path / "whole.npz", x=IMAGES, y=LABELS).read_bytes()
+    (tmp_path / "cut.npz").write_bytes(whole[:cut])
+    with pytest.raises(DataError, match=r"cut\.npz"):
+        load_dataset(tmp_path / "cut.npz", silent=True)
+
+
+def test_flipped_bytes_are_refused_or_read_but_never_crash(tmp_path: Path) -> None:
+    whole = save(tmp_path / "whole.npz", x=IMAGES, y=LABELS).read_bytes()
+    generator, refused = np.random.default_rng(0), 0
+    for turn in range(60):
+        damaged = bytearray(whole)
+        for place in generator.integers(0, len(whole), 3):
+            damaged[place] ^= int(generator.integers(1, 256))
+        file = tmp_path / f"{turn}.npz"
+        file.write_bytes(damaged)
+        try:
+            load_dataset(file, silent=True)
+        except DataError:
+            refused += 1
+    assert refused > 30

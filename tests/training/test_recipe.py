@@ -1,0 +1,163 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from convtrials.core.errors import RecipeError
+from convtrials.training.recipe import Recipe, merged, parse_setting
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+def test_the_base_recipe_is_the_default() -> None:
+    assert Recipe.load(REPOSITORY / "recipes" / "base.yaml") == Recipe.make()
+
+
+def test_every_recipe_of_the_project_loads() -> None:
+    paths = sorted((REPOSITORY / "recipes").glob("*.yaml"))
+    assert len(paths) >= 3
+    for path in paths:
+        assert Recipe.load(path).epochs > 0
+
+
+def test_what_is_saved_loads_as_the_same(tmp_path: Path) -> None:
+    recipe = Recipe.make(
+        schedule={"name": "cosine", "warmup": 0.5}, optimizer="sgd", early_stopping=True, ema=0.99, mixup=0.2
+    )
+    (tmp_path / "recipe.yaml").write_text(recipe.to_yaml())
+    assert Recipe.load(tmp_path / "recipe.yaml") == recipe
+    assert Recipe.load(tmp_path / "recipe.yaml").fingerprint() == recipe.fingerprint()
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({"epoch": 3}, "epoch: unknown key; did you mean epochs?"),
+        ({"optimizer": {"lrr": 0.1}}, "optimizer.lrr: unknown key; did you mean lr? allowed: name, lr"),
+        ({"epochs": -1}, "epochs = -1: must be greater than 0"),
+        ({"optimizer": {"lr": 0}}, "optimizer.lr = 0: must be greater than 0"),
+        ({"optimizer": "adamm"}, "optimizer.name = 'adamm': must be 'sgd', 'adam'"),
+        (
+            {"optimizer": {"name": "adam", "momentum": 0.9}},
+            "adam has no momentum; its options: lr, weight_decay, betas",
+        ),
+        ({"optimizer": {"name": "adam", "betas": [0.9, 1.0]}}, "betas: both must be"),
+        ({"optimizer": {"name": "sgd", "momentum": 0, "nesterov": True}}, "nesterov needs a momentum"),
+        ({"schedule": {"name": "cosine", "gamma": 0.1}}, "cosine has no gamma; its options: warmup, final"),
+        ({"schedule": {"name": "plateau", "gamma": 1}}, "gamma must be less than 1"),
+        ({"epochs": 2, "schedule": {"warmup": 2}}, "schedule.warmup = 2: must be less than epochs = 2"),
+        ({"dropout": 1.0}, "dropout = 1.0: must be less than 1"),
+        ({"early_stopping": {"metric": "test_accuracy"}}, "early_stopping.metric = 'test_accuracy': must be"),
+        ({"augment": {"degrees": 500}}, "augment.degrees = 500: must be less than or equal to 180"),
+        ({"augment": {"rotate": 5}}, "augment.rotate: unknown key"),
+        ({"batch_size": 2.5}, "batch_size = 2.5: must be a valid integer"),
+        ({"width": float("nan")}, "width = nan: must be"),
+    ],
+)
+def test_bad_values_are_named_with_what_is_allowed(values: dict[str, Any], told: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        Recipe.make(where="my.yaml", **values)
+    assert told in str(caught.value)
+    assert str(caught.value).startswith("my.yaml: ")
+    assert len(str(caught.value).splitlines()) <= 3
+
+
+def test_many_errors_are_told_in_three_lines() -> None:
+    with pytest.raises(RecipeError) as caught:
+        Recipe.make(a=1, b=2, c=3, d=4, e=5)
+    assert str(caught.value).splitlines()[-1] == "recipe: and 3 more such errors"
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("epochs: [1", "line 1: not valid YAML"),
+        ("- a\n- b\n", "expected keys and values"),
+        ("!!python/object/apply:os.system ['touch hacked']\n", "not valid YAML"),
+        ("1: 2\n", "expected keys and values"),
+    ],
+)
+def test_bad_files_are_told_in_a_line(tmp_path: Path, content: str, told: str) -> None:
+    path = tmp_path / "r.yaml"
+    path.write_text(content)
+    with pytest.raises(RecipeError, match=told) as caught:
+        Recipe.load(path)
+    assert str(path) in str(caught.value)
+    assert not (Path.cwd() / "hacked").exists()
+
+
+def test_absent_binary_and_huge_files(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="cannot be read"):
+        Recipe.load(tmp_path / "none.yaml")
+    (tmp_path / "b.yaml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(RecipeError, match="UTF-8"):
+        Recipe.load(tmp_path / "b.yaml")
+    (tmp_path / "h.yaml").write_text("# " + "x" * 1_100_000)
+    with pytest.raises(RecipeError, match="larger than"):
+        Recipe.load(tmp_path / "h.yaml")
+
+
+def test_flags_go_over_the_file(tmp_path: Path) -> None:
+    (tmp_path / "r.yaml").write_text("epochs: 3\noptimizer: {name: adamw, lr: 0.01, betas: [0.8, 0.9]}\n")
+    recipe = Recipe.load(tmp_path / "r.yaml", {"optimizer.lr": 0.5, "schedule": "cosine"})
+    assert (recipe.epochs, recipe.optimizer.lr, recipe.optimizer.betas) == (3, 0.5, (0.8, 0.9))
+    assert recipe.schedule.name == "cosine"
+
+
+def test_another_optimizer_drops_the_old_ones_options_and_keeps_the_rate() -> None:
+    base = Recipe.make(optimizer={"name": "sgd", "lr": 0.07, "momentum": 0.8, "weight_decay": 0.01})
+    changed = base.changed({"optimizer": "adamw"})
+    assert (changed.optimizer.lr, changed.optimizer.weight_decay) == (0.07, 0.01)
+    assert changed.optimizer.momentum is None
+
+
+def test_one_key_of_a_section_keeps_the_others() -> None:
+    base = Recipe.make(optimizer={"name": "sgd", "lr": 0.07, "momentum": 0.8})
+    assert base.changed({"optimizer.momentum": 0.5}).optimizer.lr == 0.07
+    assert base.changed({"optimizer": {"lr": 0.1}}).optimizer.momentum == 0.8
+    assert base.changed({"optimizer": "sgd", "optimizer.lr": 0.2}).optimizer.lr == 0.2
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("a.b=0.01", 0.01), ("a=true", True), ("a={b: 1}", {"b": 1}), ("a=", None)]
+)
+def test_settings(text: str, value: Any) -> None:
+    assert parse_setting(text)[1] == value
+
+
+@pytest.mark.parametrize("text", ["lr", "=3", "a=[1"])
+def test_bad_settings(text: str) -> None:
+    with pytest.raises(RecipeError, match="--set"):
+        parse_setting(text)
+
+
+def test_exponents_without_a_point_are_numbers() -> None:
+    # YAML 1.1 reads 1e-4 as a string
+    key, value = parse_setting("optimizer.lr=1e-4")
+    assert Recipe.make().changed({key: value}).optimizer.lr == 1e-4
+
+
+plain = st.recursive(
+    st.none() | st.booleans() | st.integers(-5, 5) | st.text(max_size=5),
+    lambda inner: st.dictionaries(st.text(min_size=1, max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(st.sampled_from([*Recipe.model_fields, "x"]), plain, max_size=4))
+def test_any_mapping_is_a_recipe_or_a_recipe_error(values: dict[str, Any]) -> None:
+    try:
+        recipe = Recipe.make(**values)
+    except RecipeError:
+        return
+    assert Recipe.make(**yaml.safe_load(recipe.to_yaml())) == recipe
+
+
+@given(st.dictionaries(st.sampled_from("abc"), plain), st.dictionaries(st.sampled_from("abc"), plain))
+def test_merging_changes_neither_side(base: dict[str, Any], changes: dict[str, Any]) -> None:
+    before = yaml.safe_dump([base, changes])
+    merged(base, changes)
+    assert yaml.safe_dump([base, changes]) == before
