@@ -44,10 +44,11 @@ def epoch_order(n: int, seed: int, epoch: int) -> NDArray[np.int64]:
 
 
 def steps_per_epoch(n: int, group_size: int) -> int:
-    """Count the optimizer steps that visit `n` images once, `group_size` a step; the last may be smaller."""
-    if group_size < 1:
-        raise ValueError(f"group_size must be 1 or more, not {group_size}")
-    return -(-n // group_size)
+    """Count the optimizer steps that visit `n` images once, `group_size` a step.
+
+    The last step may be smaller; a lone last image joins the step before it, as in `cut`.
+    """
+    return len(cut(n, group_size))
 
 
 def step_indices(order: NDArray[np.int64], step_in_epoch: int, group_size: int) -> NDArray[np.int64]:
@@ -64,7 +65,7 @@ def step_indices(order: NDArray[np.int64], step_in_epoch: int, group_size: int) 
 
     Returns
     -------
-    ndarray of int64, shape (group_size,) or, in the last step, what is left
+    ndarray of int64, shape (group_size,) or, in the last step, what is left (2 to group_size + 1)
         A view of `order`.
 
     Raises
@@ -75,7 +76,8 @@ def step_indices(order: NDArray[np.int64], step_in_epoch: int, group_size: int) 
     steps = steps_per_epoch(len(order), group_size)
     if not 0 <= step_in_epoch < steps:
         raise IndexError(f"step {step_in_epoch} of an epoch of {steps} steps")
-    return order[step_in_epoch * group_size : (step_in_epoch + 1) * group_size]
+    last = step_in_epoch == steps - 1
+    return order[step_in_epoch * group_size : None if last else (step_in_epoch + 1) * group_size]
 
 
 def cut(n: int, size: int) -> list[slice]:
@@ -93,10 +95,8 @@ def cut(n: int, size: int) -> list[slice]:
     """
     if size < 1:
         raise ValueError(f"size must be 1 or more, not {size}")
-    starts = list(range(0, n, size))
-    if n > size and n % size == 1:
-        starts.pop()
-    return [slice(start, end) for start, end in pairwise([*starts, n])]
+    starts = range(0, n - 1 if n > size and n % size == 1 else n, size)
+    return [slice(start, start + size if start + size < starts.stop else n) for start in starts]
 
 
 def as_channels_last(images: Tensor) -> Tensor:

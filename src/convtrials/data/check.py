@@ -189,12 +189,9 @@ def _duplicates(listing: Listing, seen: Survey, split: NDArray[np.uint8]) -> lis
     leaks = [own for own in sets if len({int(split[i]) for i in own}) > 1]
     spoiling = {own[0] for own in conflicts + leaks}
     harmless = [own for own in sets if own[0] not in spoiling]
-    given = listing.split is not None
-    would = (
-        "is in more than one split"
-        if given
-        else "would be in more than one split (convtrials splits this source)"
-    )
+    where = "in more than one split"
+    if listing.split is None:
+        where = "that would be in more than one split (convtrials splits this source)"
     findings = [
         _same(
             listing,
@@ -204,7 +201,7 @@ def _duplicates(listing: Listing, seen: Survey, split: NDArray[np.uint8]) -> lis
             "picture(s) under more than one class",
             "keep the right label",
         ),
-        _same(listing, split, "leakage", leaks, f"picture(s) that {would}", "keep one copy of each"),
+        _same(listing, split, "leakage", leaks, f"picture(s) {where}", "keep one copy of each"),
         _same(listing, split, "duplicate", harmless, "picture(s) more than once in one class and split", ""),
     ]
     return [finding for finding in findings if finding is not None]

@@ -84,7 +84,7 @@ def write_split(
             _write(found, listing, rows, split, building, link, progress)
         os.replace(building, target)
     except OSError as error:
-        raise DataError(f"{target}: cannot be written: {error.strerror}") from error
+        raise DataError(f"{error.filename or target}: cannot be written: {error.strerror}") from error
     finally:
         shutil.rmtree(building, ignore_errors=True)
     return {name: int((split == code).sum()) for code, name in enumerate(SPLITS)}

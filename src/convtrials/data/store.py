@@ -101,7 +101,8 @@ def publish(built: Path, key: str) -> Path:
         except OSError as error:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                 raise
-        if contents_digest(target) == contents_digest(built):
+        standing = contents_digest(target, key)
+        if standing is not None and standing == contents_digest(built, key):
             return target
         damaged = packs_folder() / f"{built.name}-replaced-{uuid.uuid4().hex[:8]}"
         try:
@@ -112,9 +113,9 @@ def publish(built: Path, key: str) -> Path:
     raise DataError(f"{target}: other processes keep replacing this pack")
 
 
-def contents_digest(folder: Path) -> str | None:
+def contents_digest(folder: Path, key: str) -> str | None:
     """Hash every file that a pack's manifest names; None where the pack is incomplete."""
-    manifest = sound_manifest(folder)
+    manifest = sound_manifest(folder, key)
     if manifest is None:
         return None
     digest = blake2b(json.dumps(manifest, sort_keys=True).encode(), digest_size=16)
@@ -125,11 +126,11 @@ def contents_digest(folder: Path) -> str | None:
     return digest.hexdigest()
 
 
-def sound_manifest(folder: Path) -> dict[str, Any] | None:
+def sound_manifest(folder: Path, key: str) -> dict[str, Any] | None:
     """Read a pack's manifest; None where it, or a file it names, is missing or of another size."""
     try:
         manifest = read_json(folder / "manifest.json")
-        if manifest["format"] != FORMAT or manifest["key"] != folder.name:
+        if manifest["format"] != FORMAT or manifest["key"] != key:
             return None
         for name, size in manifest["files"].items():
             if Path(name).name != name or os.stat(folder / name).st_size != size:
@@ -147,7 +148,7 @@ def open_pack(folder: Path) -> Dataset | None:
     Dataset or None
         Images memory-mapped, read-only; the small arrays in memory.
     """
-    manifest = sound_manifest(folder)
+    manifest = sound_manifest(folder, folder.name)
     if manifest is None:
         return None
     try:

@@ -59,14 +59,15 @@ def train_loop(
     per_epoch = steps_per_epoch(len(train), group_size)
     total = steps_in(recipe.epochs, per_epoch)
 
-    while state.step < total and not state.should_stop:
-        epoch, first = divmod(state.step, per_epoch)
+    while len(state.history) < math.ceil(total / per_epoch) and not state.should_stop:
+        # An epoch is over when it has been validated, so a checkpoint after its last step resumes with validation.
+        epoch = len(state.history)
         order = epoch_order(len(train), seed, epoch)
-        for step_in_epoch in range(first, min(per_epoch, total - epoch * per_epoch)):
+        for step in range(state.step, min((epoch + 1) * per_epoch, total)):
             started = time.perf_counter()
             set_learning_rate(state.optimizer, learning_rate(recipe, state, total, per_epoch))
-            images, labels = train.raw(step_indices(order, step_in_epoch, group_size))
-            group = augmented(images, labels, recipe.augment, seed, state.step)
+            images, labels = train.raw(step_indices(order, step - epoch * per_epoch, group_size))
+            group = augmented(images, labels, recipe.augment, seed, step)
             group = replace(group, images=train.normalise(group.images))
             loss, correct = train_step(recipe, seed, state, group)
             if not math.isfinite(loss):

@@ -62,6 +62,8 @@ class EmnistSource:
     Cohen et al. 2017, "EMNIST: an extension of MNIST to handwritten letters", arXiv 1702.05373.
     """
 
+    in_order = True  # compressed members: read by one process, once
+
     def __init__(
         self,
         path: str | Path | None = None,

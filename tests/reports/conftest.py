@@ -1,0 +1,29 @@
+import sys
+from pathlib import Path
+
+import pytest
+
+# The synthetic run is the same as in the tests of evaluation.
+sys.path.insert(0, str(Path(__file__).parents[1] / "evaluation"))
+
+from synthetic_run import characters, write_run
+
+
+@pytest.fixture(scope="session")
+def dataset(make_dataset):
+    return characters(make_dataset)
+
+
+@pytest.fixture
+def finished_run(tmp_path, dataset):
+    return write_run(tmp_path / "run", dataset)
+
+
+@pytest.fixture(scope="session")
+def reported_run(tmp_path_factory, dataset):
+    """A run with its report, built once; tests only read it."""
+    from convtrials.reports import build_report
+
+    folder = write_run(tmp_path_factory.mktemp("reported") / "run", dataset)
+    build_report(folder, dataset, silent=True, resamples=200)
+    return folder

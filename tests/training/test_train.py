@@ -1,0 +1,263 @@
+"""One run from beginning to end: what is kept, what is written, what is refused."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import PINNED, SMALL, assert_same_weights, weights
+from sklearn.metrics import f1_score, log_loss
+
+from convtrials.core.errors import RunError
+from convtrials.data.batches import Batches
+from convtrials.data.dataset import Dataset
+from convtrials.models.registry import build_model
+from convtrials.training.execution import Execution
+from convtrials.training.predict import predict_probabilities, validation_metrics
+from convtrials.training.recipe import Recipe
+from convtrials.training.run_directory import Run, default_run_folder
+from convtrials.training.train import train
+
+
+def test_a_run_learns_and_leaves_everything_behind(
+    train_small: Any, make_dataset: Callable[..., Dataset]
+) -> None:
+    run = train_small({"epochs": 8, "dropout": 0.0})
+    assert run.result["status"] == "finished"
+    assert run.result["test_accuracy"] > 0.9
+    assert (run.result["kept"], run.result["best_epoch"], run.result["steps"]) == ("last", 8, 40)
+    assert [entry["epoch"] for entry in run.history] == list(range(1, 9))
+    assert run.history[-1]["train_loss"] < run.history[0]["train_loss"]
+    assert run.recipe == Recipe.make(**SMALL).changed({"epochs": 8, "dropout": 0.0})
+    assert run.execution == PINNED.to_dict()
+    assert run.environment["packages"]["torch"] == torch.__version__
+    assert run.dataset["counts"] == {"train": 72, "val": 24, "test": 24}
+    with np.load(run.predictions_path, allow_pickle=False) as stored:
+        assert stored["probabilities"].shape == (24, 4)
+        np.testing.assert_allclose(stored["probabilities"].sum(axis=1), 1, rtol=1e-5)
+        np.testing.assert_array_equal(stored["indices"], make_dataset().indices("test"))
+        right = (stored["probabilities"].argmax(axis=1) == stored["labels"]).mean()
+    assert right == run.result["test_accuracy"]
+    assert not run.checkpoint_path.exists()
+
+
+def test_predictions_are_those_of_the_weights_on_disk(
+    train_small: Any, make_dataset: Callable[..., Dataset]
+) -> None:
+    run, data = train_small({"ema": 0.5}), make_dataset()
+    model = build_model("alexnet", classes=4, channels=1, image_size=12, width=0.125)
+    model.load_state_dict(weights(run))
+    probabilities, _ = predict_probabilities(model, Batches(data, "test"))
+    with np.load(run.predictions_path) as stored:
+        np.testing.assert_allclose(stored["probabilities"], probabilities, atol=1e-6)
+
+
+def test_the_same_run_twice_is_the_same_bits(train_small: Any) -> None:
+    changes = {"augment": {"degrees": 10, "elastic_alpha": 10, "mixup": 0.2}}
+    assert_same_weights(train_small(changes), train_small(changes))
+
+
+def test_another_seed_is_another_run(train_small: Any) -> None:
+    one, other = weights(train_small()), weights(train_small(seed=1))
+    assert not any(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_other_uses_of_torchs_generator_change_nothing(train_small: Any) -> None:
+    one = train_small()
+    torch.manual_seed(99)
+    torch.rand(1000)
+    assert_same_weights(one, train_small())
+
+
+def test_test_images_decide_nothing(train_small: Any, make_dataset: Callable[..., Dataset]) -> None:
+    data = make_dataset()
+    images = data.images.copy()
+    images[data.split == 2] = 0
+    changes = {"early_stopping": {"patience": 1}, "schedule": "plateau", "epochs": 4}
+    blank = replace(data, images=images)
+    assert_same_weights(train_small(changes), train_small(changes, dataset=blank))
+
+
+def test_fractions_of_an_epoch(train_small: Any) -> None:
+    run = train_small({"epochs": 1.5})  # 5 steps an epoch
+    assert run.result["steps"] == 8
+    assert [entry["step"] for entry in run.history] == [5, 8]
+
+
+def test_early_stopping_keeps_the_best_weights(
+    train_small: Any, make_dataset: Callable[..., Dataset]
+) -> None:
+    # a rate at which the loss soon jumps about, so that the last epoch is not the best
+    changes = {"epochs": 30, "optimizer": {"name": "adam", "lr": 0.02}, "early_stopping": {"patience": 2}}
+    run = train_small(changes)
+    losses = [entry["val_loss"] for entry in run.history]
+    best = int(np.argmin(losses)) + 1
+    assert run.result["stopped_early"]
+    assert run.result["kept"] == "best"
+    assert run.result["best_epoch"] == best < len(losses) == best + 2
+    model = build_model("alexnet", classes=4, channels=1, image_size=12, width=0.125)
+    model.load_state_dict(weights(run))
+    metrics = validation_metrics(*predict_probabilities(model, Batches(make_dataset(), "val")))
+    assert metrics["val_loss"] == pytest.approx(min(losses), rel=1e-4)
+
+
+def test_min_delta_counts_small_gains_as_none(train_small: Any) -> None:
+    run = train_small({"epochs": 9, "early_stopping": {"patience": 2, "min_delta": 1000}})
+    assert len(run.history) == 3
+
+
+def test_the_average_of_weights_is_what_it_says(train_small: Any) -> None:
+    # with one step there is nothing to average yet; with two the average is a*w1 + (1-a)*w2
+    first = weights(train_small({"epochs": 0.2}))
+    second = weights(train_small({"epochs": 0.4}))
+    average = weights(train_small({"epochs": 0.4, "ema": 0.75}))
+    for name in average:
+        torch.testing.assert_close(
+            average[name], 0.75 * first[name] + 0.25 * second[name], rtol=1e-5, atol=1e-7
+        )
+
+
+def test_batch_norm_survives_a_lone_last_image(
+    train_small: Any, make_dataset: Callable[..., Dataset]
+) -> None:
+    data = make_dataset(per_class=30)
+    split = data.split.copy()
+    split[np.flatnonzero(split == 0)[65:]] = 1  # 65 training images: four batches of 16 and one image
+    run = train_small({"model": "vgg11-bn", "epochs": 1}, dataset=replace(data, split=split))
+    assert run.result["status"] == "finished"
+    assert run.history[0]["step"] == 4  # the last step takes 17
+
+
+def test_divergence_is_an_outcome(train_small: Any) -> None:
+    run = train_small({"optimizer": {"name": "sgd", "lr": 900.0}})
+    assert run.result["status"] == "diverged"
+    assert run.result["diverged_at"] >= 0
+    assert "lower optimizer.lr" in run.result["advice"]
+    assert not run.predictions_path.exists()
+    assert train_small({"optimizer": {"name": "sgd", "lr": 900.0}}, out=run.folder).result == run.result
+
+
+def test_a_finished_run_is_returned_as_it_is(train_small: Any) -> None:
+    run = train_small()
+    before = run.weights_path.stat().st_mtime_ns
+    assert train_small(out=run.folder).result == run.result
+    assert run.weights_path.stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize(
+    ("changes", "seed", "told"), [({"epochs": 3}, 0, "another recipe"), ({}, 1, "another seed")]
+)
+def test_a_run_directory_is_never_overwritten(
+    train_small: Any, changes: dict[str, Any], seed: int, told: str
+) -> None:
+    run = train_small()
+    with pytest.raises(RunError, match=told):
+        train_small(changes, seed=seed, out=run.folder)
+
+
+def test_other_data_in_the_same_directory_is_refused(
+    train_small: Any, make_dataset: Callable[..., Dataset]
+) -> None:
+    run = train_small()
+    with pytest.raises(RunError, match="another dataset"):
+        train_small(out=run.folder, dataset=make_dataset(seed=5))
+
+
+def test_a_folder_with_other_things_is_refused(train_small: Any, tmp_path: Path) -> None:
+    (tmp_path / "thesis.docx").write_text("months of work")
+    with pytest.raises(RunError, match=r"not empty.*thesis\.docx"):
+        train_small(out=tmp_path)
+    assert [path.name for path in tmp_path.iterdir() if not path.name.startswith(".")] == ["thesis.docx"]
+
+
+def test_a_place_that_cannot_be_written_is_told(train_small: Any, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunError, match="cannot be written"):
+        train_small(out=tmp_path / "file" / "run")
+
+
+def test_splits_are_needed(train_small: Any, make_dataset: Callable[..., Dataset]) -> None:
+    data = make_dataset()
+    with pytest.raises(RunError, match="no images in the val split"):
+        train_small(dataset=replace(data, split=np.zeros(len(data), np.uint8)))
+
+
+def test_without_test_images_there_are_no_predictions(
+    train_small: Any, make_dataset: Callable[..., Dataset]
+) -> None:
+    data = make_dataset()
+    run = train_small(dataset=replace(data, split=np.minimum(data.split, 1)))
+    assert run.result["status"] == "finished"
+    assert "test_accuracy" not in run.result
+    assert not run.predictions_path.exists()
+
+
+def test_two_processes_do_not_train_one_run(train_small: Any, tmp_path: Path) -> None:
+    with Run(tmp_path / "run").lock(), pytest.raises(RunError, match="another process"):
+        train_small(out=tmp_path / "run")
+
+
+def test_the_execution_is_kept(
+    train_small: Any, tmp_path: Path, make_dataset: Callable[..., Dataset]
+) -> None:
+    out = tmp_path / "run"
+    run = train_small(out=out, execution=Execution("cpu", "bf16", True, 1))
+    (out / "result.json").unlink()  # as if killed just before the end
+    with pytest.raises(RunError, match="begun with precision bf16 and keeps it"):
+        train(run.recipe, make_dataset(), out=out, precision="fp32", silent=True)
+    again = train(run.recipe, make_dataset(), out=out, silent=True)
+    assert again.execution["precision"] == "bf16"
+
+
+def test_the_probe_is_measured_and_recorded(make_dataset: Callable[..., Dataset], tmp_path: Path) -> None:
+    run = train(
+        Recipe.make(**SMALL), make_dataset(), out=tmp_path / "r", precision="fp32", threads=1, silent=True
+    )
+    assert (run.execution["precision"], run.execution["threads"]) == ("fp32", 1)
+
+
+def test_tensorboard_shows_the_curves(train_small: Any) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    run = train_small({"epochs": 3})
+    events = EventAccumulator(str(run.folder))
+    events.Reload()
+    shown = [(event.step, event.value) for event in events.Scalars("loss/val")]
+    assert [step for step, _ in shown] == [entry["step"] for entry in run.history]
+    assert [value for _, value in shown] == pytest.approx([entry["val_loss"] for entry in run.history])
+    assert {"loss/train", "accuracy/val", "learning_rate"} <= set(events.Tags()["scalars"])
+
+
+def test_validation_metrics_are_scikit_learns() -> None:
+    draws = np.random.default_rng(0)
+    probabilities = draws.dirichlet(np.ones(6), 200).astype(np.float32)
+    labels = draws.integers(0, 5, 200)  # class 5 does not occur
+    found = validation_metrics(probabilities, labels)
+    assert found["val_loss"] == pytest.approx(log_loss(labels, probabilities, labels=range(6)), rel=1e-5)
+    expected = f1_score(labels, probabilities.argmax(axis=1), average=None, labels=range(5)).mean()
+    assert found["val_macro_f1"] == pytest.approx(expected)
+
+
+def test_runs_are_named_after_what_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CONVTRIALS_RUNS", raising=False)
+    recipe = Recipe.make(model="my.nets:make")
+    assert default_run_folder(recipe, "../data", 3).parts[0] == "runs"
+    assert (
+        default_run_folder(recipe, "../data", 3).name
+        == f"my.nets-make-..-data-{recipe.fingerprint()[:6]}-seed3"
+    )
+    assert default_run_folder(recipe, "d", 3) != default_run_folder(recipe.changed({"epochs": 3}), "d", 3)
+
+
+def test_damaged_run_files_are_told_in_a_line(train_small: Any) -> None:
+    run = train_small()
+    (run.folder / "result.json").write_text("{")
+    with pytest.raises(RunError, match="not valid JSON"):
+        _ = run.result
+    with pytest.raises(RunError, match="not a run directory"):
+        _ = Run(run.folder / "nothing").recipe
+    assert json.loads((run.folder / "run.json").read_text())["seed"] == 0
