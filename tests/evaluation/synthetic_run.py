@@ -24,7 +24,9 @@ def lifelike_probabilities(labels, classes, seed=0, sharpness=2.5):
     return (odds / odds.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
-def write_run(folder: Path, dataset: Dataset, *, epochs: int = 4, names=None, result=None, recipe=RECIPE) -> Path:
+def write_run(
+    folder: Path, dataset: Dataset, *, epochs: int = 4, names=None, result=None, recipe=RECIPE
+) -> Path:
     """Write the directory of a run that was trained on `dataset`."""
     folder.mkdir(parents=True)
     indices = dataset.indices("test")
@@ -32,10 +34,17 @@ def write_run(folder: Path, dataset: Dataset, *, epochs: int = 4, names=None, re
     probabilities = lifelike_probabilities(labels, len(dataset.class_names))
     np.savez(folder / "predictions-test.npz", probabilities=probabilities, labels=labels, indices=indices)
     (folder / "recipe.yaml").write_text(recipe)
-    (folder / "history.jsonl").write_text("".join(json.dumps(epoch(n, epochs)) + "\n" for n in range(1, epochs + 1)))
+    (folder / "history.jsonl").write_text(
+        "".join(json.dumps(epoch(n, epochs)) + "\n" for n in range(1, epochs + 1))
+    )
     documents = {
         "execution": {"precision": "fp32", "memory_format": "contiguous", "threads": 1, "device": "cpu"},
-        "environment": {"convtrials": "0", "python": "3.11", "git_commit": None, "packages": {"torch": "2.13"}},
+        "environment": {
+            "convtrials": "0",
+            "python": "3.11",
+            "git_commit": None,
+            "packages": {"torch": "2.13"},
+        },
         "dataset": {
             "name": dataset.name,
             "source": "some folder/of images",

@@ -106,7 +106,9 @@ def test_images_of_one_group_count_as_one():
     right = draws.random(40) < 0.7
     probabilities = np.where(np.repeat(right, 50)[:, None], (0.9, 0.1), (0.1, 0.9))
     alone = bootstrap_intervals(probabilities, labels, resamples=400)["accuracy"]
-    grouped = bootstrap_intervals(probabilities, labels, resamples=400, groups=np.arange(2000) // 50)["accuracy"]
+    grouped = bootstrap_intervals(probabilities, labels, resamples=400, groups=np.arange(2000) // 50)[
+        "accuracy"
+    ]
     assert alone is not None
     assert grouped is not None
     # The effective number of images is 40, not 2000: the interval is wider by the root of 50.
@@ -147,7 +149,9 @@ def test_intervals_cover_the_truth_about_as_often_as_they_say(temperature):
         "accuracy": (predicted == labels).mean(),
         "macro_f1": macro_f1(labels, predicted, 4)(everything)[0],
         "macro_auc": macro_auc(probabilities, labels)(everything)[0],
-        "expected_calibration_error": expected_calibration_error(probabilities.max(axis=1), predicted == labels),
+        "expected_calibration_error": expected_calibration_error(
+            probabilities.max(axis=1), predicted == labels
+        ),
     }
     covered = dict.fromkeys(truth, 0)
     repetitions = 100

@@ -22,7 +22,10 @@ def reference_error(confidence, correct, bins):
     return total
 
 
-@given(st.lists(st.tuples(st.integers(0, 1000), st.booleans()), min_size=1, max_size=40), st.sampled_from([1, 4, 10]))
+@given(
+    st.lists(st.tuples(st.integers(0, 1000), st.booleans()), min_size=1, max_size=40),
+    st.sampled_from([1, 4, 10]),
+)
 def test_the_error_is_that_of_the_paper(pairs, bins):
     # Thousandths are kept away from the edges, where 0.3 is a hair above or below 3/10.
     confidence = np.array([(n + 0.5) / 1001 for n, _ in pairs])

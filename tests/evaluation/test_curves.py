@@ -39,7 +39,10 @@ def test_a_long_curve_is_thinned_without_moving():
 def test_only_classes_with_images_inside_and_outside_have_curves():
     labels = np.array([0, 0, 2, 2])
     assert rankable_classes(labels, 4) == [0, 2]
-    assert [curve.name for curve in roc_curves(lifelike_probabilities(labels, 4), labels, "abcd")] == ["a", "c"]
+    assert [curve.name for curve in roc_curves(lifelike_probabilities(labels, 4), labels, "abcd")] == [
+        "a",
+        "c",
+    ]
     assert rankable_classes(np.array([1, 1]), 2) == []
 
 

@@ -62,7 +62,9 @@ def test_every_number_equals_its_plain_reference(case):
     predicted = [int(np.argmax(row)) for row in probabilities]
     present = [k for k in range(len(names)) if k in labels]
 
-    assert metrics["accuracy"] == pytest.approx(np.mean([t == p for t, p in zip(labels, predicted, strict=True)]))
+    assert metrics["accuracy"] == pytest.approx(
+        np.mean([t == p for t, p in zip(labels, predicted, strict=True)])
+    )
     told = [reference_scores(labels, predicted, k) for k in range(len(names))]
     for row, (precision, recall, f1) in zip(metrics["per_class"], told, strict=True):
         assert (row["precision"], row["recall"], row["f1"]) == pytest.approx((precision, recall, f1))
@@ -155,7 +157,9 @@ def test_an_absent_class_is_left_out_of_averages_and_said_so():
 
 
 def test_a_single_class_in_the_split_has_no_areas():
-    metrics = evaluate_predictions(np.array([[0.9, 0.1], [0.2, 0.8]]), np.array([0, 0]), ["a", "b"], resamples=30)
+    metrics = evaluate_predictions(
+        np.array([[0.9, 0.1], [0.2, 0.8]]), np.array([0, 0]), ["a", "b"], resamples=30
+    )
     assert metrics["roc_auc"]["macro"] is None
     assert metrics["intervals"]["macro_auc"] is None
     assert any("single class" in note for note in metrics["notes"])

@@ -36,7 +36,14 @@ def test_a_diverged_run_says_where(finished_run):
 
 @pytest.mark.parametrize(
     "name",
-    ["dataset.json", "recipe.yaml", "history.jsonl", "execution.json", "environment.json", "predictions-test.npz"],
+    [
+        "dataset.json",
+        "recipe.yaml",
+        "history.jsonl",
+        "execution.json",
+        "environment.json",
+        "predictions-test.npz",
+    ],
 )
 def test_each_missing_file_is_named_in_one_line(finished_run, name):
     (finished_run / name).unlink()

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import assert_same_weights, weights
+from small_runs import assert_same_weights, weights
 from torch.nn import functional
 
 from convtrials.training.loss import cross_entropy_sum

@@ -12,14 +12,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import SMALL, assert_same_weights
+from small_runs import SMALL, assert_same_weights
 
+from convtrials.core.errors import Interrupted
 from convtrials.data.dataset import Dataset
 from convtrials.training import train as train_module
 from convtrials.training.recipe import Recipe
 from convtrials.training.run_directory import Run
 from convtrials.training.state import TrainingState
-from convtrials.training.watching import Interrupted, RunWatcher
+from convtrials.training.watching import RunWatcher
 
 EVERYTHING = {
     "epochs": 3,

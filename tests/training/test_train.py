@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import PINNED, SMALL, assert_same_weights, weights
 from sklearn.metrics import f1_score, log_loss
+from small_runs import PINNED, SMALL, assert_same_weights, weights
 
 from convtrials.core.errors import RunError
 from convtrials.data.batches import Batches

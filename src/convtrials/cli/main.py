@@ -11,7 +11,7 @@ from convtrials.cli.doctor import doctor
 from convtrials.cli.evaluate import evaluate
 from convtrials.cli.models import models
 from convtrials.cli.train import train
-from convtrials.core.errors import ConvtrialsError
+from convtrials.core.errors import ConvtrialsError, Interrupted
 
 #: Exit codes: bad input, and a stop that somebody asked for (128 + SIGINT, as shells count).
 BAD_INPUT, STOPPED = 2, 130
@@ -61,8 +61,8 @@ def main() -> None:
             raise
         print(f"error: {error}", file=sys.stderr)
         sys.exit(BAD_INPUT)
-    except KeyboardInterrupt as stop:  # `Interrupted` is one, with a message
-        print(f"\n{stop or 'stopped'}", file=sys.stderr)
+    except Interrupted as stop:
+        print(f"\n{stop}", file=sys.stderr)
         sys.exit(STOPPED)
 
 

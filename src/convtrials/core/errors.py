@@ -19,3 +19,7 @@ class DataError(ConvtrialsError):
 
 class RunError(ConvtrialsError):
     """A run directory cannot be written, resumed or read."""
+
+
+class Interrupted(Exception):
+    """Somebody asked the work to stop, and it stopped cleanly; the message says how to go on."""

@@ -30,6 +30,7 @@ def load_dataset(
     split_seed: int = 0,
     skip_bad: bool = False,
     verify: bool = False,
+    workers: int | None = None,
     silent: bool = False,
 ) -> Dataset:
     """Open a dataset; the first time, pack it.
@@ -53,6 +54,8 @@ def load_dataset(
         Leave unreadable files out and name them in the manifest, instead of stopping.
     verify : bool
         Read the source and the pack again, and pack anew where anything differs.
+    workers : int or None
+        Processes that decode images; None: one a processor.
     silent : bool
         Show no progress.
 
@@ -82,7 +85,7 @@ def load_dataset(
         return known
     started = time.perf_counter()
     with telling_disk_errors():
-        folder = build_pack(found, options, silent=silent)
+        folder = build_pack(found, options, workers=workers, silent=silent)
         dataset = open_pack(folder)
         if dataset is None:
             raise DataError(f"{folder}: the pack was damaged as soon as it was written; is the disk sound?")

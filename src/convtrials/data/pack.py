@@ -47,7 +47,9 @@ class BlockDecoder:
         return bad
 
 
-def build_pack(source: Source, options: PackOptions, *, silent: bool = False) -> Path:
+def build_pack(
+    source: Source, options: PackOptions, *, workers: int | None = None, silent: bool = False
+) -> Path:
     """Decode a source and put its pack in place.
 
     Parameters
@@ -56,6 +58,8 @@ def build_pack(source: Source, options: PackOptions, *, silent: bool = False) ->
         Where the images are.
     options : PackOptions
         Size, channels, limits, split.
+    workers : int or None
+        Processes that decode; None: one a processor.
     silent : bool
         Show no progress.
 
@@ -73,7 +77,7 @@ def build_pack(source: Source, options: PackOptions, *, silent: bool = False) ->
     rows = choose_rows(listing, options.samples_per_class)
     if not len(rows):
         raise DataError(f"{source.location}: holds no images")
-    with building_folder() as folder, team_for(source, len(rows)) as team:
+    with building_folder() as folder, team_for(source, len(rows), workers) as team:
         shape = choose_shape(source, listing, rows, options, team, silent=silent)
         bad = _decode(source, listing, rows, shape, folder / "images.npy", team, silent=silent)
         if bad:
@@ -94,11 +98,11 @@ def bad_images_message(source: Source, bad: Sequence[BadImage]) -> str:
     )
 
 
-def team_for(source: Source, count: int) -> Team:
-    """Return the processes that a source is read with: one, or as many as there are processors."""
+def team_for(source: Source, count: int, workers: int | None = None) -> Team:
+    """Return the processes that a source is read with: one, `workers`, or as many as there are processors."""
     # A source behind one compressed stream is read in order, here; one file an image is read by all processors.
     alone = count < POOL_FROM or getattr(source, "in_order", False)
-    return Team(1 if alone else worker_count())
+    return Team(1 if alone else workers or worker_count())
 
 
 def _decode(

@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import types
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing import get_context
@@ -135,6 +136,7 @@ def _anonymous_main() -> Iterator[None]:
 
 def _serve(pipe: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle; it ends this process
+    warnings.simplefilter("ignore")  # odd metadata, once a file and process, would drown the progress
     work: Callable[[Any], Any] | None = None
     while True:
         try:

@@ -116,8 +116,11 @@ def macro_auc(probabilities: NDArray[np.float64], labels: NDArray[np.int64]) -> 
     ]
 
     def statistic(weights: Weights) -> NDArray[np.float64]:
-        areas: NDArray[np.float64] = np.nanmean([one.area(weights) for one in ranked], axis=0)
-        return areas
+        areas = np.array([one.area(weights) for one in ranked])
+        known = ~np.isnan(areas)
+        with np.errstate(invalid="ignore"):
+            mean: NDArray[np.float64] = np.where(known, areas, 0).sum(axis=0) / known.sum(axis=0)
+        return mean
 
     return statistic
 
@@ -217,7 +220,7 @@ def bootstrap_intervals(
 
 def percentile_interval(values: NDArray[np.float64]) -> Interval:
     """Return the 2.5th and 97.5th percentile of resampled `values`, shape (R,)."""
-    low, high = np.nanpercentile(values, [2.5, 97.5])
+    low, high = np.percentile(values, [2.5, 97.5])
     return Interval(float(low), float(high), len(values))
 
 
@@ -271,7 +274,10 @@ def _draw(
             wanted = min(width, counts[name] - start)
             if wanted > 0:
                 parts[name].append(statistic(weights[:, :wanted]))
-    return {name: np.concatenate(values) for name, values in parts.items()}
+    drawn = {name: np.concatenate(values) for name, values in parts.items()}
+    # A resample of very few images may hold a single class: it says nothing of rankings.
+    known = {name: values[~np.isnan(values)] for name, values in drawn.items()}
+    return {name: values for name, values in known.items() if len(values)}
 
 
 def _indicator(rows: NDArray[np.int64], count: int, values: NDArray[np.float64] | None = None) -> csr_matrix:

@@ -14,8 +14,8 @@ from convtrials.core.errors import RunError
 #: The most bytes that a predictions file may unpack to; a file from elsewhere cannot fill the memory.
 LARGEST_FILE = 8 * 2**30
 
-#: How far from 1 a row of probabilities may sum; half-precision softmax stays within it.
-SUM_TOLERANCE = 5e-3
+#: How far from 1 a row of probabilities may sum; a softmax in float32 stays well within it.
+SUM_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,7 +25,7 @@ class Predictions:
     Attributes
     ----------
     probabilities : ndarray of float64, shape (N, K)
-        Rows sum to one.
+        From 0 to 1; rows sum to one within `SUM_TOLERANCE`.
     labels : ndarray of int64, shape (N,)
         True classes, ``0`` to ``K - 1``.
     indices : ndarray of int64, shape (N,)
@@ -52,7 +52,9 @@ class Predictions:
 def check_probabilities(
     probabilities: NDArray[Any], labels: NDArray[Any], *, where: str = "predictions"
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Return probabilities with rows that sum to one exactly, and labels, or refuse them.
+    """Return probabilities and labels in full precision, or refuse them.
+
+    Rows are not scaled to sum to one exactly: that would break ties between images at random.
 
     Parameters
     ----------
@@ -95,11 +97,11 @@ def check_probabilities(
     # Written so that NaN, which compares false with everything, is refused as well.
     if not (exact.min() >= 0 and exact.max() <= 1 + SUM_TOLERANCE):
         raise RunError(f"{where}: probabilities outside 0 to 1, or not a number")
-    sums = exact.sum(axis=1, keepdims=True)
+    sums = exact.sum(axis=1)
     worst = int(np.abs(sums - 1).argmax())
-    if abs(sums[worst, 0] - 1) > SUM_TOLERANCE:
-        raise RunError(f"{where}: the probabilities of row {worst} sum to {sums[worst, 0]:.4f}, not to 1")
-    return exact / sums, labels.astype(np.int64)
+    if abs(sums[worst] - 1) > SUM_TOLERANCE:
+        raise RunError(f"{where}: the probabilities of row {worst} sum to {sums[worst]:.4f}, not to 1")
+    return np.minimum(exact, 1.0), labels.astype(np.int64)
 
 
 def read_predictions(path: Path) -> Predictions:

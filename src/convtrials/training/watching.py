@@ -7,20 +7,11 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
+from convtrials.core.errors import Interrupted
 from convtrials.core.progress import Task
 from convtrials.training.curves import CurveWriter
 from convtrials.training.run_directory import Run
 from convtrials.training.state import TrainingState
-
-
-class Interrupted(KeyboardInterrupt):
-    """Somebody asked the run to stop; a checkpoint has been written."""
-
-    def __init__(self, run: Run, step: int) -> None:
-        super().__init__(
-            f"stopped at step {step} with a checkpoint in {run.folder}; the same command goes on from there"
-        )
-        self.run, self.step = run, step
 
 
 class StopRequest:
@@ -70,7 +61,10 @@ class RunWatcher:
         )
         if self._stop.asked:
             state.save(self._run.checkpoint_path)
-            raise Interrupted(self._run, state.step)
+            raise Interrupted(
+                f"stopped at step {state.step} with a checkpoint in {self._run.folder}; "
+                "the same command goes on from there"
+            )
         if time.monotonic() - self._last_checkpoint >= self._interval:
             self._checkpoint(state)
 

@@ -1,0 +1,186 @@
+"""The command line as a person meets it: real processes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from convtrials import __version__
+from convtrials.data.dataset import Dataset
+
+FAST = ["--width", "0.125", "--threads", "1", "--precision", "fp32", "--batch-size", "16"]
+
+
+def convtrials(
+    *arguments: str | Path, folder: Path, timeout: float = 200
+) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "convtrials.cli.main", *map(str, arguments)]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=timeout, check=False)
+
+
+@pytest.fixture
+def images(tmp_path: Path, make_dataset: Callable[..., Dataset]) -> Path:
+    data = make_dataset()
+    np.savez(tmp_path / "patterns.npz", images=data.images, labels=data.labels)
+    return tmp_path / "patterns.npz"
+
+
+def test_help_names_every_verb_and_imports_nothing_heavy(tmp_path: Path) -> None:
+    shown = convtrials("--help", folder=tmp_path)
+    assert shown.returncode == 0
+    for verb in ("train", "evaluate", "data", "models", "doctor"):
+        assert f" {verb} " in shown.stdout
+    code = (
+        "import sys; from convtrials.cli.main import app; "
+        "heavy = {'torch', 'matplotlib', 'sklearn', 'numpy', 'pydantic', 'pandas'} & set(sys.modules); "
+        "sys.exit(str(heavy) if heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_version(tmp_path: Path) -> None:
+    assert convtrials("--version", folder=tmp_path).stdout == f"convtrials {__version__}\n"
+
+
+def test_the_package_imports_without_torch_and_offers_its_names() -> None:
+    code = (
+        "import sys, convtrials as ct; assert 'torch' not in sys.modules; "
+        "assert all(getattr(ct, name) is not None for name in ct.__all__); assert 'torch' in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_train_evaluate_and_again(tmp_path: Path, images: Path) -> None:
+    command = ["train", "--data", images, *FAST, "--epochs", "3", "--out", "run", "--set", "dropout=0"]
+    done = convtrials(*command, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    run = tmp_path / "run"
+    assert "epoch   3" in done.stderr
+    assert "run/report.html" in done.stdout.replace("\n", "")
+    assert (run / "report.html").read_text(encoding="utf-8").startswith("<!doctype html>")
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert metrics
+    written = (run / "weights.safetensors").stat().st_mtime_ns
+    again = convtrials(*command, folder=tmp_path)
+    assert again.returncode == 0
+    assert (run / "weights.safetensors").stat().st_mtime_ns == written
+    once_more = convtrials("evaluate", "run", folder=tmp_path)
+    assert once_more.returncode == 0, once_more.stderr
+    other = convtrials(*command, "--seed", "1", folder=tmp_path)
+    assert other.returncode == 2
+    assert "another seed" in other.stderr
+
+
+def test_ctrl_c_says_how_to_go_on_and_the_directory_is_enough(tmp_path: Path, images: Path) -> None:
+    command = ["train", "--data", images, *FAST, "--epochs", "60", "--out", "run", "--no-report"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "convtrials.cli.main", *map(str, command)],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while not (tmp_path / "run" / "history.jsonl").exists():
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "the same command goes on from there" in told
+    assert "Traceback" not in told
+    done = convtrials("train", "--resume", "run", "--no-report", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "resumed at step" in done.stderr
+    assert json.loads((tmp_path / "run" / "result.json").read_text())["epochs"] == 60
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["train", "--set", "optimizer.lrr=1"], "optimizer.lrr: unknown key; did you mean lr?"),
+        (["train", "--epochs", "-1"], "epochs = -1.0: must be greater than 0"),
+        (["train", "--optimizer", "adamm"], "optimizer.name = 'adamm': must be 'sgd'"),
+        (["train", "--recipe", "none.yaml"], "none.yaml: cannot be read"),
+        (["train", "--data", "nowhere"], "nowhere: no such file or folder"),
+        (["train", "--data", "{images}", "--model", "alexnett", "--out", "r"], "alexnett"),
+        (["train", "--resume", "nowhere"], "not a run directory"),
+        (["train", "--precision", "fp8"], "allowed are fp32 and bf16"),
+        (["evaluate", "nowhere"], "no such run directory"),
+        (["data", "info", "nowhere"], "nowhere: no such file or folder"),
+    ],
+)
+def test_bad_input_is_told_in_a_line_or_two(
+    tmp_path: Path, images: Path, arguments: list[str], told: str
+) -> None:
+    done = convtrials(*(argument.format(images=images) for argument in arguments), folder=tmp_path)
+    assert done.returncode == 2
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_debug_shows_the_traceback(tmp_path: Path) -> None:
+    done = convtrials("--debug", "train", "--recipe", "none.yaml", folder=tmp_path)
+    assert done.returncode != 0
+    assert "Traceback" in done.stderr
+
+
+def test_a_diverged_run_ends_with_advice(tmp_path: Path, images: Path) -> None:
+    command = [
+        "train",
+        "--data",
+        images,
+        *FAST,
+        "--epochs",
+        "2",
+        "--optimizer",
+        "sgd",
+        "--lr",
+        "900",
+        "--out",
+        "r",
+    ]
+    done = convtrials(*command, folder=tmp_path)
+    assert done.returncode == 2
+    assert "diverged at step" in done.stderr
+    assert "lower optimizer.lr" in done.stderr
+
+
+def test_a_network_of_ones_own(tmp_path: Path, images: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        "from torch import nn\n"
+        "def net(classes, channels, dropout):\n"
+        "    return nn.Sequential(nn.Conv2d(channels, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(),\n"
+        "                         nn.Dropout(dropout), nn.Linear(16, classes))\n"
+    )
+    command = [
+        "train",
+        "--data",
+        images,
+        "--model",
+        "mine:net",
+        "--epochs",
+        "1",
+        "--threads",
+        "1",
+        "--out",
+        "r",
+    ]
+    done = convtrials(*command, "--no-report", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
+def test_doctor_and_models(tmp_path: Path) -> None:
+    told = convtrials("doctor", "--no-speed", folder=tmp_path)
+    assert told.returncode == 0
+    assert "processor" in told.stdout
+    assert os.environ["CONVTRIALS_CACHE"][:20] in told.stdout.replace("\n", "")
+    listed = convtrials("models", folder=tmp_path)
+    assert "alexnet-2012" in listed.stdout
+    assert "one_cycle" in listed.stdout

@@ -1,0 +1,100 @@
+"""``convtrials evaluate`` as people type it."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from convtrials.cli.evaluate import evaluate
+from convtrials.core.errors import RunError
+
+
+@pytest.fixture
+def command():
+    app = typer.Typer()
+    app.command()(evaluate)
+    return lambda *words: CliRunner().invoke(app, [str(word) for word in words])
+
+
+def test_it_prints_a_table_and_the_report_s_path(command, finished_run):
+    result = command(finished_run)
+    assert result.exit_code == 0, result.output
+    assert "Accuracy" in result.stdout
+    assert "95% interval" in result.stdout
+    assert f"report: {finished_run / 'report.html'}" in result.stdout
+    # The run names a folder that is not there.
+    assert "note: pictures with images are left out" in result.stderr
+    assert "some folder/of images" in result.stderr
+
+
+def test_json_is_all_there_is_on_standard_output(command, finished_run):
+    result = command(finished_run, "--json")
+    assert json.loads(result.stdout) == json.loads((finished_run / "metrics.json").read_text())
+
+
+def test_quiet_prints_the_path_alone(command, finished_run):
+    result = command(finished_run, "--quiet")
+    assert result.output == f"{finished_run / 'report.html'}\n"
+
+
+def test_data_that_moved_is_found_by_its_new_place(command, finished_run, dataset, tmp_path):
+    import numpy as np
+
+    from convtrials.data.open import load_dataset
+
+    place = tmp_path / "moved.npz"
+    np.savez(place, images=dataset.images[..., 0], labels=dataset.labels)
+    opened = load_dataset(place, silent=True)
+    described = json.loads((finished_run / "dataset.json").read_text())
+    described |= {"fingerprint": opened.fingerprint, "class_names": list(opened.class_names), "options": None}
+    (finished_run / "dataset.json").write_text(json.dumps(described))
+    result = command(finished_run, "--data", place)
+    assert result.exit_code == 0, result.output
+    assert "left out" not in result.output
+    assert (finished_run / "figures" / "worst-mistakes.png").is_file()
+
+
+def test_changed_data_is_told_and_not_shown(command, finished_run, dataset, tmp_path):
+    import numpy as np
+
+    place = tmp_path / "other.npz"
+    np.savez(place, images=dataset.images[::-1, :, :, 0], labels=dataset.labels)
+    result = command(finished_run, "--data", place)
+    assert result.exit_code == 0
+    assert "changed" in result.stderr
+    assert not (finished_run / "figures" / "worst-mistakes.png").exists()
+
+
+def test_options_that_no_dataset_has_are_told(command, finished_run):
+    described = json.loads((finished_run / "dataset.json").read_text()) | {"options": {"colour": "blue"}}
+    (finished_run / "dataset.json").write_text(json.dumps(described))
+    assert "options in dataset.json" in command(finished_run).stderr
+
+
+def test_a_diverged_run_raises_an_error_for_people(command, finished_run):
+    (finished_run / "result.json").write_text(json.dumps({"status": "diverged", "diverged_at": 5}))
+    result = command(finished_run)
+    assert isinstance(result.exception, RunError)
+    assert "diverged at step 5" in str(result.exception)
+    assert not (finished_run / "report.html").exists()
+
+
+def test_a_missing_run_ends_with_two_and_one_line(tmp_path):
+    words = [sys.executable, "-m", "convtrials.cli.main", "evaluate", str(tmp_path / "nowhere")]
+    result = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    assert result.returncode == 2
+    assert result.stderr == f"error: {tmp_path / 'nowhere'}: no such run directory\n"
+
+
+def test_importing_the_command_imports_nothing_heavy():
+    code = (
+        "import sys, convtrials.cli.evaluate, convtrials.evaluation, convtrials.reports;"
+        "print([m for m in ('torch', 'numpy', 'scipy', 'sklearn', 'matplotlib', 'seaborn') if m in sys.modules])"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert found.stdout.strip() == "[]"
