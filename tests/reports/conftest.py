@@ -8,6 +8,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "evaluation"))
 
 from synthetic_run import characters, write_run
 
+from convtrials.reports.style import DPI
+
 
 @pytest.fixture(scope="session")
 def dataset(make_dataset):
@@ -19,11 +21,19 @@ def finished_run(tmp_path, dataset):
     return write_run(tmp_path / "run", dataset)
 
 
+@pytest.fixture(autouse=True)
+def coarse_pictures(monkeypatch):
+    """Draw few pixels: most tests look at what is drawn, not at how finely."""
+    monkeypatch.setattr("convtrials.reports.picture.DPI", 40)
+
+
 @pytest.fixture(scope="session")
 def reported_run(tmp_path_factory, dataset):
     """A run with its report, built once; tests only read it."""
     from convtrials.reports import build_report
 
     folder = write_run(tmp_path_factory.mktemp("reported") / "run", dataset)
-    build_report(folder, dataset, silent=True, resamples=200)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("convtrials.reports.picture.DPI", DPI)
+        build_report(folder, dataset, silent=True, resamples=200)
     return folder

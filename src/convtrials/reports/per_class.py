@@ -34,7 +34,7 @@ def per_class_picture(per_class: list[dict[str, Any]], macro_f1: float) -> Pictu
 def _draw(rows: list[dict[str, Any]], macro_f1: float) -> Any:
     from matplotlib.ticker import PercentFormatter
 
-    figure = new_figure(9, 1.2 + 0.2 * len(rows))
+    figure = new_figure(9, max(1.2 + 0.2 * len(rows), 2.6))
     axes = figure.subplots()
     places = np.arange(len(rows))
     f1, precision, recall = (np.array([row[key] for row in rows]) for key in ("f1", "precision", "recall"))
