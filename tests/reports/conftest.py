@@ -12,8 +12,15 @@ from convtrials.reports.style import DPI
 
 
 @pytest.fixture(scope="session")
-def dataset(make_dataset):
+def all_characters(make_dataset):
+    """36 classes, for what must be readable at that number."""
     return characters(make_dataset)
+
+
+@pytest.fixture(scope="session")
+def dataset(make_dataset):
+    """Few classes, drawn quickly."""
+    return make_dataset(per_class=40, classes=5)
 
 
 @pytest.fixture
@@ -28,12 +35,12 @@ def coarse_pictures(monkeypatch):
 
 
 @pytest.fixture(scope="session")
-def reported_run(tmp_path_factory, dataset):
+def reported_run(tmp_path_factory, all_characters):
     """A run with its report, built once; tests only read it."""
     from convtrials.reports import build_report
 
-    folder = write_run(tmp_path_factory.mktemp("reported") / "run", dataset)
+    folder = write_run(tmp_path_factory.mktemp("reported") / "run", all_characters)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("convtrials.reports.picture.DPI", DPI)
-        build_report(folder, dataset, silent=True, resamples=200)
+        build_report(folder, all_characters, silent=True, resamples=200)
     return folder

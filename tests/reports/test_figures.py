@@ -19,10 +19,10 @@ from convtrials.reports.style import figure_style, short_name
 
 
 @pytest.fixture(scope="module")
-def pictures(dataset):
+def pictures(all_characters):
     """Every picture of one set of predictions, by name."""
-    indices = dataset.indices("test")
-    labels = dataset.labels[indices]
+    indices = all_characters.indices("test")
+    labels = all_characters.labels[indices]
     probabilities = lifelike_probabilities(labels, 36).astype(np.float64)
     found = Predictions(probabilities, labels, indices)
     metrics = evaluate_predictions(probabilities, labels, CHARACTERS, resamples=0)
@@ -30,8 +30,8 @@ def pictures(dataset):
     made = (
         learning_curves([epoch(n, 12) for n in range(1, 13)], 12),
         confusion_picture(confusion, CHARACTERS),
-        confused_pairs_picture(found, confusion, dataset),
-        worst_mistakes_picture(found, dataset),
+        confused_pairs_picture(found, confusion, all_characters),
+        worst_mistakes_picture(found, all_characters),
         per_class_picture(metrics["per_class"], metrics["f1"]["macro"]),
         reliability_picture(metrics["reliability"], metrics["expected_calibration_error"]),
         roc_picture(found, CHARACTERS),
@@ -89,7 +89,7 @@ def test_the_confusion_matrix_names_every_class_and_counts_mistakes_worth_it(pic
     assert max(box.width for box in boxes(axes.texts)) < cell
 
 
-def test_long_class_names_stay_inside_their_pictures(pictures, dataset):
+def test_long_class_names_stay_inside_their_pictures(pictures):
     long = tuple(f"a class of rather long name {number}" for number in range(36))
     confusion = np.array([row[1:] for row in pictures["confusion-matrix"].rows])
     figure = drawn(confusion_picture(confusion, long))
@@ -99,10 +99,10 @@ def test_long_class_names_stay_inside_their_pictures(pictures, dataset):
         assert min(min(box.x0, box.y0) for box in boxes(labels)) >= 0
 
 
-def test_pairs_with_long_names_do_not_run_into_their_images(dataset):
+def test_pairs_with_long_names_do_not_run_into_their_images(all_characters):
     from dataclasses import replace
 
-    named = replace(dataset, class_names=tuple(f"characteristic {number}" for number in range(36)))
+    named = replace(all_characters, class_names=tuple(f"characteristic {number}" for number in range(36)))
     indices = named.indices("test")
     labels = named.labels[indices]
     found = Predictions(lifelike_probabilities(labels, 36).astype(np.float64), labels, indices)
@@ -134,7 +134,7 @@ def test_a_history_with_gaps_is_drawn_as_far_as_it_goes():
 def test_classes_without_images_are_not_ranked_as_hard():
     labels = np.array([0, 0, 1, 1])
     metrics = evaluate_predictions(lifelike_probabilities(labels, 3), labels, "abc", resamples=0)
-    shown = drawn(per_class_picture(metrics["per_class"], 0.5)).axes[0].get_yticklabels()
+    shown = drawn(per_class_picture(metrics["per_class"], metrics["f1"]["macro"])).axes[0].get_yticklabels()
     assert sorted(label.get_text() for label in shown) == ["a", "b"]
 
 

@@ -50,12 +50,14 @@ def test_nothing_temporary_is_left(reported_run):
     assert not [path for path in reported_run.rglob("*") if path.name.startswith(".")]
 
 
-def test_metrics_json_holds_what_the_predictions_say(reported_run, dataset):
+def test_metrics_json_holds_what_the_predictions_say(reported_run, all_characters):
     found = read_predictions(reported_run / "predictions-test.npz")
     stored = json.loads((reported_run / "metrics.json").read_text())
-    expected = evaluate_predictions(found.probabilities, found.labels, dataset.class_names, resamples=200)
+    expected = evaluate_predictions(
+        found.probabilities, found.labels, all_characters.class_names, resamples=200
+    )
     assert {key: stored[key] for key in expected} == json.loads(json.dumps(expected))
-    assert stored["dataset"] == {"name": "characters", "fingerprint": dataset.fingerprint}
+    assert stored["dataset"] == {"name": "characters", "fingerprint": all_characters.fingerprint}
     assert (stored["split"], stored["seed"]) == ("test", 3)
 
 
@@ -87,10 +89,10 @@ def test_the_page_says_the_headline_numbers_and_how_to_get_them_again(reported_r
     assert "left out" not in page
 
 
-def test_tables_agree_with_the_metrics(reported_run, dataset):
+def test_tables_agree_with_the_metrics(reported_run, all_characters):
     metrics = json.loads((reported_run / "metrics.json").read_text())
     confusion = table(reported_run, "confusion-matrix")
-    assert confusion[0][1:] == list(dataset.class_names)
+    assert confusion[0][1:] == list(all_characters.class_names)
     assert [[int(cell) for cell in row[1:]] for row in confusion[1:]] == metrics["confusion_matrix"]
     pairs = table(reported_run, "confused-pairs")[1:]
     assert [int(row[2]) for row in pairs] == sorted((int(row[2]) for row in pairs), reverse=True)
@@ -101,7 +103,7 @@ def test_tables_agree_with_the_metrics(reported_run, dataset):
     confidence = [float(row[3]) for row in worst]
     assert confidence == sorted(confidence, reverse=True)
     for index, true, predicted, *_ in worst:
-        assert dataset.class_names[dataset.labels[int(index)]] == true != predicted
+        assert all_characters.class_names[all_characters.labels[int(index)]] == true != predicted
 
 
 def test_without_the_dataset_the_page_says_so_and_old_images_go(finished_run, dataset):
@@ -128,6 +130,12 @@ def test_predictions_beyond_the_dataset_show_no_images(finished_run, dataset):
     )
     build_report(finished_run, smaller, silent=True, resamples=0)
     assert "point at images beyond" in (finished_run / "report.html").read_text()
+
+
+def test_predictions_with_other_labels_show_no_images(finished_run, dataset):
+    shifted = replace(dataset, labels=np.roll(dataset.labels, 1))
+    build_report(finished_run, shifted, silent=True, resamples=0)
+    assert "labels of the predictions are not those" in (finished_run / "report.html").read_text()
 
 
 def test_sampled_groups_are_the_unit_of_intervals(tmp_path, dataset):
@@ -173,7 +181,7 @@ def test_few_and_many_classes_and_colour_are_drawn(tmp_path, make_dataset, class
 
 def test_a_run_without_a_mistake_has_no_pictures_of_mistakes(finished_run, dataset):
     labels = dataset.labels[dataset.indices("test")]
-    exact = np.eye(36, dtype=np.float32)[labels]
+    exact = np.eye(5, dtype=np.float32)[labels]
     np.savez(
         finished_run / "predictions-test.npz",
         probabilities=exact,

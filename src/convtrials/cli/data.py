@@ -64,13 +64,19 @@ def pack(
     verify: Annotated[
         bool, typer.Option("--verify", help="Read source and pack again; pack anew where anything differs.")
     ] = False,
+    workers: Annotated[
+        int | None,
+        typer.Option("--workers", "-j", min=1, help="Processes that decode. [dim]Default: one a core.[/dim]"),
+    ] = None,
     as_json: _Json = False,
 ) -> None:
     """Decode a dataset once, into one file that opens at once ever after.
 
     Training does this by itself; do it here to see the progress, to choose a size, or after images changed in place.
     """
-    data = _load(source, image_size, channels, samples_per_class, ratios, seed, skip_bad, verify, as_json)
+    data = _load(
+        source, image_size, channels, samples_per_class, ratios, seed, skip_bad, verify, as_json, workers
+    )
     _show(data, as_json)
 
 
@@ -106,7 +112,7 @@ def check(
     from convtrials.data.check import check_source
     from convtrials.data.open import find_source
 
-    report = check_source(find_source(source), ratios=_shares(ratios), split_seed=seed, silent=as_json)
+    report = check_source(find_source(source), ratios=parse_ratios(ratios), split_seed=seed, silent=as_json)
     if as_json:
         _print_json(report.as_dict())
     else:
@@ -135,7 +141,7 @@ def split(
     counts = write_split(
         source,
         out,
-        ratios=_shares(ratios),
+        ratios=parse_ratios(ratios),
         split_seed=seed,
         samples_per_class=samples_per_class,
         link=link,
@@ -159,6 +165,7 @@ def _load(
     skip_bad: bool,
     verify: bool,
     silent: bool,
+    workers: int | None = None,
 ) -> "Dataset":
     from convtrials.data.open import load_dataset
 
@@ -167,15 +174,17 @@ def _load(
         image_size=image_size,
         channels=channels,
         samples_per_class=samples_per_class,
-        ratios=_shares(ratios),
+        ratios=parse_ratios(ratios),
         split_seed=seed,
         skip_bad=skip_bad,
         verify=verify,
+        workers=workers,
         silent=silent,
     )
 
 
-def _shares(text: str) -> tuple[float, ...]:
+def parse_ratios(text: str) -> tuple[float, ...]:
+    """Read ``0.7,0.15,0.15`` as given to ``--ratios``; shares must be sound and sum to 1."""
     from convtrials.data.split import check_ratios
 
     try:

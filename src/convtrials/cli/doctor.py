@@ -29,8 +29,12 @@ def doctor(
     cores = available_cores()
     table.add_row("convtrials", f"{found['convtrials']}, Python {found['python']}")
     table.add_row("system", found["platform"])
-    table.add_row("processor", f"{found['processor']}, {cores} core{'s' if cores != 1 else ''} for this process")
-    table.add_row("vector units", ", ".join(_vector_units()) or "nothing beyond " + str(found["cpu_capability"]))
+    table.add_row(
+        "processor", f"{found['processor']}, {cores} core{'s' if cores != 1 else ''} for this process"
+    )
+    table.add_row(
+        "vector units", ", ".join(_vector_units()) or "nothing beyond " + str(found["cpu_capability"])
+    )
     table.add_row("GPU", found["gpu"] or "none that torch can use")
     for name, version in found["packages"].items():
         table.add_row(name, version or "MISSING")

@@ -40,8 +40,8 @@ def options(
 ) -> None:
     """Controlled trials for convolutional image classifiers.
 
-    Bring labelled images and a CNN; train AlexNet, VGG11 or your own network under recorded conditions, and look at
-    how well it reads them.
+    Bring labelled images and a CNN: train AlexNet, VGG11 or your own network
+    under recorded conditions, and look at how well it reads them.
     """
 
 

@@ -11,11 +11,15 @@ def models() -> None:
     from convtrials.training.schedule_config import SCHEDULES
 
     console = Console()
-    networks = Table("model", "parameters", "what it is", title="Networks (model: NAME, or your own module:factory)")
+    networks = Table(
+        "model", "parameters", "what it is", title="Networks (model: NAME, or your own module:factory)"
+    )
     for entry in list_models():
         networks.add_row(entry.name, f"{entry.parameters:,}", f"{entry.summary}; {entry.paper}")
     console.print(networks)
-    optimizers = Table("optimizer", "default lr", "options", "what it is", title="Optimizers (optimizer: NAME)")
+    optimizers = Table(
+        "optimizer", "default lr", "options", "what it is", title="Optimizers (optimizer: NAME)"
+    )
     for name, optimizer in OPTIMIZERS.items():
         optimizers.add_row(name, f"{optimizer.lr:g}", ", ".join(optimizer.options), optimizer.summary)
     console.print(optimizers)

@@ -70,7 +70,16 @@ def train(
     samples_per_class: Annotated[
         int | None, typer.Option(min=1, help="Take so many images of each class.", rich_help_panel=_DATA)
     ] = None,
+    ratios: Annotated[
+        str,
+        typer.Option(
+            metavar="TRAIN,VAL,TEST", help="Shares of what is not split yet.", rich_help_panel=_DATA
+        ),
+    ] = "0.7,0.15,0.15",
     split_seed: Annotated[int, typer.Option(help="Seed of the split.", rich_help_panel=_DATA)] = 0,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Leave unreadable files out, named.", rich_help_panel=_DATA)
+    ] = False,
     workers: Annotated[
         int | None,
         typer.Option(
@@ -90,8 +99,8 @@ def train(
 ) -> None:
     """Train a network, classify the test split once, and write a report.
 
-    The same command again goes on where a run was stopped or killed, bit for bit. Precedence: defaults, then the
-    recipe file, then flags. Everything lands in the run directory.
+    The same command again goes on where a run was stopped or killed, bit
+    for bit. Precedence: defaults, then the recipe file, then flags.
     """
     if precision not in (None, "fp32", "bf16"):
         raise typer.BadParameter(f"{precision!r}: allowed are fp32 and bf16", param_hint="--precision")
@@ -110,11 +119,15 @@ def train(
         resolved = _recipe(
             recipe, {key: value for key, value in flags.items() if value is not None}, settings or []
         )
+        from convtrials.cli.data import parse_ratios
+
         dataset = _load(
             data,
             resolved,
             samples_per_class=samples_per_class,
+            ratios=parse_ratios(ratios),
             split_seed=split_seed,
+            skip_bad=skip_bad,
             workers=workers,
         )
         from convtrials.training.train import train as train_run

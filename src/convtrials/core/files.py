@@ -20,8 +20,10 @@ def atomic_path(target: Path) -> Iterator[Path]:
     temporary = target.parent / f".{target.name}.{secrets.token_hex(6)}.tmp"
     # not mkstemp: its files are private, and a run is for others to read
     os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+    mode = temporary.stat().st_mode
     try:
         yield temporary
+        os.chmod(temporary, mode)  # some writers put a private file of their own in its place
         with open(temporary, "rb") as written:
             os.fsync(written.fileno())
         os.replace(temporary, target)

@@ -58,7 +58,7 @@ class _LogTask:
         self._info = text
 
     def note(self, text: str) -> None:
-        print(text, file=sys.stderr, flush=True)
+        say(text)
 
 
 class _SilentTask:
@@ -70,6 +70,15 @@ class _SilentTask:
 
     def note(self, text: str) -> None:
         pass
+
+
+def say(text: str) -> None:
+    """Print a line on standard error, where no bar is shown."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def say_nothing(text: str) -> None:
+    """Take a line and drop it: `say` for library use."""
 
 
 @contextmanager
@@ -103,12 +112,13 @@ def progress_task(
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+    console = Console(stderr=True)
     columns = (
         TextColumn("{task.description}"),
-        BarColumn(bar_width=28),
+        BarColumn(bar_width=28 if console.width >= 100 else 9),
         TaskProgressColumn(),
         TimeRemainingColumn(compact=True),
         TextColumn("{task.fields[info]}", markup=False),
     )
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    with Progress(*columns, console=console) as progress:
         yield _BarTask(progress, progress.add_task(name, total=total, info=""))

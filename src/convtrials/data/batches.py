@@ -4,7 +4,6 @@ Small splits live in memory as one uint8 tensor; larger ones are read from the p
 """
 
 from collections.abc import Sequence
-from itertools import pairwise
 
 import numpy as np
 import torch

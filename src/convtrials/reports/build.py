@@ -99,8 +99,11 @@ def _usable_dataset(
             f"{left_out}the dataset at hand (fingerprint {dataset.fingerprint[:12]}) is not the one of the run "
             f"({str(trained_on)[:12]})."
         ]
-    if record.predictions.indices.max() >= len(dataset):
+    found = record.predictions
+    if found.indices.max() >= len(dataset):
         return None, [f"{left_out}predictions point at images beyond the dataset's {len(dataset):,}."]
+    if not np.array_equal(dataset.labels[found.indices], found.labels):
+        return None, [f"{left_out}the labels of the predictions are not those of the dataset."]
     return dataset, []
 
 

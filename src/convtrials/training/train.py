@@ -13,7 +13,7 @@ from torch import nn
 
 from convtrials.core.errors import RunError
 from convtrials.core.files import atomic_path, write_json
-from convtrials.core.progress import progress_task
+from convtrials.core.progress import progress_task, say, say_nothing
 from convtrials.data.batches import Batches, steps_per_epoch
 from convtrials.data.dataset import Dataset
 from convtrials.data.reopen import reopen_dataset, source_name
@@ -86,11 +86,8 @@ def train(
     _check_splits(dataset)
     run = Run(out if out is not None else default_run_folder(recipe, dataset.name, seed))
     identity = {"seed": seed, "recipe": recipe.fingerprint(), "dataset": dataset.fingerprint}
-    with (
-        run.lock(),
-        StopRequest().listening() as stop,
-        progress_task("training", total=None, silent=silent, log_steps=False) as setup,
-    ):
+    note = say_nothing if silent else say
+    with run.lock(), StopRequest().listening() as stop:
         if run.exists:
             _check_same(run, identity, precision, threads, execution)
             if run.finished:
@@ -103,7 +100,7 @@ def train(
                 dataset.image_shape,
                 precision=precision,
                 threads=threads,
-                report=setup.note,
+                report=note,
             )
             run.begin(
                 recipe,
@@ -112,8 +109,8 @@ def train(
                 dataset=_describe(dataset),
                 identity=identity,
             )
-        setup.note(f"execution: {execution.describe()}")
-        _train(run, recipe, dataset, seed, execution, stop, checkpoint_seconds, silent, setup.note)
+        note(f"execution: {execution.describe()}")
+        _train(run, recipe, dataset, seed, execution, stop, checkpoint_seconds, silent, note)
     return run
 
 
@@ -168,10 +165,12 @@ def _train(
     images = round(steps_in(recipe.epochs, per_epoch) / per_epoch * len(train_split))
     with (
         CurveWriter(run.folder, state.history) as curves,
-        progress_task(f"{recipe.model} seed {seed}", images, silent=silent, log_steps=False) as task,
+        progress_task(f"train {recipe.model}", images, silent=silent, log_steps=False) as task,
     ):
         task.advance(state.step / per_epoch * len(train_split))
-        watcher = RunWatcher(run, task, curves, stop, checkpoint_seconds)
+        watcher = RunWatcher(
+            run, task, curves, stop, epochs=recipe.epochs, checkpoint_seconds=checkpoint_seconds
+        )
         outcome = train_loop(recipe, seed, state, train_split, val_split, watcher)
     _finish(run, recipe, dataset, seed, state, outcome, val_split, time.perf_counter() - started)
 
@@ -223,7 +222,7 @@ def _write_predictions(run: Run, dataset: Dataset, state: TrainingState) -> floa
 
 
 def _network(
-    recipe: Recipe, dataset: Dataset, seed: int, note: Callable[[str], None] = lambda line: None
+    recipe: Recipe, dataset: Dataset, seed: int, note: Callable[[str], None] = say_nothing
 ) -> nn.Module:
     height, width, channels = dataset.image_shape
     network = build_model(

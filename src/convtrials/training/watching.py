@@ -1,6 +1,7 @@
 """Watch the loop: progress for people, checkpoints on a time interval, a clean stop on Ctrl-C."""
 
 import contextlib
+import math
 import signal
 import time
 from collections.abc import Iterator
@@ -43,21 +44,27 @@ class RunWatcher:
     """Writes checkpoints, history and curves, and shows progress, as the loop goes."""
 
     def __init__(
-        self, run: Run, task: Task, curves: CurveWriter, stop: StopRequest, checkpoint_seconds: float
+        self,
+        run: Run,
+        task: Task,
+        curves: CurveWriter,
+        stop: StopRequest,
+        *,
+        epochs: float,
+        checkpoint_seconds: float,
     ) -> None:
         self._run, self._task, self._curves, self._stop = run, task, curves, stop
-        self._interval = checkpoint_seconds
+        self._epochs, self._interval = epochs, checkpoint_seconds
         self._last_checkpoint = time.monotonic()
-        self._rate = 0.0
 
     def after_step(self, state: TrainingState, loss: float, images: int) -> None:
         """Advance the bar; write a checkpoint where it is time; stop where somebody asked."""
         self._task.advance(images)
         rate = state.sums.images / max(state.sums.seconds, 1e-9)
-        last = f"  val {state.history[-1]['val_accuracy']:.2%}" if state.history else ""
+        last = f"  val {state.history[-1]['val_accuracy']:.1%}" if state.history else ""
         self._task.show(
-            f"epoch {len(state.history) + 1}  {rate:,.0f} images/s  "
-            f"loss {state.sums.loss / state.sums.images:.4f}{last}"
+            f"epoch {len(state.history) + 1}/{math.ceil(self._epochs)}  {rate:,.0f} images/s  "
+            f"loss {state.sums.loss / state.sums.images:.3f}{last}"
         )
         if self._stop.asked:
             state.save(self._run.checkpoint_path)
