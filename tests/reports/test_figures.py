@@ -171,6 +171,7 @@ def test_wilson_s_interval_agrees_with_scipy():
 
 def test_names_are_cut_and_made_printable():
     assert short_name("abc") == "abc"
-    assert short_name("a" * 30, 10) == "a" * 9 + "…"
+    assert short_name("species of moss number 17", 11) == "specie…r 17"
+    assert len(short_name("a" * 30, 10)) == 10
     assert short_name("a\nb\x00") == "a b"
     assert short_name("\n") == "(blank)"

@@ -232,10 +232,11 @@ def calibration_interval(
 ) -> Interval:
     """Return an interval for the expected calibration error, an estimate that noise pushes upwards.
 
-    Resampling pushes it up once more, so that percentiles would miss the truth on the high side. The interval is
-    therefore mirrored at the estimate (the basic bootstrap; Davison and Hinkley 1997, section 5.2), and it begins
-    at 0 where a perfectly calibrated network with the same confidences would often do as badly (consistency
-    resampling; Broecker and Smith, Weather and Forecasting 22, 2007).
+    Resampling pushes it up once more, so that percentiles alone would miss the truth below them. The lower end is
+    therefore the upper percentile mirrored at the estimate (the basic bootstrap; Davison and Hinkley 1997, section
+    5.2), or 0 where a perfectly calibrated network with the same confidences would often do as badly (consistency
+    resampling; Broecker and Smith, Weather and Forecasting 22, 2007). The upper end is the percentile, which errs
+    on the safe side.
 
     Parameters
     ----------
@@ -252,7 +253,7 @@ def calibration_interval(
         expected_calibration_error(confidence, generator.random(len(confidence)) < confidence) for _ in values
     ]
     low = 0.0 if estimate <= np.quantile(perfect, 0.975) else max(2 * estimate - plain.high, 0.0)
-    return Interval(low, max(2 * estimate - plain.low, estimate), plain.resamples)
+    return Interval(low, max(plain.high, estimate), plain.resamples)
 
 
 def _draw(

@@ -102,7 +102,7 @@ def _draw_pairs(predictions: Predictions, pairs: Sequence[ConfusedPair], dataset
         _show(axes, strip)
         middle, left = bottom + line / height / 2, (beside - 0.15) / _WIDTH
         figure.text(left, middle + 0.02 / height, text, ha="right", va="bottom", fontsize=size, weight="bold")
-        detail = f"{pair.count:,} images, {100 * pair.rate:.1f}%"
+        detail = f"{pair.count:,} image{'s' if pair.count > 1 else ''}, {100 * pair.rate:.1f}%"
         figure.text(left, middle - 0.04 / height, detail, ha="right", va="top", fontsize=8.5, color=MUTED)
     return figure
 
@@ -118,10 +118,10 @@ def _draw_mistakes(predictions: Predictions, rows: NDArray[np.int64], dataset: D
     for place, (row, (true, said)) in enumerate(zip(rows, shown, strict=True)):
         axes = figure.add_subplot(lines, GRID_COLUMNS, place + 1)
         _show(axes, _thumbnail(dataset, predictions.indices[row]))
-        style = {"transform": axes.transAxes, "fontsize": 8 if long else 12, "weight": "bold"}
+        style = {"transform": axes.transAxes, "fontsize": 7.5 if long else 12, "weight": "bold"}
         if long:
-            axes.text(0, 1.17, short_name(true, 15), color=GREEN, **style)
-            axes.text(0, 1.04, short_name(said, 15), color=ORANGE, **style)
+            axes.text(0, 1.17, short_name(true, 13), color=GREEN, **style)
+            axes.text(0, 1.04, short_name(said, 13), color=ORANGE, **style)
         else:
             axes.text(0, 1.04, short_name(true), color=GREEN, **style)
             axes.text(1, 1.04, short_name(said), color=ORANGE, ha="right", **style)

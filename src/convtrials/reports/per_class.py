@@ -50,14 +50,15 @@ def _draw(rows: list[dict[str, Any]], macro_f1: float) -> Any:
     axes.set_ylim(len(rows) - 0.4, -0.9)
     lowest = float(min(precision.min(), recall.min()))
     axes.set_xlim(max(0.0, np.floor(lowest * 10 - 0.2) / 10), 1.005)
-    axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    axes.xaxis.set_major_formatter(PercentFormatter(1.0))
     axes.annotate(
         f"mean F1 {100 * macro_f1:.1f}%",
-        (macro_f1, 0.0),
+        (macro_f1, 1.0),
         xycoords=("data", "axes fraction"),
-        xytext=(-4, 4),
+        xytext=(-4, -2),
         textcoords="offset points",
         ha="right",
+        va="top",
         fontsize=9,
         color=MUTED,
     )

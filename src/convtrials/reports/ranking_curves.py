@@ -106,7 +106,7 @@ def _corner(curves: Sequence[Curve]) -> tuple[float, float]:
 def _draw_precision_recall(micro: Curve, curves: Sequence[Curve]) -> Any:
     figure = new_figure(9, 5.4)
     axes = figure.subplots()
-    _faint(axes, curves)
+    _faint(axes, curves, drawstyle="steps-pre")
     for colour, curve in zip(ACCENTS, _worst(curves), strict=False):
         axes.step(curve.x, curve.y, where="pre", color=colour, label=_label(curve))
     axes.step(micro.x, micro.y, where="pre", color=BLUE, label=_label(micro), zorder=4)
@@ -115,9 +115,9 @@ def _draw_precision_recall(micro: Curve, curves: Sequence[Curve]) -> Any:
     return figure
 
 
-def _faint(axes: Any, curves: Sequence[Curve]) -> None:
+def _faint(axes: Any, curves: Sequence[Curve], drawstyle: str = "default") -> None:
     for curve in curves if len(curves) <= MOST_FAINT else ():
-        axes.plot(curve.x, curve.y, color=FAINT, linewidth=0.7, alpha=0.7, zorder=1)
+        axes.plot(curve.x, curve.y, color=FAINT, linewidth=0.7, alpha=0.7, zorder=1, drawstyle=drawstyle)
 
 
 def _label(curve: Curve) -> str:

@@ -74,6 +74,12 @@ def new_figure(width: float, height: float, layout: Literal["constrained"] | Non
 
 
 def short_name(name: str, limit: int = 16) -> str:
-    """Return a class name fit for a label: printable, at most `limit` characters."""
+    """Return a class name fit for a label: printable, at most `limit` characters, cut in the middle.
+
+    Both ends stay, for names often differ in the last word or number.
+    """
     printable = "".join(letter if letter.isprintable() else " " for letter in name).strip() or "(blank)"
-    return printable if len(printable) <= limit else printable[: limit - 1] + "…"
+    if len(printable) <= limit:
+        return printable
+    tail = (limit - 1) * 2 // 5
+    return printable[: limit - 1 - tail] + "…" + printable[len(printable) - tail :]
