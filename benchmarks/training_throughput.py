@@ -42,7 +42,7 @@ def random_characters() -> Dataset:
 
 def ours(name: str, steps: int, state: TrainingState, batches: Batches, threads: int) -> float:
     torch.set_num_threads(threads)
-    recipe = Recipe.make(model=name, batch_size=BATCH)
+    recipe = Recipe(model=name, batch_size=BATCH)
     started = time.perf_counter()
     for step in range(steps):
         images, labels = batches.take(np.arange(BATCH) + step % 4 * BATCH)
@@ -75,7 +75,7 @@ def main() -> None:
 
     execution = probe_execution(lambda: network(options.model), (28, 28, 1), report=print)
     fabric = Fabric(accelerator=execution.device, devices=1, precision=execution.fabric_precision)
-    recipe = Recipe.make(model=options.model)
+    recipe = Recipe(model=options.model)
     state = TrainingState.start(
         recipe, fabric, network(options.model).to(memory_format=execution.memory_format)
     )

@@ -35,7 +35,9 @@ def real_characters() -> Path:
 def make_dataset() -> Callable[..., Dataset]:
     """Make a dataset in memory whose classes a small network can learn in a few steps."""
 
-    def make(per_class: int = 30, classes: int = 4, size: int = 12, channels: int = 1, seed: int = 0) -> Dataset:
+    def make(
+        per_class: int = 30, classes: int = 4, size: int = 12, channels: int = 1, seed: int = 0
+    ) -> Dataset:
         draws = np.random.default_rng(seed)
         patterns = draws.integers(0, 256, (classes, size, size, channels))
         labels = np.repeat(np.arange(classes), per_class).astype(np.int64)

@@ -5,7 +5,7 @@ Examples
 >>> import convtrials as ct
 >>> data = ct.load_dataset("glyphs", samples_per_class=700)  # doctest: +SKIP
 >>> run = ct.train(ct.Recipe(model="alexnet", width=0.25, epochs=2), data, seed=0)  # doctest: +SKIP
->>> ct.evaluate(run.folder)  # doctest: +SKIP
+>>> ct.build_report(run.folder, data)  # doctest: +SKIP
 """
 
 from importlib import import_module

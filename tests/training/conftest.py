@@ -21,7 +21,7 @@ def train_small(tmp_path: Path, make_dataset: Callable[..., Dataset]) -> Callabl
     def run(
         changes: dict[str, Any] | None = None, *, seed: int = 0, out: Path | None = None, **options: Any
     ) -> Run:
-        recipe = Recipe.make(**SMALL).changed(changes or {})
+        recipe = Recipe(**SMALL).changed(changes or {})
         dataset = options.pop("dataset", None) or make_dataset()
         out = out or tmp_path / f"run{next(made)}"
         options.setdefault("execution", PINNED)

@@ -10,25 +10,20 @@ from torch.nn import functional
 
 from convtrials.training.loss import cross_entropy_sum
 
-# 72 training images: 4 groups of 16 and one of 8; 3 of 20 and one of 12; ...
-CASES = [(16, 4, 4), (20, 7, 3), (24, 5, 5), (72, 71, 2), (30, 6, 5)]
+# Micro-batch and count, with 72 training images: 16 a step leaves 8, 21 leaves 9, 25 leaves 22, 50 leaves 22; with
+# 71 the lone last image joins.
+CASES = [(4, 4), (7, 3), (5, 5), (25, 2), (71, 1), (1, 6)]
 
 
-@pytest.mark.parametrize(("whole", "micro", "count"), CASES)
+@pytest.mark.parametrize(("micro", "count"), CASES)
 @pytest.mark.parametrize("augment", [{}, {"degrees": 20, "mixup": 0.4, "erasing": 0.5}])
 def test_micro_batches_train_like_one_batch(
-    train_small: Any, whole: int, micro: int, count: int, augment: dict[str, float]
+    train_small: Any, micro: int, count: int, augment: dict[str, float]
 ) -> None:
-    if micro * count != whole:
-        whole = micro * count
     shared = {"dropout": 0.0, "optimizer": {"name": "sgd", "lr": 0.05}, "augment": augment, "clip_norm": 1.0}
-    one = train_small({**shared, "batch_size": whole})
+    one = train_small({**shared, "batch_size": micro * count})
     cut = train_small({**shared, "batch_size": micro, "accumulate": count})
     assert one.result["steps"] == cut.result["steps"]
-    assert any(
-        not torch.equal(weights(one)[name], weights(train_small({"epochs": 0.01}))[name])
-        for name in weights(one)
-    )
     for name, tensor in weights(one).items():
         torch.testing.assert_close(weights(cut)[name], tensor, rtol=2e-4, atol=2e-6)
     assert cut.history[-1]["train_loss"] == pytest.approx(one.history[-1]["train_loss"], rel=1e-5)

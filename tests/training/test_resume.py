@@ -16,7 +16,6 @@ from small_runs import SMALL, assert_same_weights
 
 from convtrials.core.errors import Interrupted
 from convtrials.data.dataset import Dataset
-from convtrials.training import train as train_module
 from convtrials.training.recipe import Recipe
 from convtrials.training.run_directory import Run
 from convtrials.training.state import TrainingState
@@ -99,7 +98,7 @@ def test_a_cut_while_the_end_is_written(
         raise PowerCut
 
     with monkeypatch.context() as patch:
-        patch.setattr(train_module, "_write_predictions", cut)
+        patch.setattr("convtrials.training.ending._write_predictions", cut)
         with pytest.raises(PowerCut):
             train_small(changes, out=tmp_path / "cut")
     assert not Run(tmp_path / "cut").finished
@@ -142,9 +141,7 @@ train(recipe, data, out=sys.argv[3], execution=Execution("cpu", "bf16", True, 1)
 def test_real_kills_at_random_moments(tmp_path: Path, make_dataset: Callable[..., Dataset]) -> None:
     data = make_dataset(per_class=60)
     np.savez(tmp_path / "data.npz", images=data.images, labels=data.labels)
-    (tmp_path / "recipe.yaml").write_text(
-        Recipe.make(**SMALL).changed({**EVERYTHING, "epochs": 40}).to_yaml()
-    )
+    (tmp_path / "recipe.yaml").write_text(Recipe(**SMALL).changed({**EVERYTHING, "epochs": 40}).to_yaml())
     arguments = [sys.executable, "-c", SCRIPT, str(tmp_path / "recipe.yaml"), str(tmp_path / "data.npz")]
     with subprocess.Popen([*arguments, str(tmp_path / "unbroken")]) as process:
         assert process.wait(200) == 0

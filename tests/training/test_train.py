@@ -1,6 +1,5 @@
 """One run from beginning to end: what is kept, what is written, what is refused."""
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -32,7 +31,7 @@ def test_a_run_learns_and_leaves_everything_behind(
     assert (run.result["kept"], run.result["best_epoch"], run.result["steps"]) == ("last", 8, 40)
     assert [entry["epoch"] for entry in run.history] == list(range(1, 9))
     assert run.history[-1]["train_loss"] < run.history[0]["train_loss"]
-    assert run.recipe == Recipe.make(**SMALL).changed({"epochs": 8, "dropout": 0.0})
+    assert run.recipe == Recipe(**SMALL).changed({"epochs": 8, "dropout": 0.0})
     assert run.execution == PINNED.to_dict()
     assert run.environment["packages"]["torch"] == torch.__version__
     assert run.dataset["counts"] == {"train": 72, "val": 24, "test": 24}
@@ -213,13 +212,6 @@ def test_the_execution_is_kept(
     assert again.execution["precision"] == "bf16"
 
 
-def test_the_probe_is_measured_and_recorded(make_dataset: Callable[..., Dataset], tmp_path: Path) -> None:
-    run = train(
-        Recipe.make(**SMALL), make_dataset(), out=tmp_path / "r", precision="fp32", threads=1, silent=True
-    )
-    assert (run.execution["precision"], run.execution["threads"]) == ("fp32", 1)
-
-
 def test_tensorboard_shows_the_curves(train_small: Any) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -242,15 +234,103 @@ def test_validation_metrics_are_scikit_learns() -> None:
     assert found["val_macro_f1"] == pytest.approx(expected)
 
 
-def test_runs_are_named_after_what_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_runs_are_named_after_what_they_are(
+    monkeypatch: pytest.MonkeyPatch, make_dataset: Callable[..., Dataset]
+) -> None:
     monkeypatch.delenv("CONVTRIALS_RUNS", raising=False)
-    recipe = Recipe.make(model="my.nets:make")
-    assert default_run_folder(recipe, "../data", 3).parts[0] == "runs"
-    assert (
-        default_run_folder(recipe, "../data", 3).name
-        == f"my.nets-make-..-data-{recipe.fingerprint()[:6]}-seed3"
+    recipe, data = Recipe(model="my.nets:make"), make_dataset()
+    folder = default_run_folder(recipe, data, 3)
+    assert folder.parts[0] == "runs"
+    assert folder.name.startswith("my.nets-make-patterns-")
+    assert folder.name.endswith("-seed3")
+    assert len({folder, default_run_folder(recipe.changed({"epochs": 3}), data, 3)}) == 2
+    assert folder != default_run_folder(recipe, make_dataset(seed=5), 3)
+
+
+def test_leftovers_of_killed_writers_are_removed(train_small: Any, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    for name in (".checkpoint.safetensors.0123456789ab.tmp", ".tmpAbC123"):
+        (tmp_path / "run" / name).write_bytes(b"half")
+    run = train_small(out=tmp_path / "run")
+    assert sorted(path.name for path in run.folder.iterdir() if path.name.startswith(".")) == [".lock"]
+
+
+def test_the_callers_torch_is_left_as_it_was(train_small: Any) -> None:
+    torch.set_num_threads(2)
+    torch.manual_seed(7)
+    expected = torch.rand(3)
+    torch.manual_seed(7)
+    train_small()
+    assert torch.equal(torch.rand(3), expected)
+    assert torch.get_num_threads() == 2
+    torch.set_num_threads(1)
+
+
+@pytest.mark.parametrize("channels_last", [True, False])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_images_come_in_the_layout_of_the_execution(
+    train_small: Any,
+    make_dataset: Callable[..., Dataset],
+    monkeypatch: pytest.MonkeyPatch,
+    channels: int,
+    channels_last: bool,
+) -> None:
+    seen = []
+    original = torch.nn.Conv2d.forward
+
+    def forward(self: torch.nn.Conv2d, images: torch.Tensor) -> torch.Tensor:
+        outputs = original(self, images)
+        seen.append(outputs.stride(1) == 1)
+        return outputs
+
+    monkeypatch.setattr(torch.nn.Conv2d, "forward", forward)
+    train_small(
+        {"epochs": 0.2},
+        dataset=make_dataset(channels=channels),
+        execution=Execution("cpu", "fp32", channels_last, 1),
     )
-    assert default_run_folder(recipe, "d", 3) != default_run_folder(recipe.changed({"epochs": 3}), "d", 3)
+    assert seen
+    assert set(seen) == {channels_last}
+
+
+def test_a_full_disk_is_told_in_a_line(
+    train_small: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("convtrials.training.state.save_tree", full)
+        with pytest.raises(RunError, match="No space left on device\nthe same command goes on"):
+            train_small(out=tmp_path / "r")
+    assert_same_weights(train_small(out=tmp_path / "r"), train_small())
+
+
+def test_another_execution_than_a_finished_runs_is_refused(train_small: Any) -> None:
+    run = train_small()
+    with pytest.raises(RunError, match="begun with threads 1"):
+        train_small(out=run.folder, execution=replace(PINNED, threads=2))
+
+
+def test_a_crop_that_does_not_fit_is_refused_before_anything_is_written(
+    train_small: Any, tmp_path: Path
+) -> None:
+    with pytest.raises(RunError, match=r"augment\.crop = 12: must be less than the images' 12 pixels"):
+        train_small({"augment": {"crop": 12}}, out=tmp_path / "r")
+    assert not (tmp_path / "r").exists()
+
+
+def test_initial_weights_count_by_content(train_small: Any, tmp_path: Path) -> None:
+    first, second = train_small(), train_small(seed=1)
+    start = tmp_path / "start.safetensors"
+    start.write_bytes(first.weights_path.read_bytes())
+    changes = {"initial_weights": str(start), "epochs": 1}
+    run = train_small(changes, out=tmp_path / "r")
+    start.write_bytes(second.weights_path.read_bytes())
+    with pytest.raises(RunError, match="another initial weights"):
+        train_small(changes, out=tmp_path / "r")
+    start.unlink()
+    assert train_small(changes, out=tmp_path / "r").result == run.result
 
 
 def test_damaged_run_files_are_told_in_a_line(train_small: Any) -> None:
@@ -260,4 +340,6 @@ def test_damaged_run_files_are_told_in_a_line(train_small: Any) -> None:
         _ = run.result
     with pytest.raises(RunError, match="not a run directory"):
         _ = Run(run.folder / "nothing").recipe
-    assert json.loads((run.folder / "run.json").read_text())["seed"] == 0
+    (run.folder / "run.json").write_text("{}")
+    with pytest.raises(RunError, match="says nothing of seed"):
+        _ = run.identity

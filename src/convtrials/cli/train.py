@@ -1,5 +1,6 @@
 """``convtrials train``: one recipe, one seed, one dataset, and a report at the end."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -11,12 +12,16 @@ if TYPE_CHECKING:
     from convtrials.training.recipe import Recipe
     from convtrials.training.run_directory import Run
 
+#: Exit code of a run whose loss became NaN or infinite: an outcome, not bad input.
+DIVERGED = 3
+
 _RECIPE = "Recipe"
 _DATA = "Data"
 _COMPUTING = "How it is computed"
 
 
 def train(
+    context: typer.Context,
     model: Annotated[
         str | None,
         typer.Option("--model", "-m", help="alexnet, vgg11, ... or module:factory.", rich_help_panel=_RECIPE),
@@ -92,6 +97,10 @@ def train(
     precision: Annotated[
         str | None, typer.Option(help="fp32 or bf16; by default the faster.", rich_help_panel=_COMPUTING)
     ] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(help="cpu or cuda; by default a GPU if there is one.", rich_help_panel=_COMPUTING),
+    ] = None,
     threads: Annotated[
         int | None,
         typer.Option(min=1, help="Threads; by default what is fastest.", rich_help_panel=_COMPUTING),
@@ -105,6 +114,7 @@ def train(
     if precision not in (None, "fp32", "bf16"):
         raise typer.BadParameter(f"{precision!r}: allowed are fp32 and bf16", param_hint="--precision")
     if resume is not None:
+        _refuse_others(context)
         run = _resume(resume, checkpoint_every)
     else:
         flags = {
@@ -119,6 +129,7 @@ def train(
         resolved = _recipe(
             recipe, {key: value for key, value in flags.items() if value is not None}, settings or []
         )
+        _check_early(resolved)
         from convtrials.cli.data import parse_ratios
 
         dataset = _load(
@@ -139,18 +150,42 @@ def train(
             out=out,
             precision=cast("Precision | None", precision),
             threads=threads,
+            device=device,
             checkpoint_seconds=checkpoint_every,
         )
     _tell(run, report)
 
 
 def _recipe(path: Path | None, flags: dict[str, Any], settings: list[str]) -> "Recipe":
-    from convtrials.training.recipe import Recipe, parse_setting
+    from convtrials.training.recipe import Recipe, merged, parse_setting
 
     changes = dict(parse_setting(text) for text in settings) | flags
     if path is not None:
         return Recipe.load(path, changes)
-    return Recipe.make(where="command line").changed(changes, where="command line")
+    return Recipe.make(merged({}, changes), where="command line")
+
+
+def _check_early(recipe: "Recipe") -> None:
+    """Find a mistyped model or a missing file before minutes are spent on packing images."""
+    from convtrials.core.errors import RecipeError
+    from convtrials.models.registry import model_name
+
+    model_name(recipe.model)
+    if recipe.initial_weights and not Path(recipe.initial_weights).is_file():
+        raise RecipeError(f"initial_weights: {recipe.initial_weights}: no such file")
+
+
+def _refuse_others(context: typer.Context) -> None:
+    """A resumed run has its recipe, data and execution already: another flag would be a misunderstanding."""
+    allowed = ("resume", "report", "checkpoint_every")
+    for name in context.params:
+        source = context.get_parameter_source(name)
+        if name not in allowed and source is not None and source.name == "COMMANDLINE":
+            flag = {"settings": "set"}.get(name, name).replace("_", "-")
+            raise typer.BadParameter(
+                f"the run has its own; leave out --{flag}, or train anew without --resume",
+                param_hint="--resume",
+            )
 
 
 def _load(source: str, recipe: "Recipe", **options: Any) -> "Dataset":
@@ -169,11 +204,12 @@ def _tell(run: "Run", report: bool) -> None:
     """Say how the run ended; evaluate and draw where there is something to draw."""
     result = run.result
     if result["status"] == "diverged":
-        from convtrials.core.errors import RunError
-
-        raise RunError(
-            f"{run.folder}: diverged at step {result['diverged_at']}: the loss is not finite\n{result['advice']}"
+        print(
+            f"{run.folder}: diverged after {result['diverged_at']} steps: the {result['diverged_in']} loss is not "
+            f"finite\n{result['advice']}",
+            file=sys.stderr,
         )
+        raise typer.Exit(DIVERGED)
     if report and run.predictions_path.is_file():
         from convtrials.cli.evaluate import evaluate
 

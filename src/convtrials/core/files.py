@@ -2,11 +2,15 @@
 
 import json
 import os
+import re
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+#: Names of temporary files: ours, and those that safetensors makes beside its target.
+_LEFTOVER = re.compile(r"\..+\.tmp|\.tmp\w{6}")
 
 
 @contextmanager
@@ -37,6 +41,13 @@ def write_atomically(target: Path, write: Callable[[Path], Any]) -> None:
         write(temporary)
 
 
+def remove_leftovers(folder: Path) -> None:
+    """Remove temporary files of writers that were killed; call it only where nobody else can be writing."""
+    for path in folder.iterdir():
+        if _LEFTOVER.fullmatch(path.name):
+            path.unlink(missing_ok=True)
+
+
 def write_text(target: Path, text: str) -> None:
     """Write UTF-8 text atomically."""
     with atomic_path(target) as temporary:
@@ -45,7 +56,7 @@ def write_text(target: Path, text: str) -> None:
 
 def write_json(target: Path, value: Any) -> None:
     """Write ``value`` as indented JSON atomically; NaN and infinity become ``null``, as JSON has neither."""
-    write_text(target, json.dumps(_finite(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    write_text(target, json.dumps(finite(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def read_json(path: Path) -> Any:
@@ -61,11 +72,12 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "convtrials"
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
+    """Return ``value`` with every NaN and infinity inside it replaced by None, as JSON has neither."""
     if isinstance(value, float):
         return value if value == value and abs(value) != float("inf") else None
     if isinstance(value, dict):
-        return {str(key): _finite(item) for key, item in value.items()}
+        return {str(key): finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
+        return [finite(item) for item in value]
     return value

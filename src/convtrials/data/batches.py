@@ -47,7 +47,10 @@ def steps_per_epoch(n: int, group_size: int) -> int:
 
     The last step may be smaller; a lone last image joins the step before it, as in `cut`.
     """
-    return len(cut(n, group_size))
+    if group_size < 1:
+        raise ValueError(f"group_size must be 1 or more, not {group_size}")
+    lone = n > group_size and n % group_size == 1
+    return -(-n // group_size) - lone
 
 
 def step_indices(order: NDArray[np.int64], step_in_epoch: int, group_size: int) -> NDArray[np.int64]:
@@ -117,6 +120,22 @@ def as_channels_last(images: Tensor) -> Tensor:
     return images.contiguous(memory_format=torch.channels_last)
 
 
+def as_contiguous(images: Tensor) -> Tensor:
+    """Return images whose strides say contiguous (channel after channel) beyond doubt.
+
+    Parameters
+    ----------
+    images : Tensor, shape (B, C, H, W)
+
+    Returns
+    -------
+    Tensor, shape (B, C, H, W)
+    """
+    if images.shape[1] == 1:
+        return images.squeeze(1).contiguous().unsqueeze(1)
+    return images.contiguous()
+
+
 class Batches:
     """The images and labels of one split, taken by their positions in the split.
 
@@ -131,11 +150,15 @@ class Batches:
     mean, std : sequence of float, length C, optional
         What to normalise with, on the scale 0 to 1; the dataset's own by default. (A finished run brings what
         it was trained with.)
+    channels_last : bool
+        Memory layout of normalised images.
     memory_limit : int
         Bytes; a larger split is not held in memory.
 
     Attributes
     ----------
+    image_shape : tuple of int
+        (H, W, C).
     labels : Tensor of int64, shape (n,)
         All labels of the split, on the CPU.
     positions : ndarray of int64, shape (n,)
@@ -157,8 +180,11 @@ class Batches:
         *,
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
+        channels_last: bool = True,
         memory_limit: int = MEMORY_LIMIT,
     ):
+        self.image_shape = dataset.image_shape
+        self.channels_last = channels_last
         self.positions = dataset.indices(split)
         if len(self.positions) == 0:
             raise DataError(f"dataset {dataset.name!r}: split {split!r} has no images")
@@ -230,9 +256,9 @@ class Batches:
 
         Returns
         -------
-        Tensor of float32, shape (B, C, H, W), channels_last
+        Tensor of float32, shape (B, C, H, W), in the layout asked for
         """
-        return as_channels_last(images).sub(self._mean).mul_(self._inverse_std)
+        return self._laid_out(as_channels_last(images).sub(self._mean).mul_(self._inverse_std))
 
     def take(self, indices: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
         """Return normalised images and their labels: what a network sees without augmentation.
@@ -244,12 +270,15 @@ class Batches:
 
         Returns
         -------
-        images : Tensor of float32, shape (B, C, H, W), channels_last
+        images : Tensor of float32, shape (B, C, H, W), in the layout asked for
         labels : Tensor of int64, shape (B,)
         """
         images, labels = self.raw(indices)
         # These images are nobody else's, and a second buffer would cost more than the arithmetic.
-        return images.sub_(self._mean).mul_(self._inverse_std), labels
+        return self._laid_out(images.sub_(self._mean).mul_(self._inverse_std)), labels
+
+    def _laid_out(self, images: Tensor) -> Tensor:
+        return images if self.channels_last else as_contiguous(images)
 
 
 def _per_channel(dataset: Dataset, name: str, values: Sequence[float]) -> Tensor:

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -62,6 +63,16 @@ def build_custom(name: str, spec: ModelSpec) -> nn.Module:
             raise RecipeError(f"model: {name} returned a {type(model).__name__}, not a torch.nn.Module")
         _try_out(name, model, spec)
     return model.train()
+
+
+def factory_source(name: str) -> Path | None:
+    """Return the file that ``module:factory`` is written in; None where it has none (a C extension)."""
+    with _current_directory_first():
+        try:
+            found = inspect.getsourcefile(_find_factory(name))
+        except TypeError:
+            return None
+    return Path(found) if found else None
 
 
 @contextmanager

@@ -182,14 +182,27 @@ def parameter_count(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-def _find(name: str) -> ModelEntry:
-    known = {entry.name: entry for entry in list_models()}
-    plain = name.strip().lower().replace("_", "-")
+def model_name(spelling: str) -> str:
+    """Return the registered name for a spelling (``VGG11_BN``); ``module:factory`` is returned as it is.
+
+    Raises
+    ------
+    RecipeError
+        If there is no such model.
+    """
+    if ":" in spelling:
+        return spelling
+    known = [entry.name for entry in list_models()]
+    plain = spelling.strip().lower().replace("_", "-")
     if plain not in known:
         raise RecipeError(
-            f"model: {name!r} does not exist; choose one of {', '.join(known)}, or module:factory of your own"
+            f"model: {spelling!r} does not exist; choose one of {', '.join(known)}, or module:factory of your own"
         )
-    return known[plain]
+    return plain
+
+
+def _find(name: str) -> ModelEntry:
+    return next(entry for entry in list_models() if entry.name == model_name(name))
 
 
 @contextmanager

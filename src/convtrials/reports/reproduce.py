@@ -19,6 +19,10 @@ def commands(record: RunRecord) -> list[str]:
     for name, value in (options if isinstance(options, dict) else {}).items():
         if name in ("samples_per_class", "split_seed") and value:
             train += _flag(name, value)
+        if name == "ratios" and isinstance(value, list):
+            train += _flag(name, ",".join(str(share) for share in value))
+        if name == "skip_bad" and value:
+            train += ["--skip-bad"]
     train += _flag("seed", record.result.get("seed", 0))
     for name in ("precision", "threads"):
         if name in record.execution:

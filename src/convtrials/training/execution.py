@@ -9,10 +9,16 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+from convtrials.core.errors import RunError
+from convtrials.data.batches import as_channels_last, as_contiguous
+
 Precision = Literal["fp32", "bf16"]
 
 #: fp32 stays unless bf16 saves at least this share of the time: rounding is only worth it for speed.
 NEEDED_GAIN = 0.10
+
+#: Seconds of a first step after which a candidate is given up: some builds emulate bf16.
+_HOPELESS = 5.0
 
 #: Pixels in one probing step; enough to keep the cores busy, few enough to be short.
 _PROBE_PIXELS = 64 * 28 * 28
@@ -65,6 +71,19 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def check_device(device: str) -> None:
+    """Refuse a device that torch cannot use here.
+
+    Raises
+    ------
+    RunError
+    """
+    if device not in ("cpu", "cuda"):
+        raise RunError(f"device {device!r}: allowed are cpu and cuda")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise RunError("device cuda: torch sees no GPU here")
+
+
 def probe_execution(
     make_model: Callable[[], nn.Module],
     image_shape: tuple[int, int, int],
@@ -94,6 +113,7 @@ def probe_execution(
     """
     if device is None:
         device = "cuda" if torch.cuda.is_available() else "cpu"
+    check_device(device)
     cores = threads or available_cores()
     height, width, channels = image_shape
     images = max(2, min(64, _PROBE_PIXELS // (height * width)))
@@ -117,11 +137,15 @@ def probe_execution(
 
 
 def _rate(model: nn.Module, images: torch.Tensor, execution: Execution, limit: float | None) -> float:
-    """Return training images per second: the best of three steps after one that warms up."""
+    """Return training images per second: the best of three steps after one that warms up.
+
+    A candidate that is slower than ``limit`` seconds a step, or hopeless while it warms up, is not asked again.
+    """
     torch.set_num_threads(execution.threads)
     device = torch.device(execution.device)
     model = model.to(device=device, memory_format=execution.memory_format).train()  # type: ignore[call-overload]
-    images = images.to(device=device, memory_format=execution.memory_format)
+    laid_out = as_channels_last if execution.channels_last else as_contiguous
+    images = laid_out(images.to(device))
     best = float("inf")
     for step in range(4):
         started = time.perf_counter()
@@ -132,8 +156,8 @@ def _rate(model: nn.Module, images: torch.Tensor, execution: Execution, limit: f
         if device.type == "cuda":
             torch.cuda.synchronize()
         seconds = time.perf_counter() - started
-        if step > 0 or (limit is not None and seconds > limit):
+        if step > 0 or seconds > _HOPELESS:  # the first step pays for kernels and memory
             best = min(best, seconds)
-        if limit is not None and seconds > limit:
+        if seconds > _HOPELESS or (step > 0 and limit is not None and seconds > limit):
             break
     return len(images) / best

@@ -30,10 +30,11 @@ class Observer(Protocol):
 
 @dataclass(frozen=True)
 class Outcome:
-    """How the loop ended: all epochs, stopped early, or diverged at a step."""
+    """How the loop ended: all epochs, stopped early, or diverged after so many good steps."""
 
     stopped_early: bool = False
     diverged_at: int | None = None
+    diverged_in: str | None = None  # "training" or "validation"
 
 
 def train_loop(
@@ -71,14 +72,14 @@ def train_loop(
             group = replace(group, images=train.normalise(group.images))
             loss, correct = train_step(recipe, seed, state, group)
             if not math.isfinite(loss):
-                return Outcome(diverged_at=state.step)
+                return Outcome(diverged_at=state.step, diverged_in="training")
             state.step += 1
             _count(state, loss, correct, len(group.images), time.perf_counter() - started)
             observer.after_step(state, loss, len(group.images))
 
         metrics = validation_metrics(*predict_probabilities(state.judged, val))
         if not math.isfinite(metrics["val_loss"]):
-            return Outcome(diverged_at=state.step)
+            return Outcome(diverged_at=state.step, diverged_in="validation")
         state.history.append(_epoch_entry(epoch + 1, state, metrics))
         state.sums = EpochSums()
         if state.plateau is not None:
@@ -105,7 +106,7 @@ def train_step(recipe: Recipe, seed: int, state: TrainingState, group: Augmented
     state.model.train()
     total, correct = torch.zeros(()), torch.zeros((), dtype=torch.int64)
     for micro, piece in enumerate(cut(len(group.images), recipe.batch_size)):
-        torch.manual_seed(stream_seed(seed, "dropout", state.step * recipe.accumulate + micro))
+        torch.manual_seed(stream_seed(seed, "dropout" if micro == 0 else f"dropout/{micro}", state.step))
         part = group.part(piece)
         logits = state.model(part.images)
         loss = cross_entropy_sum(logits, part.labels, part.mixed_labels, part.lam, recipe.label_smoothing)

@@ -31,7 +31,7 @@ def predict_probabilities(
     """
     was_training = model.training
     model.eval()
-    height, width = batches.pixels(np.zeros(0, dtype=np.int64))[0].shape[2:]
+    height, width = batches.image_shape[:2]
     size = max(1, min(1024, _EVALUATION_PIXELS // (height * width)))
     probabilities, labels = [], []
     with torch.inference_mode():

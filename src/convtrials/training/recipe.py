@@ -3,13 +3,14 @@
 import hashlib
 import json
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from convtrials.core.errors import RecipeError
 from convtrials.data.augmentation import AugmentConfig
+from convtrials.models.activations import activation_name
 from convtrials.training.optimizer_config import OptimizerConfig
 from convtrials.training.recipe_errors import explain
 from convtrials.training.schedule_config import ScheduleConfig
@@ -18,11 +19,6 @@ from convtrials.training.schedule_config import ScheduleConfig
 MAX_RECIPE_BYTES = 1_000_000
 
 Metric = Literal["val_accuracy", "val_loss", "val_macro_f1"]
-
-
-def _name_alone(value: Any) -> Any:
-    """Let ``schedule: cosine`` stand for ``schedule: {name: cosine}``."""
-    return {"name": value} if isinstance(value, str) else value
 
 
 class EarlyStopping(BaseModel):
@@ -44,11 +40,11 @@ class Recipe(BaseModel):
     Raises
     ------
     RecipeError
-        From `Recipe.make`, `Recipe.load` and `changed`: an unknown key or an impossible value, with what is allowed.
+        An unknown key or an impossible value, with what is allowed.
 
     Examples
     --------
-    >>> Recipe.make(epochs=2, schedule="cosine").schedule.name
+    >>> Recipe(epochs=2, schedule="cosine").schedule.name
     'cosine'
     """
 
@@ -72,10 +68,8 @@ class Recipe(BaseModel):
         None, ge=4, le=1024, description="pixels a side; null: as the dataset has them"
     )
 
-    optimizer: Annotated[OptimizerConfig, BeforeValidator(_name_alone)] = Field(
-        default_factory=OptimizerConfig
-    )
-    schedule: Annotated[ScheduleConfig, BeforeValidator(_name_alone)] = Field(default_factory=ScheduleConfig)
+    optimizer: OptimizerConfig = Field(default_factory=OptimizerConfig)
+    schedule: ScheduleConfig = Field(default_factory=ScheduleConfig)
     epochs: float = Field(
         10, gt=0, le=100_000, description="passes over the training split; fractions allowed"
     )
@@ -96,20 +90,39 @@ class Recipe(BaseModel):
     )
     augment: AugmentConfig = Field(default_factory=AugmentConfig)
 
+    def __init__(self, /, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise RecipeError(explain(error, type(self), "recipe")) from None
+
     @model_validator(mode="before")
     @classmethod
     def _shorthands(cls, values: Any) -> Any:
-        if isinstance(values, dict):
-            values = dict(values)
-            if values.get("early_stopping") is True:
-                values["early_stopping"] = {}
-            elif values.get("early_stopping") is False:
-                values["early_stopping"] = None
-            if "mixup" in values:  # the one augmentation that people name at the top
-                augment = values.get("augment") or {}
-                if isinstance(augment, dict):
-                    values["augment"] = {**augment, "mixup": values.pop("mixup")}
+        if not isinstance(values, dict):
+            return values
+        values = with_shorthands(values)
+        for key in (
+            "epochs",
+            "batch_size",
+            "accumulate",
+            "width",
+            "dropout",
+            "label_smoothing",
+            "clip_norm",
+            "ema",
+        ):
+            if isinstance(values.get(key), bool):
+                raise ValueError(f"{key} = {str(values[key]).lower()}: must be a number")
         return values
+
+    @field_validator("activation")
+    @classmethod
+    def _known_activation(cls, value: str) -> str:
+        try:
+            return activation_name(value)
+        except RecipeError as error:
+            raise ValueError(str(error).removeprefix("activation: ")) from None
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
@@ -120,28 +133,26 @@ class Recipe(BaseModel):
         return self
 
     @classmethod
-    def make(cls, *, where: str = "recipe", **values: Any) -> Self:
-        """Build a recipe; errors are told as `RecipeError` naming ``where``."""
+    def make(cls, values: dict[str, Any] | None = None, /, *, where: str = "recipe") -> Self:
+        """Build a recipe from a mapping; errors are told as `RecipeError` that names ``where``."""
         try:
-            return cls.model_validate(values)
-        except ValidationError as error:
-            raise RecipeError(explain(error, cls, where)) from None
+            return cls(**(values or {}))
+        except RecipeError as error:
+            lines = (line.removeprefix("recipe: ") for line in str(error).splitlines())
+            raise RecipeError("\n".join(f"{where}: {line}" for line in lines)) from None
 
     @classmethod
     def load(cls, path: str | Path, changes: dict[str, Any] | None = None) -> Self:
         """Read a YAML file, then apply ``changes`` (dotted keys or nested) on top of it."""
-        values = read_yaml(Path(path))
-        return cls.make(where=str(path), **merged(values, changes or {}))
+        return cls.make(merged(read_yaml(Path(path)), changes or {}), where=str(path))
 
     def changed(self, changes: dict[str, Any], *, where: str = "changes") -> Self:
         """Return this recipe with ``changes`` applied: nested, dotted (``optimizer.lr``) or shorthand keys.
 
-        Naming another optimizer or schedule drops the options that belonged to the old one, but keeps the learning
-        rate, weight decay and warm-up.
+        Naming another optimizer or schedule drops the options that belonged to the old one. Weight decay and warm-up
+        stay; the learning rate stays among optimizers whose steps have Adam's size, else it is the new one's default.
         """
-        return type(self).make(
-            where=where, **merged(self.model_dump(mode="json", exclude_none=True), changes)
-        )
+        return type(self).make(merged(self.model_dump(mode="json", exclude_none=True), changes), where=where)
 
     def to_yaml(self) -> str:
         """Return the whole recipe as YAML, defaults included."""
@@ -149,7 +160,8 @@ class Recipe(BaseModel):
 
     def fingerprint(self) -> str:
         """Return a hex digest that is equal for equal recipes."""
-        text = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        # Defaults left out, so that a field added one day does not change the recipes of yesterday.
+        text = json.dumps(self.model_dump(mode="json", exclude_defaults=True), sort_keys=True)
         return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
@@ -167,6 +179,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
         mark = getattr(error, "problem_mark", None)
         line = f" line {mark.line + 1}" if mark else ""
         raise RecipeError(f"{path}{line}: not valid YAML: {getattr(error, 'problem', error)}") from None
+    except (ValueError, RecursionError) as error:  # impossible dates, endless brackets
+        raise RecipeError(f"{path}: not valid YAML: {str(error)[:80]}") from None
     if values is None:
         return {}
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
@@ -174,45 +188,73 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return values
 
 
+def with_shorthands(values: dict[str, Any]) -> dict[str, Any]:
+    """Write out the short forms: ``mixup`` at the top, ``early_stopping: true``, a section's name alone."""
+    values = dict(values)
+    for key in _SECTIONS:
+        if isinstance(values.get(key), str):
+            values[key] = {"name": values[key]}
+    if isinstance(values.get("early_stopping"), bool):
+        values["early_stopping"] = {} if values["early_stopping"] else None
+    if "mixup" in values:  # the one augmentation that people name at the top
+        augment = values.get("augment") or {}
+        if isinstance(augment, dict):
+            if "mixup" in augment:
+                raise ValueError("mixup stands twice: at the top and in augment")
+            values["augment"] = {**augment, "mixup": values.pop("mixup")}
+    return values
+
+
 def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     """Lay ``changes`` over ``base``; neither is modified.
 
     Dotted keys reach inside (``optimizer.lr``). A changed ``name`` inside a section drops the section's other options
-    except those that every optimizer or schedule has.
+    except those that carry over.
     """
-    result = {key: dict(value) if isinstance(value, dict) else value for key, value in base.items()}
-    for key, value in _nested(changes).items():
+    try:
+        result, wanted = with_shorthands(base), with_shorthands(_nested(changes))
+    except ValueError as error:
+        raise RecipeError(f"recipe: {error}") from None
+    for key, value in wanted.items():
         old = result.get(key)
-        if isinstance(old, str) and isinstance(value, dict) and key in _NAMED:
-            old = {"name": old}
-        if isinstance(value, str) and key in _NAMED:
-            value = {"name": value}
         if isinstance(old, dict) and isinstance(value, dict):
-            if key in _NAMED and value.get("name", old.get("name")) != old.get("name"):
-                old = {kept: old[kept] for kept in _NAMED[key] if kept in old}
-            result[key] = {**old, **value}
-        else:
-            result[key] = value
+            if key in _SECTIONS and "name" in value and value["name"] != old.get("name"):
+                old = {
+                    kept: old[kept] for kept in _carried(key, old.get("name"), value["name"]) if kept in old
+                }
+            value = {**old, **value}
+        result[key] = value
     return result
 
 
-#: Sections chosen by name, and the options that survive a change of name.
-_NAMED = {"optimizer": ("lr", "weight_decay"), "schedule": ("warmup",)}
+#: Sections that are chosen by name.
+_SECTIONS = ("optimizer", "schedule")
+
+#: Optimizers whose steps have the same size for the same rate.
+_ADAM_SIZED = ("adam", "adamw", "nadam", "radam", "muon")
+
+
+def _carried(section: str, old: Any, new: Any) -> tuple[str, ...]:
+    """Name the options that survive a change of a section's name."""
+    if section == "schedule":
+        return ("warmup",)
+    both = (old or "adam") in _ADAM_SIZED and new in _ADAM_SIZED
+    return ("lr", "weight_decay") if both else ("weight_decay",)
 
 
 def _nested(changes: dict[str, Any]) -> dict[str, Any]:
+    """Turn dotted keys into sections, whatever the order in which section and options are given."""
     nested: dict[str, Any] = {}
     for key, value in changes.items():
         section, dot, inner = key.partition(".")
-        if not dot:
-            if isinstance(value, dict) and isinstance(nested.get(key), dict):
-                value = {**nested[key], **value}
-            nested[key] = value
-            continue
-        current = nested.get(section)
-        if isinstance(current, str):
-            current = {"name": current}
-        nested[section] = {**(current if isinstance(current, dict) else {}), inner: value}
+        if dot:
+            section_value: Any = {inner: value}
+        else:
+            section_value = {"name": value} if key in _SECTIONS and isinstance(value, str) else value
+        before = nested.get(section)
+        if isinstance(before, dict) and isinstance(section_value, dict):
+            section_value = {**before, **section_value}
+        nested[section] = section_value
     return nested
 
 
@@ -223,5 +265,5 @@ def parse_setting(text: str) -> tuple[str, Any]:
         raise RecipeError(f"--set {text}: expected key=value, such as optimizer.lr=0.01")
     try:
         return key.strip(), yaml.safe_load(value)
-    except yaml.YAMLError:
-        raise RecipeError(f"--set {text}: the value is not valid YAML") from None
+    except (yaml.YAMLError, ValueError, RecursionError):  # impossible dates, endless brackets
+        raise RecipeError(f"--set {text[:60]}: the value is not valid YAML") from None

@@ -39,6 +39,8 @@ def _line(finding: Any, model: type[BaseModel]) -> str:
         near = difflib.get_close_matches(path[-1], allowed, n=1)
         guess = f"did you mean {near[0]}? " if near else ""
         return f"{key}: unknown key; {guess}allowed: {', '.join(allowed)}"
+    if finding["type"] in ("model_type", "dict_type", "model_attributes_type"):
+        return f"{key} = {_short(finding['input'])}: must be a section with the keys {', '.join(_keys_at(model, path))}"
     message = finding["msg"].removeprefix("Value error, ")
     message = message[:1].lower() + message[1:]
     message = message.replace("input should be", "must be")

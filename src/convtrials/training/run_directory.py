@@ -1,6 +1,7 @@
 """The run directory is the database: every file of a run, where it lies, and who may write it."""
 
 import fcntl
+import hashlib
 import json
 import os
 import re
@@ -11,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from convtrials.core.errors import RunError
-from convtrials.core.files import read_json, write_json, write_text
+from convtrials.core.files import finite, read_json, remove_leftovers, write_json, write_text
+from convtrials.data.dataset import Dataset
 from convtrials.training.recipe import Recipe
 
 
@@ -65,6 +67,14 @@ class Run:
     @property
     def identity(self) -> dict[str, Any]:
         """Seed and the fingerprints of recipe and dataset: what makes this run this run."""
+        identity = self.record.get("identity")
+        if not isinstance(identity, dict) or not isinstance(identity.get("seed"), int):
+            raise RunError(f"{self.folder / 'run.json'}: says nothing of seed, recipe and dataset")
+        return identity
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """All of ``run.json``."""
         return self._json("run.json")
 
     @property
@@ -104,11 +114,11 @@ class Run:
         write_text(self.folder / "recipe.yaml", recipe.to_yaml())
         for name in ("execution", "environment", "dataset"):
             write_json(self.folder / f"{name}.json", documents[name])
-        write_json(self.folder / "run.json", documents["identity"])
+        write_json(self.folder / "run.json", documents["record"])
 
     def write_history(self, history: list[dict[str, Any]]) -> None:
         """Replace the history by ``history``, one JSON object a line."""
-        lines = (json.dumps(_without_nan(entry)) + "\n" for entry in history)
+        lines = (json.dumps(finite(entry), allow_nan=False) + "\n" for entry in history)
         write_text(self.folder / "history.jsonl", "".join(lines))
 
     @contextmanager
@@ -122,8 +132,11 @@ class Run:
         with handle:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
+            except BlockingIOError:
                 raise RunError(f"{self.folder}: another process is training this run") from None
+            except OSError as error:
+                raise RunError(f"{self.folder}: cannot be locked: {error.strerror}") from None
+            remove_leftovers(self.folder)
             yield
 
     def _need(self, name: str) -> Path:
@@ -142,11 +155,13 @@ class Run:
         return value
 
 
-def default_run_folder(recipe: Recipe, dataset_name: str, seed: int) -> Path:
-    """Name a run after what it is, so that the same command finds the same directory."""
-    name = re.sub(r"[^A-Za-z0-9.]+", "-", f"{recipe.model}-{dataset_name}").strip("-.")
-    return Path(os.environ.get("CONVTRIALS_RUNS", "runs")) / f"{name}-{recipe.fingerprint()[:6]}-seed{seed}"
+def default_run_folder(recipe: Recipe, dataset: Dataset, seed: int) -> Path:
+    """Name a run after what it is, so that the same command finds the same directory.
 
-
-def _without_nan(entry: dict[str, Any]) -> dict[str, Any]:
-    return {key: None if value != value else value for key, value in entry.items()}
+    ``runs/MODEL-DATASET-DIGEST-seedN``, the digest over recipe and data; ``CONVTRIALS_RUNS`` names another parent.
+    """
+    name = re.sub(r"[^A-Za-z0-9.]+", "-", f"{recipe.model}-{dataset.name}").strip("-.")
+    both = hashlib.blake2b(
+        f"{recipe.fingerprint()} {dataset.fingerprint}".encode(), digest_size=4
+    ).hexdigest()
+    return Path(os.environ.get("CONVTRIALS_RUNS", "runs")) / f"{name}-{both}-seed{seed}"

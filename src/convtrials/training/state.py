@@ -10,6 +10,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from convtrials.core.errors import RunError
 from convtrials.training.early_stopping import EarlyStopper
 from convtrials.training.optimizers import build_optimizer
 from convtrials.training.recipe import Recipe
@@ -95,6 +96,13 @@ class TrainingState:
     def load(self, path: Path) -> None:
         """Go back to a checkpoint, bit for bit."""
         tree = load_tree(path)
+        try:
+            self._take(tree)
+        except (RuntimeError, ValueError, TypeError, KeyError) as error:
+            first = str(error).strip().splitlines()[0]
+            raise RunError(f"{path}: does not fit this recipe's model and optimizer ({first})") from None
+
+    def _take(self, tree: dict[str, Any]) -> None:
         self.step, self.train_seconds = tree["step"], tree["train_seconds"]
         self.sums, self.history = EpochSums(**tree["sums"]), tree["history"]
         self.model.load_state_dict(tree["model"])

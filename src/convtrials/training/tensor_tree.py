@@ -31,7 +31,7 @@ def load_tree(path: Path) -> Any:
         with safe_open(path, framework="pt") as stored:
             tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
             return _decode(json.loads(stored.metadata()["tree"]), tensors)
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+    except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
         raise RunError(f"{path}: not a checkpoint of convtrials ({error})") from None
 
 

@@ -9,7 +9,7 @@ from types import FrameType
 from typing import Any
 
 from convtrials.core.errors import Interrupted
-from convtrials.core.progress import Task
+from convtrials.core.progress import Task, say
 from convtrials.training.curves import CurveWriter
 from convtrials.training.run_directory import Run
 from convtrials.training.state import TrainingState
@@ -25,6 +25,7 @@ class StopRequest:
         if self.asked:  # a second Ctrl-C means now
             raise KeyboardInterrupt
         self.asked = True
+        say("stopping after this step")
 
     @contextlib.contextmanager
     def listening(self) -> Iterator["StopRequest"]:
@@ -67,11 +68,7 @@ class RunWatcher:
             f"loss {state.sums.loss / state.sums.images:.3f}{last}"
         )
         if self._stop.asked:
-            state.save(self._run.checkpoint_path)
-            raise Interrupted(
-                f"stopped at step {state.step} with a checkpoint in {self._run.folder}; "
-                "the same command goes on from there"
-            )
+            self._stop_here(state)
         if time.monotonic() - self._last_checkpoint >= self._interval:
             self._checkpoint(state)
 
@@ -85,6 +82,15 @@ class RunWatcher:
             f"epoch {entry['epoch']:3d}  loss {entry['train_loss']:.4f}  val loss {entry['val_loss']:.4f}  "
             f"val accuracy {entry['val_accuracy']:.2%}  {entry['images_per_second']:,.0f} images/s  "
             f"{entry['seconds']:,.0f} s"
+        )
+        if self._stop.asked:
+            self._stop_here(state)
+
+    def _stop_here(self, state: TrainingState) -> None:
+        state.save(self._run.checkpoint_path)
+        raise Interrupted(
+            f"stopped at step {state.step} with a checkpoint in {self._run.folder}; "
+            "the same command goes on from there"
         )
 
     def _checkpoint(self, state: TrainingState) -> None:

@@ -25,9 +25,9 @@ class Distortion:
     Attributes
     ----------
     rotation : int
-        Tangent of half the largest angle, in 1/1024, either way (135: 15 degrees).
+        Tangent of half the largest angle, in 1/1024, either way (165: 18 degrees).
     slant : int
-        Largest sideways shear, in 1/1024, either way (512: the top moves half the height).
+        Largest sideways shear, in 1/1024, either way (512: the top moves half a height beyond the foot).
     scale_least, scale_most : int
         Size in 1/1024 of an undistorted character, which is 20 pixels high.
     aspect : int
@@ -52,23 +52,23 @@ class Distortion:
         Largest amplitude of the noise of single pixels, in grey levels.
     """
 
-    rotation: int = 150
-    slant: int = 330
+    rotation: int = 165
+    slant: int = 360
     scale_least: int = 640
     scale_most: int = 1130
-    aspect: int = 170
+    aspect: int = 120
     shift: int = 640
-    elastic: int = 900
-    stroke_thinner: int = 110
+    elastic: int = 930
+    stroke_thinner: int = 100
     stroke_thicker: int = 220
-    stroke_uneven: int = 260
+    stroke_uneven: int = 250
     edge_least: int = 90
     edge_most: int = 256
-    gap_chance: int = 400
+    gap_chance: int = 370
     gap_width: tuple[int, int] = (150, 420)
-    scratch_chance: int = 200
+    scratch_chance: int = 220
     scratch_width: tuple[int, int] = (40, 190)
-    blot_chance: int = 300
+    blot_chance: int = 280
     blot_radius: tuple[int, int] = (400, 1000)
     ink_least: int = 130
     noise: int = 70
