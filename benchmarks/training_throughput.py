@@ -15,12 +15,13 @@ import torch
 from lightning_fabric import Fabric
 from torch import nn
 
+from convtrials.core.machine import available_cores
 from convtrials.data.augmentation.pipeline import AugmentedBatch
 from convtrials.data.batches import Batches
 from convtrials.data.dataset import Dataset
 from convtrials.models.registry import build_model
 from convtrials.training.environment import processor_name
-from convtrials.training.execution import available_cores, probe_execution
+from convtrials.training.execution import probe_execution
 from convtrials.training.loop import train_step
 from convtrials.training.recipe import Recipe
 from convtrials.training.state import TrainingState

@@ -165,7 +165,7 @@ def test_many_processes_give_what_one_gives(tmp_path: Path, monkeypatch: pytest.
     one = load_dataset(folder, silent=True, skip_bad=True)
     monkeypatch.setattr(pack_module, "POOL_FROM", 2)
     monkeypatch.setattr("convtrials.data.plan.BLOCK_IMAGES", 37)
-    monkeypatch.setattr(pack_module, "worker_count", lambda: 2)
+    monkeypatch.setattr(pack_module, "available_cores", lambda: 2)
     two = load_dataset(folder, silent=True, skip_bad=True, verify=True)
     assert two.fingerprint == one.fingerprint
     assert two.manifest == one.manifest
@@ -178,7 +178,7 @@ def test_a_script_without_a_main_guard_may_use_processes(tmp_path: Path) -> None
         textwrap.dedent(f"""
         from convtrials.data import pack
         from convtrials.data.open import load_dataset
-        pack.POOL_FROM, pack.worker_count = 2, lambda: 2
+        pack.POOL_FROM, pack.available_cores = 2, lambda: 2
         import convtrials.data.plan as plan
         plan.BLOCK_IMAGES = 20
         print("started", len(load_dataset({str(folder)!r}, silent=True)))

@@ -9,9 +9,10 @@ from small_runs import SMALL
 from torch import nn
 
 from convtrials.core.errors import RunError
+from convtrials.core.machine import available_cores
 from convtrials.data.dataset import Dataset
 from convtrials.training import execution as execution_module
-from convtrials.training.execution import Execution, available_cores, check_device, probe_execution
+from convtrials.training.execution import Execution, check_device, probe_execution
 from convtrials.training.recipe import Recipe
 from convtrials.training.train import train
 

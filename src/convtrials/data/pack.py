@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from convtrials.core.errors import DataError
 from convtrials.core.files import write_json
+from convtrials.core.machine import available_cores
 from convtrials.core.progress import progress_task
 from convtrials.data.dataset import SPLITS
 from convtrials.data.fingerprint import content_fingerprint, pack_key
-from convtrials.data.parallel import Team, worker_count
+from convtrials.data.parallel import Team
 from convtrials.data.plan import PackOptions, blocks, choose_rows, choose_shape, split_rows
 from convtrials.data.sources.base import BadImage, Listing, Source
 from convtrials.data.store import FORMAT, building_folder, publish
@@ -102,7 +103,7 @@ def team_for(source: Source, count: int, workers: int | None = None) -> Team:
     """Return the processes that a source is read with: one, `workers`, or as many as there are processors."""
     # A source behind one compressed stream is read in order, here; one file an image is read by all processors.
     alone = count < POOL_FROM or getattr(source, "in_order", False)
-    return Team(1 if alone else workers or worker_count())
+    return Team(1 if alone else workers or available_cores())
 
 
 def _decode(

@@ -1,6 +1,5 @@
 """Work in a few processes, results as they come; safe with threads, and in scripts without a main guard."""
 
-import os
 import signal
 import sys
 import types
@@ -15,13 +14,6 @@ from typing import Any, cast
 from convtrials.core.errors import DataError
 
 _ENDED = "a decoding process was ended from outside (out of memory?)"
-
-
-def worker_count() -> int:
-    """Processors that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return max(1, len(os.sched_getaffinity(0)))
-    return os.cpu_count() or 1
 
 
 class Team:

@@ -1,6 +1,5 @@
 """Execution: how a run is computed. Measured once on the real model, recorded, kept by every resume."""
 
-import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -10,6 +9,7 @@ import torch
 from torch import nn
 
 from convtrials.core.errors import RunError
+from convtrials.core.machine import available_cores
 from convtrials.data.batches import as_channels_last, as_contiguous
 
 Precision = Literal["fp32", "bf16"]
@@ -64,11 +64,6 @@ class Execution:
     def fabric_precision(self) -> Literal["32-true", "bf16-mixed"]:
         """Fabric's name for the precision."""
         return "bf16-mixed" if self.precision == "bf16" else "32-true"
-
-
-def available_cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def check_device(device: str) -> None:
