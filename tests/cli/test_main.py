@@ -14,6 +14,7 @@ import pytest
 
 from convtrials import __version__
 from convtrials.data.dataset import Dataset
+from convtrials.training.recipe import Recipe
 
 FAST = ["--width", "0.125", "--threads", "1", "--precision", "fp32", "--batch-size", "16"]
 
@@ -188,3 +189,11 @@ def test_doctor_and_models(tmp_path: Path) -> None:
     listed = convtrials("models", folder=tmp_path)
     assert "alexnet-2012" in listed.stdout
     assert "one_cycle" in listed.stdout
+
+
+def test_size_and_channels_reach_training(tmp_path: Path, images: Path) -> None:
+    command = ["train", "--data", images, *FAST, "--epochs", "0.2", "--image-size", "16", "--channels", "3"]
+    done = convtrials(*command, "--out", "r", "--no-report", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "r" / "dataset.json").read_text())["image_shape"] == [16, 16, 3]
+    assert Recipe.load(tmp_path / "r" / "recipe.yaml").image_size == 16

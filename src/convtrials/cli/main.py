@@ -61,6 +61,11 @@ def main() -> None:
             raise
         print(f"error: {error}", file=sys.stderr)
         sys.exit(BAD_INPUT)
+    except OSError as error:  # what no room foresaw: still a line, not a traceback
+        if "--debug" in sys.argv:
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(BAD_INPUT)
     except Interrupted as stop:
         print(f"\n{stop}", file=sys.stderr)
         sys.exit(STOPPED)

@@ -72,6 +72,12 @@ def train(
     report: Annotated[
         bool, typer.Option("--report/--no-report", help="Evaluate and draw at the end.")
     ] = True,
+    image_size: Annotated[
+        int | None, typer.Option(help="Pixels a side; by default as the images are.", rich_help_panel=_DATA)
+    ] = None,
+    channels: Annotated[
+        int | None, typer.Option(help="1 (grey) or 3; by default as the images are.", rich_help_panel=_DATA)
+    ] = None,
     samples_per_class: Annotated[
         int | None, typer.Option(min=1, help="Take so many images of each class.", rich_help_panel=_DATA)
     ] = None,
@@ -125,6 +131,7 @@ def train(
             "batch_size": batch_size,
             "schedule": schedule,
             "width": width,
+            "image_size": image_size,
         }
         resolved = _recipe(
             recipe, {key: value for key, value in flags.items() if value is not None}, settings or []
@@ -135,6 +142,7 @@ def train(
         dataset = _load(
             data,
             resolved,
+            channels=channels,
             samples_per_class=samples_per_class,
             ratios=parse_ratios(ratios),
             split_seed=split_seed,

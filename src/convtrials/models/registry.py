@@ -167,7 +167,14 @@ def build_model(
             return build_custom(name, spec)
     entry = _find(name)
     with _private_generators(seed):
-        model = entry.build(spec)
+        try:
+            model = entry.build(spec)
+        except RuntimeError as error:
+            if "allocate memory" not in str(error):
+                raise
+            raise RecipeError(
+                f"model: {name} with width {width:g} does not fit into memory; lower width or classifier_width"
+            ) from None
     if entry.initialise is not None:
         entry.initialise(model, seed)
     else:

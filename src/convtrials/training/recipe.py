@@ -54,7 +54,7 @@ class Recipe(BaseModel):
         "alexnet", min_length=1, max_length=200,
         description="a built-in network (`convtrials models`) or your own as module:factory",
     )  # fmt: skip
-    width: float = Field(1.0, gt=0, le=8, description="multiplies channels and hidden units")
+    width: float = Field(1.0, gt=0, le=16, description="multiplies channels and hidden units")
     dropout: float = Field(0.5, ge=0, lt=1, description="dropout probability in the classifier")
     activation: str = Field(
         "relu", description="relu, leaky_relu, prelu, elu, selu, gelu, silu, mish, tanh or sigmoid"
@@ -65,7 +65,7 @@ class Recipe(BaseModel):
     )
     initial_weights: str | None = Field(None, description="a .safetensors or .pth file to start from")
     image_size: int | None = Field(
-        None, ge=4, le=1024, description="pixels a side; null: as the dataset has them"
+        None, ge=1, le=4096, description="pixels a side; null: as the dataset has them"
     )
 
     optimizer: OptimizerConfig = Field(default_factory=OptimizerConfig)
