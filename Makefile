@@ -12,7 +12,7 @@ help:
 	@echo 'make test    formatting, lint, types, import rules, tests'
 	@echo 'make check   make test without the tests: seconds'
 	@echo 'make format  format the code'
-	@echo 'make clean   remove the demo, caches and .venv'
+	@echo 'make clean   remove caches and .venv (runs stay)'
 
 $(VENV)/made:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -30,7 +30,7 @@ $(VENV)/installed-dev: $(VENV)/installed
 	@touch $@
 
 demo: $(VENV)/installed
-	$(BIN)/convtrials train --recipe recipes/demo.yaml --data glyphs --out demo
+	$(BIN)/convtrials train --recipe recipes/demo.yaml --data glyphs
 
 check: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .
@@ -46,4 +46,4 @@ format: $(VENV)/installed-dev
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf demo $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

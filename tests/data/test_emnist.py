@@ -253,6 +253,12 @@ def test_wrong_local_path_is_told_in_two_lines(
     assert len(str(caught.value).splitlines()) == 2
 
 
+def test_a_local_path_of_no_user_is_told_with_the_variable(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv(emnist.VARIABLE, "~nosuchuser/gzip.zip")
+    with pytest.raises(DataError, match=f"^{emnist.VARIABLE}=~nosuchuser/gzip.zip: no path"):
+        EmnistSource()
+
+
 def test_three_of_four_files_are_no_copy(tmp_path: Path):
     folder = write_copy("gz", tmp_path / "copy")
     (folder / "emnist-balanced-test-labels-idx1-ubyte.gz").unlink()

@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from convtrials.core.errors import DataError
-from convtrials.data.open import load_dataset
+from convtrials.data.export import write_split
+from convtrials.data.open import describe, load_dataset
 from convtrials.data.sources.folder import FolderSource
 from convtrials.data.store import source_paths
 
@@ -50,6 +51,50 @@ def test_what_split_folders_writes(tmp_path: Path) -> None:
         assert ("train", "val", "test")[data.split[place]] == path.split("/")[0]
 
 
+def test_turned_png_files_keep_their_whole_picture(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    picture = np.random.default_rng(0).integers(0, 256, (40, 20), dtype=np.uint8)
+    for name in ("a/1.png", "a/2.png", "a/3.png", "b/1.png", "b/2.png", "b/3.png"):
+        (tmp_path / "set" / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture).save(tmp_path / "set" / name, exif=exif)
+    data = load_dataset(tmp_path / "set", silent=True)
+    assert data.image_shape == (20, 40, 1)
+    np.testing.assert_array_equal(data.images[0, ..., 0], np.rot90(picture, -1))
+
+
+@pytest.mark.parametrize(
+    "names", [("Train", "Val", "Test"), ("TRAIN", "VALIDATION", "TEST"), ("training", "valid", "Testing")]
+)
+def test_names_of_split_folders_in_any_case(tmp_path: Path, names: tuple[str, str, str]) -> None:
+    for part, count in zip(names, (8, 3, 4), strict=True):
+        make_classes(tmp_path / "set" / part, count, ("x", "y"))
+    data = load_dataset(tmp_path / "set", silent=True)
+    assert data.class_names == ("x", "y")
+    assert data.counts() == {"train": 16, "val": 6, "test": 8}
+
+
+@pytest.mark.parametrize("names", [("fit", "dev"), ("Val", "Test"), ("fold1", "fold2", "fold3")])
+def test_split_folders_by_other_names_are_not_taken_for_classes(
+    tmp_path: Path, names: tuple[str, ...]
+) -> None:
+    for part in names:
+        make_classes(tmp_path / "set" / part, 3, ("x", "y"))
+    with pytest.raises(
+        DataError, match=r"same folders \(x, y\) and look like splits.*\nNames of splits are train"
+    ):
+        load_dataset(tmp_path / "set", silent=True)
+
+
+def test_folders_within_classes_are_no_splits(tmp_path: Path) -> None:
+    for name in ("cat", "dog"):
+        make_classes(tmp_path / "one" / name, 3, ("images",))
+        make_classes(tmp_path / "more" / name, 3, ("day", "night"))
+    save_image(tmp_path / "more" / "cat" / "own.png", 1)
+    assert load_dataset(tmp_path / "one", silent=True).class_names == ("cat", "dog")
+    assert load_dataset(tmp_path / "more", silent=True).class_names == ("cat", "dog")
+
+
 @pytest.mark.parametrize("name", ["val", "valid", "validation"])
 def test_names_of_the_validation_folder(tmp_path: Path, name: str) -> None:
     for part, count in (("train", 8), (name, 3), ("test", 4)):
@@ -79,7 +124,42 @@ def test_folders_in_class_folders_clutter_and_strangers(tmp_path: Path) -> None:
     assert contents.strangers == ("readme.md", "x/notes.txt")
     assert len(contents.paths) == 21
     assert "x/deep/er/one.PNG" in contents.paths
-    assert len(load_dataset(folder, silent=True)) == 21
+    data = load_dataset(folder, silent=True)
+    assert len(data) == 21
+    assert data.manifest["left_alone"] == 2
+    assert "; 2 other file(s) left alone (see: convtrials data check)" in describe(data, 1.0)
+
+
+@pytest.mark.parametrize("ending", ["jpf", "icns", "dds", "tga", "sgi", "J2C"])
+def test_whatever_pillow_decodes_is_an_image(tmp_path: Path, ending: str) -> None:
+    folder = make_classes(tmp_path / "set", 3, ("x", "y"))
+    picture = Image.fromarray(np.full((64, 64), 200, np.uint8))
+    file = folder / "x" / f"other.{ending}"
+    picture.convert("RGB").save(file, Image.registered_extensions()[f".{ending.lower()}"])
+    assert f"x/other.{ending}" in FolderSource(folder).contents().paths
+
+
+@pytest.mark.parametrize("ending", ["ps", "eps", "pdf", "wmf", "mpg", "flc", "h5", "grib", "palm", "txt"])
+def test_documents_video_and_containers_are_left_alone(tmp_path: Path, ending: str) -> None:
+    folder = make_classes(tmp_path / "set", 3, ("x", "y"))
+    (folder / "x" / f"other.{ending}").write_bytes(b"something else")
+    assert FolderSource(folder).contents().strangers == (f"x/other.{ending}",)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs a system whose file names are bytes")
+def test_names_that_are_not_utf8_are_packed_as_they_are(tmp_path: Path) -> None:
+    folder = make_classes(tmp_path / "set", 4, ("x", "y"))
+    odd = os.fsdecode(b"caf\xe9")
+    try:
+        save_image(folder / odd / f"{odd}.png", 1)
+    except OSError:
+        pytest.skip("this file system takes UTF-8 alone")
+    for number in range(3):
+        save_image(folder / odd / f"{number}.png", number)
+    data = load_dataset(folder, silent=True)
+    assert data.class_names == (odd, "x", "y")
+    assert f"{odd}/{odd}.png" in (source_paths(data) or ())
+    assert load_dataset(folder, silent=True).fingerprint == data.fingerprint
 
 
 def test_a_link_that_leads_back_is_told(tmp_path: Path) -> None:
@@ -116,8 +196,12 @@ def test_split_folders_with_a_stranger_among_them(tmp_path: Path) -> None:
         load_dataset(tmp_path / "set", silent=True)
     for part in ("train", "val", "valid"):
         make_classes(tmp_path / "twice" / part, 3, ("x", "y"))
-    with pytest.raises(DataError, match="two validation folders"):
+    with pytest.raises(DataError, match="two validation folders, val and valid; keep one"):
         load_dataset(tmp_path / "twice", silent=True)
+    for part in ("train", "Training"):
+        make_classes(tmp_path / "trained" / part, 3, ("x", "y"))
+    with pytest.raises(DataError, match="two training folders, Training and train"):
+        load_dataset(tmp_path / "trained", silent=True)
 
 
 def test_size_and_channels_follow_the_images(tmp_path: Path) -> None:
@@ -149,6 +233,34 @@ def test_names_that_are_no_dataset(tmp_path: Path) -> None:
     (tmp_path / "table.csv").write_text("1,2")
     with pytest.raises(DataError, match=r"table\.csv: a file of this kind"):
         load_dataset(tmp_path / "table.csv", silent=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("~nosuchuser/x", "~nosuchuser/x: no path"),
+        ("a" * 300, "aaa: File name too long"),
+        ("a\0b", "no path"),
+    ],
+)
+def test_names_that_are_no_path(tmp_path: Path, name: str, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        load_dataset(name, silent=True)
+    folder = make_classes(tmp_path / "set", 3, ("x", "y"))
+    with pytest.raises(DataError, match=message):
+        write_split(folder, name, silent=True)
+
+
+def test_only_unreadable_files_are_not_called_large(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("x", "y"):
+        (tmp_path / "set" / name).mkdir(parents=True)
+        (tmp_path / "set" / name / "a.png").write_bytes(b"no image")
+    with pytest.raises(DataError, match=r"2 file\(s\) cannot be read as images"):
+        load_dataset(tmp_path / "set")
+    shown = capsys.readouterr()
+    assert "larger than" not in shown.out + shown.err
 
 
 def test_the_stamp_sees_what_is_added_and_removed(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from scipy.interpolate import BSpline
 from scipy.ndimage import distance_transform_edt, map_coordinates
 
 from convtrials.core.errors import DataError
+from convtrials.data.plan import split_rows
 from convtrials.data.sources.glyphs import GlyphsSource
 from convtrials.data.sources.glyphs_distortion import DISTORTION, Distortion, draw
 from convtrials.data.sources.glyphs_drawing import draw_images, rotation, sample, smooth_fields
@@ -153,6 +154,24 @@ def test_location_and_stamp_name_version_and_size():
     assert GlyphsSource(7).location == "glyphs?v1&samples_per_class=7"
     assert GlyphsSource(7).stamp() == GlyphsSource(8).stamp()
     assert GlyphsSource(7).stamp().startswith("glyphs v1 ")
+
+
+@pytest.mark.parametrize("library", ["matplotlib", "numpy"])
+def test_stamp_follows_the_libraries_that_decide_the_bits(library, monkeypatch):
+    before = GlyphsSource(7).stamp()
+    assert f"{library} {version(library)}" in before
+    monkeypatch.setattr(
+        "convtrials.data.sources.glyphs.version", lambda name: "0.0" if name == library else version(name)
+    )
+    assert GlyphsSource(7).stamp() != before
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_every_typeface_is_in_every_split(seed):
+    listing = GlyphsSource(60).scan()
+    split = split_rows(listing, np.arange(len(listing.labels)), (0.7, 0.15, 0.15), seed)
+    for code in range(3):
+        assert set(listing.groups[split == code]) == set(range(len(TYPEFACES)))
 
 
 def test_a_missing_typeface_is_named(monkeypatch, tmp_path):

@@ -87,6 +87,34 @@ def test_a_header_that_announces_gigabytes_costs_no_memory() -> None:
         read_idx(io.BytesIO(announced))
 
 
+def test_axes_are_checked_before_a_value_is_read() -> None:
+    announced = b"\0\0\x08\x03" + struct.pack(">3I", 1 << 12, 1 << 12, 1 << 12) + b"few"
+    with pytest.raises(DataError, match="1 axes expected"):
+        read_idx(io.BytesIO(announced), axes=1)
+    with pytest.raises(DataError, match="more than"):
+        read_idx(io.BytesIO(b"\0\0\x08\x03" + struct.pack(">3I", 0, 2**32 - 1, 2**32 - 1)))
+
+
+def test_labels_that_would_fill_memory_are_refused(tmp_path: Path) -> None:
+    write_set(tmp_path, {"train": 6}, gz=False)
+    labels = next(tmp_path.glob("*labels*"))
+    for header, message in (
+        (b"\x01" + struct.pack(">I", (1 << 30) + 1), "announces 1073741825 bytes"),
+        (b"\x03" + struct.pack(">3I", 6, 1 << 10, 1 << 10), "1 axes expected"),
+    ):
+        labels.write_bytes(b"\0\0\x08" + header + b"few")
+        with pytest.raises(DataError, match=message):
+            IdxSource(tmp_path).scan()
+
+
+def test_images_of_too_many_pixels_are_refused_before_they_are_read(tmp_path: Path) -> None:
+    write_set(tmp_path, {"train": 6}, gz=False)
+    images = next(tmp_path.glob("*images*"))
+    images.write_bytes(b"\0\0\x08\x03" + struct.pack(">3I", 6, 1 << 14, 1 << 14) + b"few")
+    with pytest.raises(DataError, match="images of 16384 x 16384 pixels; at most 89,478,485"):
+        IdxSource(tmp_path).scan()
+
+
 @pytest.mark.parametrize("gz", [True, False])
 def test_a_folder_gives_upright_images_names_and_splits(tmp_path: Path, gz: bool) -> None:
     upright = write_set(tmp_path / "set", {"train": 12, "val": 6, "test": 9}, gz=gz)

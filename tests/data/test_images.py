@@ -1,6 +1,8 @@
 """Every kind of image file becomes the pixels that a person would see."""
 
 import io
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -195,3 +197,51 @@ def test_headers_tell_the_shape_that_decoding_gives(tmp_path: Path) -> None:
     for file in tmp_path.iterdir():
         assert header_shape(str(file)) == decode_image(file.read_bytes(), None).shape, file.name
     assert header_shape(str(tmp_path / "turned.jpg")) == (7, 9, 3)
+
+
+def png_chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def turning_chunk(form: str) -> bytes:
+    """Orientation 6 as PNG files carry it: EXIF in its own chunk, in an old text chunk, or as XMP."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    if form == "xmp":
+        xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:li tiff:Orientation="6"/></x:xmpmeta>'
+        return png_chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + xmp)
+    if form == "text":
+        lines = exif.tobytes().hex()
+        return png_chunk(
+            b"tEXt", b"Raw profile type exif\0\nexif\n%8d\n" % (len(lines) // 2) + lines.encode()
+        )
+    return png_chunk(b"eXIf", exif.tobytes().removeprefix(b"Exif\0\0"))
+
+
+@pytest.mark.parametrize("form", ["exif", "text", "xmp"])
+@pytest.mark.parametrize("place", ["before", "after"])
+@pytest.mark.parametrize("size", [(9, 7), (300, 200)])
+@pytest.mark.parametrize("mode", ["L", "P"])
+def test_headers_of_turned_png_files(
+    tmp_path: Path, form: str, place: str, size: tuple[int, int], mode: str
+) -> None:
+    noise = np.random.default_rng(7).integers(0, 256, size, dtype=np.uint8)
+    picture = Image.fromarray(noise) if mode == "L" else Image.fromarray(noise).convert("P")
+    data = encoded(picture)
+    # after the header, or after the pixels: before the last chunk, which takes 12 bytes
+    cut = 33 if place == "before" else len(data) - 12
+    file = tmp_path / "turned.png"
+    file.write_bytes(data[:cut] + turning_chunk(form) + data[cut:])
+    turned = decode_image(file.read_bytes(), None)
+    assert turned.shape[:2] == size[::-1]
+    np.testing.assert_array_equal(turned[..., 0], np.rot90(noise, -1))
+    assert header_shape(str(file)) == (*turned.shape[:2], 1)
+
+
+def test_headers_of_png_files_with_other_text_or_cut_short(tmp_path: Path) -> None:
+    data = encoded(Image.fromarray(GREY))
+    software = png_chunk(b"tEXt", b"Software\0eXIf and Raw profile type exif")
+    for number, content in enumerate([data[:33] + software + data[33:], data[:50], data[:-12]]):
+        file = tmp_path / f"{number}.png"
+        file.write_bytes(content)
+        assert header_shape(str(file)) == (9, 7, 1)

@@ -1,5 +1,7 @@
 """.npz files: names and layouts that people use, and what is refused."""
 
+import io
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -158,6 +160,12 @@ def test_writers_stay_in_one_split(tmp_path: Path) -> None:
         ({"x": IMAGES, "y": LABELS, "class_names": ["a", "a", "b"]}, "twice"),
         ({"x": np.array([None] * 30, object), "y": LABELS}, "pickle"),
         ({"x": IMAGES, "y": np.array([object()] * 30)}, "pickle"),
+        (
+            {"x": IMAGES.astype(np.uint16), "y": LABELS},
+            r"uint16 that ends at 255.*save \.astype\(np\.uint8\)",
+        ),
+        ({"x": IMAGES, "y": LABELS, "groups": LABELS, "group_kind": np.array([], "U4")}, "0 values; one"),
+        ({"x": IMAGES, "y": LABELS, "groups": LABELS, "groups_are_sampled": [True, False]}, "2 values; one"),
     ],
 )
 def test_what_cannot_be_understood_is_told(tmp_path: Path, members: dict[str, Any], message: str) -> None:
@@ -170,6 +178,46 @@ def test_what_cannot_be_understood_is_told(tmp_path: Path, members: dict[str, An
     with pytest.raises(DataError, match=message) as caught:
         load_dataset(file, silent=True)
     assert "wrong.npz" in str(caught.value)
+
+
+def member(shape: tuple[int, ...], descr: str, data: bytes = b"") -> bytes:
+    """An .npy of any header, with whatever data."""
+    stream = io.BytesIO()
+    np.lib.format.write_array_header_1_0(stream, {"descr": descr, "fortran_order": False, "shape": shape})
+    return stream.getvalue() + data
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "message"),
+    [
+        (member((4, 2**32, 2**32), "|u1"), None, "images of 4294967296 x 4294967296 pixels; at most"),
+        (member((4, 3, 2**14, 2**14), "|u1"), None, "images of 16384 x 16384 pixels"),
+        (member((4, 2**14, 2**14, 3), "|u1"), None, "images of 16384 x 16384 pixels"),
+        (None, member((4,), "<U0"), "values of no bytes"),
+        (None, member((0, 2**40, 2**40), "<i8"), "more than the"),
+    ],
+)
+def test_headers_that_promise_the_impossible(
+    tmp_path: Path, images: bytes | None, labels: bytes | None, message: str
+) -> None:
+    file = tmp_path / "wrong.npz"
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("x.npy", images or member((4, 2, 2), "|u1", bytes(16)))
+        archive.writestr("y.npy", labels or member((4,), "|u1", bytes(4)))
+    with pytest.raises(DataError, match=message) as caught:
+        load_dataset(file, silent=True)
+    assert "wrong.npz" in str(caught.value)
+
+
+def test_dark_uint16_is_scaled_where_anything_passes_255(tmp_path: Path) -> None:
+    dark = IMAGES.astype(np.uint16)
+    dark[-1, 0, 0] = 65535
+    got = pixels(save(tmp_path / "dark.npz", x=dark, y=LABELS))[..., 0]
+    assert np.abs(got - dark / 257.0).max() <= 0.5 + 1e-9
+    parts = {"x_train": IMAGES[:15].astype(np.uint16), "x_test": dark[15:]}
+    assert pixels(save(tmp_path / "p.npz", **parts, y_train=LABELS[:15], y_test=LABELS[15:]))[-1, 0, 0] == 255
+    black = pixels(save(tmp_path / "black.npz", x=np.zeros((30, 6, 7), np.uint16), y=LABELS))
+    assert not black.any()
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -212,6 +212,38 @@ def test_an_error_in_a_process_is_raised_here() -> None:
             list(team.map(raise_one, list(range(6))))
 
 
+class TwoPartError(Exception):
+    """Cannot be put together again from what it keeps."""
+
+    def __init__(self, place: str, reason: str):
+        super().__init__(f"{place} {reason}")
+
+
+class HoldingError(Exception):
+    """Cannot be taken apart: it holds a function without a name."""
+
+    def __init__(self, reason: str):
+        super().__init__(reason)
+        self.hold = lambda: reason
+
+
+def raise_odd(task: int) -> object:
+    if task == 1:
+        raise TwoPartError("here", "broke")
+    if task == 2:
+        raise HoldingError("it broke")
+    return lambda: task
+
+
+@pytest.mark.parametrize(
+    ("task", "message"),
+    [(1, "TwoPartError: here broke"), (2, "HoldingError: it broke"), (3, "Error: .*lambda")],
+)
+def test_an_error_that_cannot_travel_keeps_its_reason(task: int, message: str) -> None:
+    with Team(2) as team, pytest.raises(DataError, match=message):
+        list(team.map(raise_odd, [task, task]))
+
+
 def test_two_processes_pack_one_source_at_once(tmp_path: Path, cache: Path) -> None:
     folder = make_folder(tmp_path / "set", 150)
     command = f"""
@@ -265,6 +297,31 @@ def test_a_cache_that_cannot_be_written_is_told(tmp_path: Path, monkeypatch: pyt
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("CONVTRIALS_CACHE", str(tmp_path / "file" / "cache"))
     with pytest.raises(DataError, match="cannot write the pack below"):
+        load_dataset(folder, silent=True)
+
+
+@pytest.mark.parametrize("name", ["packs", "index"])
+def test_a_file_in_the_place_of_a_cache_folder_is_told(tmp_path: Path, cache: Path, name: str) -> None:
+    folder = make_folder(tmp_path / "set")
+    cache.mkdir()
+    (cache / name).write_text("in the way")
+    with pytest.raises(DataError, match=f"cannot write the pack below {cache}: .*{name}: File exists"):
+        load_dataset(folder, silent=True)
+
+
+def test_a_source_that_cannot_be_read_is_not_blamed_on_the_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make_folder(tmp_path / "set")
+
+    def denied(*_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(folder / "c1"))
+
+    monkeypatch.setattr(FolderSource, "read", denied)
+    with pytest.raises(DataError, match=r"c1: cannot be read: Permission denied$"):
+        load_dataset(folder, silent=True)
+    monkeypatch.setattr(FolderSource, "stamp", denied)
+    with pytest.raises(DataError, match=r"c1: cannot be read: Permission denied$"):
         load_dataset(folder, silent=True)
 
 

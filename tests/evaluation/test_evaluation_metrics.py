@@ -192,3 +192,20 @@ def test_groups_are_the_unit_where_they_are_given():
 def test_arrays_that_do_not_fit_are_refused(probabilities, labels, names, said):
     with pytest.raises(RunError, match=said):
         evaluate_predictions(probabilities, labels, names, resamples=0)
+
+
+def test_training_and_evaluation_tell_the_same_numbers():
+    from convtrials.training.predict import validation_metrics
+
+    labels = np.random.default_rng(1).integers(0, 5, 60)
+    probabilities = lifelike_probabilities(labels, 6)
+    # The truth of one image is rounded to nothing, and a class has no images.
+    probabilities[0] = 0
+    probabilities[0, (labels[0] + 1) % 6] = 1
+    told, measured = (
+        validation_metrics(probabilities, labels),
+        evaluate_predictions(probabilities, labels, "abcdef", resamples=0),
+    )
+    assert told["val_loss"] == pytest.approx(measured["log_loss"], rel=1e-12)
+    assert told["val_accuracy"] == measured["accuracy"]
+    assert told["val_macro_f1"] == pytest.approx(measured["f1"]["macro"], rel=1e-12)

@@ -92,3 +92,37 @@ def test_a_header_that_claims_too_much_is_refused(tmp_path):
             archive.writestr(f"{name}.npy", member)
     with pytest.raises(RunError, match="not a readable predictions file"):
         read_predictions(path)
+
+
+def rewritten(path, change):
+    """Write the archive again with other members."""
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in change(members).items():
+            archive.writestr(name, content)
+    return path
+
+
+@pytest.mark.parametrize("name", ["indices", "indices.npy"])
+def test_a_member_that_is_no_array_is_named(tmp_path, name):
+    path = rewritten(saved(tmp_path, indices=None), lambda members: {**members, name: b"no array"})
+    with pytest.raises(RunError, match="'indices' is no NumPy array") as caught:
+        read_predictions(path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("offset", "value", "said"), [(8, 1, "encrypted"), (10, 99, "compression method"), (6, 99, "version")]
+)
+def test_an_archive_that_cannot_be_unpacked_is_refused(tmp_path, offset, value, said):
+    path = saved(tmp_path)
+    content = bytearray(path.read_bytes())
+    # The central directory lists each member: flags, compression method and version stand at these offsets.
+    place = content.rfind(b"PK\x01\x02") + offset
+    content[place] = value
+    local = content.rfind(b"PK\x03\x04")
+    content[local + offset - 2] = value
+    path.write_bytes(bytes(content))
+    with pytest.raises(RunError, match=f"not a readable predictions file .*{said}"):
+        read_predictions(path)

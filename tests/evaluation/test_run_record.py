@@ -58,6 +58,12 @@ def test_each_missing_file_is_named_in_one_line(finished_run, name):
         ("result.json", "{", "not valid JSON"),
         ("result.json", "[]", "a JSON object is needed"),
         ("history.jsonl", '{"epoch": 1}\nnonsense\n', "line 2: not valid JSON"),
+        ("history.jsonl", '{"epoch": 1}\n{"epoch": "one"}\n', "line 2: epoch must be a number, not 'one'"),
+        ("history.jsonl", '{"epoch": true}', "line 1: epoch must be a number, not True"),
+        ("history.jsonl", '{"epoch": NaN}', "line 1: epoch must be a number, not nan"),
+        ("history.jsonl", '{"epoch": 1%s}' % ("0" * 400), "line 1: not valid JSON .*401 digits"),
+        ("history.jsonl", '{"epoch": 1, "val_loss": -1%s}' % ("0" * 400), "line 1: not valid JSON"),
+        ("result.json", '{"best_epoch": 9223372036854775808}', "not valid JSON .*19 digits"),
         ("dataset.json", '{"class_names": ["a"], "fingerprint": "f"}', "two names or more"),
         ("dataset.json", '{"class_names": ["a", "b"], "fingerprint": "f"}', "36 classes, dataset.json 2"),
         ("execution.json", "[" * 100_000, "not valid JSON"),
@@ -65,8 +71,9 @@ def test_each_missing_file_is_named_in_one_line(finished_run, name):
 )
 def test_a_damaged_file_is_named(finished_run, name, content, said):
     (finished_run / name).write_text(content)
-    with pytest.raises(RunError, match=said):
+    with pytest.raises(RunError, match=said) as caught:
         read_run(finished_run)
+    assert "\n" not in str(caught.value)
 
 
 def test_bytes_that_are_no_text_are_refused(finished_run):
@@ -81,3 +88,10 @@ def test_a_dataset_without_a_fingerprint_is_refused(finished_run):
     (finished_run / "dataset.json").write_text(json.dumps(described))
     with pytest.raises(RunError, match="no fingerprint"):
         read_run(finished_run)
+
+
+@pytest.mark.parametrize("text", ["model: [", "- a list", "date: 2026-99-99"])
+def test_a_recipe_that_is_no_mapping_is_told(finished_run, text):
+    (finished_run / "recipe.yaml").write_text(text)
+    with pytest.raises(RunError, match=r"recipe\.yaml: "):
+        _ = read_run(finished_run).settings

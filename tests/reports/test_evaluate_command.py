@@ -9,7 +9,8 @@ import typer
 from typer.testing import CliRunner
 
 from convtrials.cli.evaluate import evaluate
-from convtrials.core.errors import RunError
+from convtrials.core.errors import DataError, RunError
+from convtrials.reports import build_report
 
 
 @pytest.fixture
@@ -57,21 +58,66 @@ def test_data_that_moved_is_found_by_its_new_place(command, finished_run, datase
     assert (finished_run / "figures" / "worst-mistakes.png").is_file()
 
 
-def test_changed_data_is_told_and_not_shown(command, finished_run, dataset, tmp_path):
+def files_of(run):
+    return {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+
+
+@pytest.fixture
+def run_with_its_pictures(finished_run, dataset):
+    build_report(finished_run, dataset, silent=True, resamples=0)
+    return finished_run
+
+
+def test_a_mistyped_place_is_an_error_and_touches_nothing(command, run_with_its_pictures, tmp_path):
+    before = files_of(run_with_its_pictures)
+    result = command(run_with_its_pictures, "--data", tmp_path / "typo")
+    assert isinstance(result.exception, DataError)
+    assert "no such file or folder" in str(result.exception)
+    assert files_of(run_with_its_pictures) == before
+
+
+def test_other_data_at_a_given_place_is_an_error_and_touches_nothing(
+    command, run_with_its_pictures, dataset, tmp_path
+):
     import numpy as np
 
     place = tmp_path / "other.npz"
     np.savez(place, images=dataset.images[::-1, :, :, 0], labels=dataset.labels)
-    result = command(finished_run, "--data", place)
+    before = files_of(run_with_its_pictures)
+    result = command(run_with_its_pictures, "--data", place)
+    assert isinstance(result.exception, DataError)
+    assert "changed" in str(result.exception)
+    assert files_of(run_with_its_pictures) == before
+
+
+def test_data_that_changed_at_its_recorded_place_is_told_and_not_shown(
+    command, finished_run, dataset, tmp_path
+):
+    import numpy as np
+
+    place = tmp_path / "other.npz"
+    np.savez(place, images=dataset.images[::-1, :, :, 0], labels=dataset.labels)
+    described = json.loads((finished_run / "dataset.json").read_text()) | {"source": str(place)}
+    (finished_run / "dataset.json").write_text(json.dumps(described))
+    result = command(finished_run)
     assert result.exit_code == 0
     assert "changed" in result.stderr
     assert not (finished_run / "figures" / "worst-mistakes.png").exists()
+
+
+def test_where_the_recorded_place_is_gone_earlier_pictures_stay_on_disk(command, run_with_its_pictures):
+    picture = run_with_its_pictures / "figures" / "worst-mistakes.png"
+    before = picture.read_bytes()
+    assert command(run_with_its_pictures).exit_code == 0
+    assert picture.read_bytes() == before
+    assert "worst-mistakes" not in (run_with_its_pictures / "report.html").read_text()
 
 
 def test_options_that_no_dataset_has_are_told(command, finished_run):
     described = json.loads((finished_run / "dataset.json").read_text()) | {"options": {"colour": "blue"}}
     (finished_run / "dataset.json").write_text(json.dumps(described))
     assert "options in dataset.json" in command(finished_run).stderr
+    assert "options in dataset.json" in str(command(finished_run, "--data", "glyphs").exception)
 
 
 def test_a_diverged_run_raises_an_error_for_people(command, finished_run):

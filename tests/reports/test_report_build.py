@@ -106,15 +106,14 @@ def test_tables_agree_with_the_metrics(reported_run, all_characters):
         assert all_characters.class_names[all_characters.labels[int(index)]] == true != predicted
 
 
-def test_without_the_dataset_the_page_says_so_and_old_images_go(finished_run, dataset):
+def test_without_the_dataset_the_page_says_so_and_old_images_stay_beside_it(finished_run, dataset):
     build_report(finished_run, dataset, silent=True, resamples=0)
     assert names_in(finished_run, "png") == EVERY_PICTURE
     build_report(finished_run, None, silent=True, resamples=0, remark="the disk is elsewhere.")
-    assert names_in(finished_run, "png") == EVERY_PICTURE - {"confused-pairs", "worst-mistakes"}
-    assert (
-        "pictures with images are left out: the disk is elsewhere."
-        in (finished_run / "report.html").read_text()
-    )
+    assert names_in(finished_run, "png") == EVERY_PICTURE
+    page = (finished_run / "report.html").read_text()
+    assert "pictures with images are left out: the disk is elsewhere." in page
+    assert page.count("data:image/png;base64,") == len(EVERY_PICTURE) - 2
 
 
 def test_another_dataset_shows_no_images_rather_than_wrong_ones(finished_run, dataset):
@@ -180,6 +179,8 @@ def test_few_and_many_classes_and_colour_are_drawn(tmp_path, make_dataset, class
 
 
 def test_a_run_without_a_mistake_has_no_pictures_of_mistakes(finished_run, dataset):
+    build_report(finished_run, dataset, silent=True, resamples=0)
+    assert "worst-mistakes" in names_in(finished_run, "png")
     labels = dataset.labels[dataset.indices("test")]
     exact = np.eye(5, dtype=np.float32)[labels]
     np.savez(
@@ -190,7 +191,9 @@ def test_a_run_without_a_mistake_has_no_pictures_of_mistakes(finished_run, datas
     )
     build_report(finished_run, dataset, silent=True, resamples=20)
     assert "It made no mistake." in (finished_run / "report.html").read_text()
-    assert "worst-mistakes" not in names_in(finished_run, "png")
+    # Those of earlier predictions are gone.
+    for ending in ("png", "csv"):
+        assert not names_in(finished_run, ending) & {"confused-pairs", "worst-mistakes"}
 
 
 def test_an_empty_history_has_no_curves(finished_run, dataset):

@@ -224,6 +224,8 @@ def _show(data: "Dataset", as_json: bool, *, every_class: bool = False) -> None:
         return
     from rich.table import Table
 
+    from convtrials.data.store import source_paths
+
     height, width, channels = data.image_shape
     rows = {
         "source": facts["location"],
@@ -238,6 +240,10 @@ def _show(data: "Dataset", as_json: bool, *, every_class: bool = False) -> None:
     if data.groups is not None:
         kind = "a sample, each in one split" if data.groups_are_sampled else "a fixed factor, in every split"
         rows["groups"] = f"{len(data.group_names)} of kind {data.group_kind}: {kind}"
+    if paths := source_paths(data):
+        rows["files"] = f"{paths[0]} to {paths[-1]}; all are listed in the pack's paths.json"
+    if data.manifest.get("left_alone"):
+        rows["left alone"] = f"{data.manifest['left_alone']:,} other file(s) (see: convtrials data check)"
     if facts["quarantined"]:
         rows["left out"] = (
             f"{len(facts['quarantined'])} unreadable file(s), first: {facts['quarantined'][0]['path']}"

@@ -20,7 +20,8 @@ def evaluate(
     """Measure a run on its test split and write its report.
 
     Writes report.html (one self-contained page), metrics.json and figures/ into the run directory. Pictures with
-    images need the dataset; where it is gone or has changed they are left out, and the report says so.
+    images need the dataset; where it is gone or has changed they are left out, and the report says so. A place given
+    with --data must hold it.
     """
     from convtrials.evaluation.record import read_run
     from convtrials.reports.build import build_report
@@ -42,16 +43,24 @@ def evaluate(
 def _reopen(
     described: dict[str, Any], source: str | None, silent: bool
 ) -> "tuple[Dataset | None, str | None]":
-    """Return the run's dataset, or None and why it cannot be had."""
+    """Return the run's dataset, or None and why it cannot be had.
+
+    A place that somebody typed must hold the dataset: a mistyped one is an error, and nothing is written.
+    """
     from convtrials.core.errors import DataError
     from convtrials.data.reopen import reopen_dataset
 
     try:
         return reopen_dataset(described, source=source, silent=silent), None
     except DataError as problem:
+        if source is not None:
+            raise
         return None, str(problem)
-    except TypeError:
-        return None, "options in dataset.json are not those of a dataset"
+    except TypeError as problem:
+        said = "options in dataset.json are not those of a dataset"
+        if source is not None:
+            raise DataError(said) from problem
+        return None, said
 
 
 def _print_table(run: Path, page: Path) -> None:

@@ -4,7 +4,7 @@ import json
 import os
 import re
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -35,12 +35,6 @@ def atomic_path(target: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def write_atomically(target: Path, write: Callable[[Path], Any]) -> None:
-    """Call ``write`` with a temporary path, then put the result in the place of ``target``."""
-    with atomic_path(target) as temporary:
-        write(temporary)
-
-
 def remove_leftovers(folder: Path) -> None:
     """Remove temporary files of writers that were killed; call it only where nobody else can be writing."""
     for path in folder.iterdir():
@@ -56,7 +50,19 @@ def write_text(target: Path, text: str) -> None:
 
 def write_json(target: Path, value: Any) -> None:
     """Write ``value`` as indented JSON atomically; NaN and infinity become ``null``, as JSON has neither."""
-    write_text(target, json.dumps(finite(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    value = finite(value)
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    if not _encodable(text):  # a file name that is not UTF-8: escapes bring it back as it was
+        text = json.dumps(value, indent=2, ensure_ascii=True, allow_nan=False)
+    write_text(target, text + "\n")
+
+
+def _encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def read_json(path: Path) -> Any:

@@ -8,9 +8,6 @@ import hashlib
 
 import numpy as np
 
-#: The streams that training uses; others may be named freely.
-STREAMS = ("init", "order", "augment", "dropout", "split", "bootstrap")
-
 
 def stream_seed(seed: int, stream: str, step: int = 0) -> int:
     """Mix ``(seed, stream, step)`` into one seed.

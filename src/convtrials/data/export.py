@@ -14,6 +14,7 @@ from convtrials.core.progress import Task, progress_task
 from convtrials.data.dataset import SPLITS
 from convtrials.data.open import find_source
 from convtrials.data.pack import bad_images_message
+from convtrials.data.places import typed_path
 from convtrials.data.plan import blocks, choose_rows, split_rows
 from convtrials.data.sources.base import Listing, Source
 from convtrials.data.sources.folder import FolderSource
@@ -63,7 +64,7 @@ def write_split(
         Where `out` holds something, lies within the source, or cannot be written.
     """
     found = find_source(source, samples_per_class=samples_per_class)
-    target = Path(out).expanduser().resolve()
+    target = typed_path(out).resolve()
     _refuse_target(found, target)
     listing = found.scan()
     if link and listing.paths is None:

@@ -9,6 +9,7 @@ from convtrials.core.errors import DataError
 from convtrials.core.progress import progress_task
 from convtrials.data.dataset import Dataset
 from convtrials.data.pack import build_pack
+from convtrials.data.places import typed_path
 from convtrials.data.plan import PackOptions
 from convtrials.data.sources.base import Source
 from convtrials.data.split import DEFAULT_RATIOS, check_ratios
@@ -78,13 +79,13 @@ def load_dataset(
     options = PackOptions(image_size, channels, samples_per_class, check_ratios(ratios), split_seed, skip_bad)
     found = find_source(source, samples_per_class=samples_per_class)
     entry = index_path(found.location, asdict(options))
-    # Taken before the source is read: what changes during the reading is seen the next time.
-    stamp = found.stamp()
-    known = None if verify else look_up(entry, stamp)
-    if known is not None:
-        return known
     started = time.perf_counter()
     with telling_disk_errors():
+        # Taken before the source is read: what changes during the reading is seen the next time.
+        stamp = found.stamp()
+        known = None if verify else look_up(entry, stamp)
+        if known is not None:
+            return known
         folder = build_pack(found, options, workers=workers, silent=silent)
         dataset = open_pack(folder)
         if dataset is None:
@@ -100,10 +101,12 @@ def describe(dataset: Dataset, seconds: float) -> str:
     height, width, channels = dataset.image_shape
     counts = " + ".join(f"{count:,} {name}" for name, count in dataset.counts().items())
     left_out = len(dataset.manifest["quarantined"])
+    left_alone = dataset.manifest.get("left_alone", 0)
     return (
         f"{dataset.name}: {len(dataset):,} images of {len(dataset.class_names)} classes, {height} x {width} x "
         f"{channels}, {counts}; packed in {seconds:.1f} s"
         + (f"; {left_out} bad file(s) left out" if left_out else "")
+        + (f"; {left_alone:,} other file(s) left alone (see: convtrials data check)" if left_alone else "")
     )
 
 
@@ -130,7 +133,19 @@ def find_source(source: str | Path, *, samples_per_class: int | None = None) -> 
         from convtrials.data.sources.emnist import EmnistSource
 
         return EmnistSource()
-    path = Path(source).expanduser()
+    path = typed_path(source)
+    try:
+        found = _source_at(path)
+    except OSError as error:
+        raise DataError(f"{error.filename or path}: {error.strerror}") from error
+    if found is not None:
+        return found
+    names = " and ".join(BUILT_IN)
+    raise DataError(f"{source}: no such file or folder, and no built-in dataset ({names} are)")
+
+
+def _source_at(path: Path) -> Source | None:
+    """The source at a path; None where nothing is."""
     if path.is_file() and path.suffix.lower() == ".npz":
         from convtrials.data.sources.npz import NpzSource
 
@@ -151,5 +166,4 @@ def find_source(source: str | Path, *, samples_per_class: int | None = None) -> 
         return FolderSource(path)
     if path.is_file():
         raise DataError(f"{path}: a file of this kind is no dataset; a folder or an .npz file is")
-    names = " and ".join(BUILT_IN)
-    raise DataError(f"{source}: no such file or folder, and no built-in dataset ({names} are)")
+    return None

@@ -189,6 +189,7 @@ def _write_rest(
         "group_names": list(listing.group_names),
         "group_kind": listing.group_kind,
         "groups_are_sampled": listing.groups_are_sampled,
+        "left_alone": listing.left_alone,
         "quarantined": [{"path": item.path, "reason": item.reason} for item in bad],
         "files": {path.name: path.stat().st_size for path in sorted(folder.iterdir())},
     }

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
+from multiprocessing.reduction import ForkingPickler
 from typing import Any, cast
 
 from convtrials.core.errors import DataError
@@ -140,8 +141,26 @@ def _serve(pipe: Connection) -> None:
         try:
             answer = True, work(task)
         except Exception as error:
-            answer = False, error
+            answer = False, _portable(error)
         try:
-            pipe.send(answer)
+            _answer(pipe, answer)
         except OSError:
             return
+
+
+def _answer(pipe: Connection, answer: tuple[bool, Any]) -> None:
+    try:
+        pipe.send(answer)
+    except OSError:
+        raise
+    except Exception as error:  # a result that cannot be sent; nothing of it has left yet
+        pipe.send((False, DataError(f"{type(error).__name__}: {error}")))
+
+
+def _portable(error: Exception) -> Exception:
+    """Return the error where it survives the way to another process, else a DataError that tells it."""
+    try:
+        ForkingPickler.loads(ForkingPickler.dumps(error))
+    except Exception:  # an exception may fail in any way to be taken apart or put together
+        return DataError(f"{type(error).__name__}: {error}")
+    return error

@@ -94,6 +94,8 @@ def choose_shape(
         height, width = next(iter(sizes))
         if min(height, width) >= 1 and max(height, width) <= MAX_NATIVE_SIDE:
             return height, width, channels
+    if not sizes:
+        return DEFAULT_SIDE, DEFAULT_SIDE, channels  # no file can be read, as decoding will say of each
     with progress_task("size", None, silent=silent) as task:
         why = (
             "images differ in size" if len(sizes) > 1 else f"images are larger than {MAX_NATIVE_SIDE} pixels"

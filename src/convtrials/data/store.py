@@ -21,7 +21,10 @@ from convtrials.data.dataset import Dataset
 #: Goes up when older packs can no longer be read.
 FORMAT = 1
 _BUILDING = ".building-"
-_NO_WRITING = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR}
+_NO_WRITING = {
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS),
+    *(errno.EEXIST, errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP),
+}
 
 
 def packs_folder() -> Path:
@@ -31,16 +34,27 @@ def packs_folder() -> Path:
 
 @contextmanager
 def telling_disk_errors() -> Iterator[None]:
-    """Turn a full disk or a missing permission into one line that says what to do."""
+    """Turn a full disk, a missing permission or a source that cannot be read into one line that says what to do."""
     try:
         yield
     except OSError as error:
+        place = error.filename if isinstance(error.filename, str) else None
+        if place is not None and not _of_cache(Path(place)):
+            raise DataError(f"{place}: cannot be read: {error.strerror}") from error
         if error.errno not in _NO_WRITING:
             raise
+        what = "" if place is None else f"{place}: "
         raise DataError(
-            f"cannot write the pack below {cache_folder()}: {error.strerror}; make room there, or set "
+            f"cannot write the pack below {cache_folder()}: {what}{error.strerror}; make room there, or set "
             "CONVTRIALS_CACHE to a folder that can be written"
         ) from error
+
+
+def _of_cache(path: Path) -> bool:
+    """Whether a path lies in the cache, or is a folder on the way to it."""
+    cache = Path(os.path.abspath(cache_folder()))
+    path = Path(os.path.abspath(path))
+    return path == cache or cache in path.parents or path in cache.parents
 
 
 @contextmanager

@@ -5,29 +5,31 @@ stratified: a class keeps its expected, not its exact, number of images. That ne
 was drawn, keeps its width for classes with one or two images (a stratified resample of one image never varies),
 and is slightly wide where the split is exactly stratified. Where images come in sampled groups (writers), whole
 groups are resampled.
-
-A resample is a column of counts: how often each image was drawn. All statistics here are functions of such
-weights.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from convtrials.core.scores import log_losses, macro_f1_of_counts
 from convtrials.core.streams import stream_generator
-from convtrials.evaluation.calibration import (
-    BINS,
-    bin_of,
-    expected_calibration_error,
-    negative_log_likelihood,
+from convtrials.evaluation.calibration import expected_calibration_error
+from convtrials.evaluation.calibration_interval import (
+    calibrated_errors,
+    calibration_error,
+    calibration_interval,
+)
+from convtrials.evaluation.resampling import (
+    Interval,
+    Statistic,
+    Weights,
+    indicator,
+    percentile_interval,
+    resample_counts,
 )
 from convtrials.evaluation.top_k import top_k_hits, useful_k
-
-Weights = NDArray[np.float64]
-Statistic = Callable[[Weights], NDArray[np.float64]]
 
 #: Images times resamples held at once: 2**21 doubles are 16 MiB.
 CHUNK_CELLS = 2**21
@@ -39,65 +41,19 @@ RANKING_WORK = 2 * 10**9
 FEWEST_RESAMPLES = 200
 
 
-@dataclass(frozen=True)
-class Interval:
-    """A 95% interval and the number of resamples behind it."""
-
-    low: float
-    high: float
-    resamples: int
-
-
-def resample_counts(
-    generator: np.random.Generator, images: int, resamples: int, groups: NDArray[np.int64] | None = None
-) -> Weights:
-    """Draw resamples; say how often each image is in each.
-
-    Parameters
-    ----------
-    generator : numpy.random.Generator
-        Where the draws come from.
-    images, resamples : int
-        N and R.
-    groups : ndarray of int64, shape (N,), or None
-        Group of each image, ``0`` to ``G - 1``; whole groups are drawn where given.
-
-    Returns
-    -------
-    ndarray of float64, shape (N, R)
-        Columns sum to N where there are no groups.
-    """
-    units = images if groups is None else int(groups.max()) + 1
-    drawn = generator.integers(0, units, size=(resamples, units))
-    drawn += units * np.arange(resamples)[:, None]
-    counts = np.bincount(drawn.ravel(), minlength=units * resamples).reshape(resamples, units)
-    of_images = counts if groups is None else counts[:, groups]
-    return np.ascontiguousarray(of_images.T, dtype=np.float64)
-
-
 def weighted_mean(values: NDArray[np.float64]) -> Statistic:
     """Return the statistic "mean of `values` (N,)"."""
     return lambda weights: (values @ weights) / weights.sum(axis=0)
 
 
-def calibration_error(
-    confidence: NDArray[np.float64], correct: NDArray[np.bool_], bins: int = BINS
-) -> Statistic:
-    """Return the statistic "expected calibration error"."""
-    gaps = _indicator(bin_of(confidence, bins), bins, correct - confidence)
-    return lambda weights: np.abs(gaps @ weights).sum(axis=0) / weights.sum(axis=0)
-
-
 def macro_f1(labels: NDArray[np.int64], predicted: NDArray[np.int64], classes: int) -> Statistic:
     """Return the statistic "F1, averaged over the classes that are present"."""
-    is_label, is_predicted = _indicator(labels, classes), _indicator(predicted, classes)
-    is_hit = _indicator(labels, classes, (labels == predicted).astype(np.float64))
+    is_label, is_predicted = indicator(labels, classes), indicator(predicted, classes)
+    is_hit = indicator(labels, classes, (labels == predicted).astype(np.float64))
 
     def statistic(weights: Weights) -> NDArray[np.float64]:
         support, claims, hits = is_label @ weights, is_predicted @ weights, is_hit @ weights
-        f1 = 2 * hits / np.maximum(support + claims, 1)
-        value: NDArray[np.float64] = f1.sum(axis=0) / (support > 0).sum(axis=0)
-        return value
+        return macro_f1_of_counts(support, claims, hits)
 
     return statistic
 
@@ -196,7 +152,7 @@ def bootstrap_intervals(
     statistics: dict[str, Statistic] = {
         "accuracy": weighted_mean(correct.astype(np.float64)),
         "macro_f1": macro_f1(labels, predicted, probabilities.shape[1]),
-        "log_loss": weighted_mean(negative_log_likelihood(probabilities, labels)),
+        "log_loss": weighted_mean(log_losses(probabilities, labels)),
         "expected_calibration_error": calibration_error(confidence, correct),
     }
     for k in useful_k(probabilities.shape[1]):
@@ -213,47 +169,11 @@ def bootstrap_intervals(
     # Chunks of resamples use the steps from 0 on; step -1 is free.
     generator = stream_generator(seed, "bootstrap", -1)
     intervals["expected_calibration_error"] = calibration_interval(
-        draws["expected_calibration_error"], confidence, correct, generator
+        expected_calibration_error(confidence, correct),
+        draws["expected_calibration_error"],
+        calibrated_errors(confidence, correct, resamples, generator, groups),
     )
     return {**intervals, "macro_auc": intervals.get("macro_auc")}
-
-
-def percentile_interval(values: NDArray[np.float64]) -> Interval:
-    """Return the 2.5th and 97.5th percentile of resampled `values`, shape (R,)."""
-    low, high = np.percentile(values, [2.5, 97.5])
-    return Interval(float(low), float(high), len(values))
-
-
-def calibration_interval(
-    values: NDArray[np.float64],
-    confidence: NDArray[np.float64],
-    correct: NDArray[np.bool_],
-    generator: np.random.Generator,
-) -> Interval:
-    """Return an interval for the expected calibration error, an estimate that noise pushes upwards.
-
-    Resampling pushes it up once more, so that percentiles alone would miss the truth below them. The lower end is
-    therefore the upper percentile mirrored at the estimate (the basic bootstrap; Davison and Hinkley 1997, section
-    5.2), or 0 where a perfectly calibrated network with the same confidences would often do as badly (consistency
-    resampling; Broecker and Smith, Weather and Forecasting 22, 2007). The upper end is the percentile, which errs
-    on the safe side.
-
-    Parameters
-    ----------
-    values : ndarray of float64, shape (R,)
-        Calibration errors of resamples.
-    confidence, correct : ndarray, shape (N,)
-        The images' confidence and whether the answer is right.
-    generator : numpy.random.Generator
-        Draws the perfectly calibrated outcomes.
-    """
-    estimate = expected_calibration_error(confidence, correct)
-    plain = percentile_interval(values)
-    perfect = [
-        expected_calibration_error(confidence, generator.random(len(confidence)) < confidence) for _ in values
-    ]
-    low = 0.0 if estimate <= np.quantile(perfect, 0.975) else max(2 * estimate - plain.high, 0.0)
-    return Interval(low, max(plain.high, estimate), plain.resamples)
 
 
 def _draw(
@@ -279,10 +199,3 @@ def _draw(
     # A resample of very few images may hold a single class: it says nothing of rankings.
     known = {name: values[~np.isnan(values)] for name, values in drawn.items()}
     return {name: values for name, values in known.items() if len(values)}
-
-
-def _indicator(rows: NDArray[np.int64], count: int, values: NDArray[np.float64] | None = None) -> csr_matrix:
-    """Return a sparse (count, N) matrix that sums image values by row."""
-    images = len(rows)
-    data = np.ones(images) if values is None else values
-    return csr_matrix((data, (rows, np.arange(images))), shape=(count, images))

@@ -8,9 +8,6 @@ from numpy.typing import NDArray
 #: The usual number of equal-width bins for 15,000 images or so.
 BINS = 15
 
-#: Probabilities are not taken to be smaller than this in a logarithm: the resolution of float32.
-SMALLEST_PROBABILITY = float(np.finfo(np.float32).eps)
-
 
 @dataclass(frozen=True, eq=False)
 class ReliabilityBins:
@@ -79,18 +76,6 @@ def expected_calibration_error(
 ) -> float:
     """Return the expected calibration error, 0 (honest) to 1 (Guo et al., arXiv 1706.04599, equation 3)."""
     return reliability_bins(confidence, correct, bins).expected_error
-
-
-def negative_log_likelihood(
-    probabilities: NDArray[np.float64], labels: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    """Return ``-log p(true class)`` of each image, in nats, shape (N,); at most 15.9.
-
-    Probabilities below `SMALLEST_PROBABILITY` count as that: one rounding to zero is no infinite loss.
-    """
-    of_truth = probabilities[np.arange(len(labels)), labels]
-    losses: NDArray[np.float64] = -np.log(np.clip(of_truth, SMALLEST_PROBABILITY, 1.0))
-    return losses
 
 
 def brier_score(probabilities: NDArray[np.float64], labels: NDArray[np.int64]) -> float:

@@ -7,15 +7,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convtrials.core.errors import RunError
-from convtrials.evaluation.bootstrap import Interval, bootstrap_intervals
+from convtrials.core.scores import log_losses
+from convtrials.evaluation.bootstrap import bootstrap_intervals
 from convtrials.evaluation.calibration import (
     ReliabilityBins,
     brier_score,
-    negative_log_likelihood,
     reliability_bins,
 )
 from convtrials.evaluation.curves import one_hot, rankable_classes
 from convtrials.evaluation.predictions import check_probabilities
+from convtrials.evaluation.resampling import Interval
 from convtrials.evaluation.top_k import top_k_hits, useful_k
 
 
@@ -70,7 +71,7 @@ def evaluate_predictions(
         "top_k": {str(k): float(top_k_hits(exact, truth, k).mean()) for k in useful_k(exact.shape[1])},
         **_averages(per_class),
         **_ranking(exact, truth, per_class),
-        "log_loss": float(negative_log_likelihood(exact, truth).mean()),
+        "log_loss": float(log_losses(exact, truth).mean()),
         "brier_score": brier_score(exact, truth),
         "expected_calibration_error": bins.expected_error,
         "intervals": {

@@ -1,5 +1,7 @@
 """The predictions of a run: class probabilities, true labels, and which images they belong to."""
 
+import lzma
+import struct
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -16,6 +18,12 @@ LARGEST_FILE = 8 * 2**30
 
 #: How far from 1 a row of probabilities may sum; a softmax in float32 stays well within it.
 SUM_TOLERANCE = 1e-3
+
+#: What a damaged, cut or encrypted archive may make zipfile and NumPy raise.
+_UNREADABLE = (
+    OSError, ValueError, EOFError, MemoryError, RuntimeError,
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,8 +153,13 @@ def _load_arrays(path: Path) -> dict[str, NDArray[Any]]:
             missing = [name for name in names if name not in stored]
             if missing:
                 raise RunError(f"{path}: array {missing[0]!r} is missing; needed are {', '.join(names)}")
-            return {name: stored[name] for name in names}
+            arrays = {name: stored[name] for name in names}
     except FileNotFoundError:
         raise RunError(f"{path}: no such file; a dataset without a test split leaves none") from None
-    except (OSError, ValueError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error) as problem:
+    except _UNREADABLE as problem:
         raise RunError(f"{path}: not a readable predictions file ({problem})") from problem
+    for name, array in arrays.items():
+        # NumPy hands over the bare bytes of a member that is no .npy.
+        if not isinstance(array, np.ndarray):
+            raise RunError(f"{path}: {name!r} is no NumPy array; needed are {', '.join(names)}")
+    return arrays

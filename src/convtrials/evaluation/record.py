@@ -1,6 +1,7 @@
 """What a run directory says, read back: recipe, environment, history, result, predictions."""
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,9 @@ from convtrials.evaluation.predictions import Predictions, read_predictions
 
 #: No text file of a run is larger; one from elsewhere cannot fill the memory.
 LARGEST_TEXT = 64 * 2**20
+
+#: No whole number in a run is larger: larger ones are damage, and fit no float.
+LARGEST_NUMBER = 2**63
 
 #: The files of a finished run, in the order in which they are missed.
 NEEDED = ("result.json", "dataset.json", "recipe.yaml", "history.jsonl", "execution.json", "environment.json")
@@ -44,6 +48,26 @@ class RunRecord:
     history: list[dict[str, Any]]
     class_names: tuple[str, ...]
     predictions: Predictions
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The recipe as a mapping.
+
+        Raises
+        ------
+        RunError
+            Where `recipe` is no YAML mapping.
+        """
+        import yaml
+
+        path = self.folder / "recipe.yaml"
+        try:
+            recipe = yaml.safe_load(self.recipe)
+        except (yaml.YAMLError, ValueError, RecursionError) as problem:
+            raise RunError(f"{path}: not valid YAML") from problem
+        if not isinstance(recipe, dict):
+            raise RunError(f"{path}: a mapping of settings is needed")
+        return recipe
 
 
 def read_run(folder: Path) -> RunRecord:
@@ -106,7 +130,7 @@ def _mapping(path: Path) -> dict[str, Any]:
 
 def _parsed(text: str, where: str) -> dict[str, Any]:
     try:
-        value = json.loads(text)
+        value = json.loads(text, parse_int=_whole)
     except (ValueError, RecursionError) as problem:
         raise RunError(f"{where}: not valid JSON ({problem})") from problem
     if not isinstance(value, dict):
@@ -114,9 +138,21 @@ def _parsed(text: str, where: str) -> dict[str, Any]:
     return value
 
 
+def _whole(digits: str) -> int:
+    number = int(digits) if len(digits) < 30 else LARGEST_NUMBER
+    if abs(number) >= LARGEST_NUMBER:
+        raise ValueError(f"a number of {len(digits)} digits")
+    return number
+
+
 def _history(path: Path) -> list[dict[str, Any]]:
     lines = [line for line in _text(path).splitlines() if line.strip()]
-    return [_parsed(line, f"{path} line {number}") for number, line in enumerate(lines, 1)]
+    history = [_parsed(line, f"{path} line {number}") for number, line in enumerate(lines, 1)]
+    for number, entry in enumerate(history, 1):
+        epoch = entry.get("epoch", number)
+        if isinstance(epoch, bool) or not isinstance(epoch, int | float) or not math.isfinite(epoch):
+            raise RunError(f"{path} line {number}: epoch must be a number, not {epoch!r:.40}")
+    return history
 
 
 def _class_names(dataset: dict[str, Any], path: Path) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ from convtrials.reports.picture import Picture
 from convtrials.reports.reproduce import commands
 from convtrials.reports.words import summary
 
-#: Pictures that need the images themselves; without a dataset, old ones are removed.
+#: Pictures that need the images themselves.
 _IMAGE_PICTURES = ("confused-pairs", "worst-mistakes")
 
 #: Number of pictures at most, for the progress bar.
@@ -69,14 +69,15 @@ def build_report(
         task.show("metrics")
         metrics = _measure(record, usable, resamples)
         task.advance()
-        figures = []
+        drawn: list[tuple[Picture, Path]] = []
         try:
             for picture in _pictures(record, metrics, usable):
                 task.show(picture.title)
-                figures.append(PageFigure.of(picture, picture.save(folder / "figures")))
+                drawn.append((picture, picture.save(folder / "figures")))
                 task.advance()
-            if usable is None:
-                _remove_stale(folder / "figures")
+            if usable is not None:
+                _remove_stale(folder / "figures", {picture.name for picture, _ in drawn})
+            figures = [PageFigure.of(picture, png) for picture, png in drawn]
             page = _page(record, metrics, figures, [*remarks, *metrics["notes"]])
             write_json(folder / "metrics.json", _with_origin(metrics, record))
             write_text(folder / "report.html", page)
@@ -148,8 +149,12 @@ def _pictures(record: RunRecord, metrics: dict[str, Any], dataset: Dataset | Non
     yield precision_recall_picture(found, names)
 
 
-def _remove_stale(folder: Path) -> None:
-    for name in _IMAGE_PICTURES:
+def _remove_stale(folder: Path, drawn: set[str]) -> None:
+    """Remove earlier pictures with images that today's predictions give no reason for.
+
+    Not for want of the dataset: those on disk were drawn from the run's own, and may be hard to draw again.
+    """
+    for name in set(_IMAGE_PICTURES) - drawn:
         for ending in ("png", "csv"):
             (folder / f"{name}.{ending}").unlink(missing_ok=True)
 
@@ -165,18 +170,8 @@ def _page(record: RunRecord, metrics: dict[str, Any], figures: list[PageFigure],
         record,
         metrics,
         figures,
-        model=_model_name(record),
+        model=str(record.settings.get("model", "network")),
         summary=summary(metrics, pairs),
         commands=commands(record),
         remarks=remarks,
     )
-
-
-def _model_name(record: RunRecord) -> str:
-    import yaml
-
-    try:
-        recipe = yaml.safe_load(record.recipe)
-    except yaml.YAMLError as problem:
-        raise RunError(f"{record.folder / 'recipe.yaml'}: not valid YAML") from problem
-    return str(recipe.get("model", "network")) if isinstance(recipe, dict) else "network"

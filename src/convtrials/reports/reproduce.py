@@ -16,18 +16,29 @@ def commands(record: RunRecord) -> list[str]:
     again = f"{record.folder}-again"
     train = ["convtrials", "train", "--recipe", str(record.folder / "recipe.yaml"), "--data", source]
     options = record.dataset.get("options")
-    for name, value in (options if isinstance(options, dict) else {}).items():
-        if name in ("samples_per_class", "split_seed") and value:
-            train += _flag(name, value)
-        if name == "ratios" and isinstance(value, list):
-            train += _flag(name, ",".join(str(share) for share in value))
-        if name == "skip_bad" and value:
-            train += ["--skip-bad"]
+    train += _data_flags(options if isinstance(options, dict) else {}, record.settings.get("image_size"))
     train += _flag("seed", record.result.get("seed", 0))
-    for name in ("precision", "threads"):
+    for name in ("device", "precision", "threads"):
         if name in record.execution:
             train += _flag(name, record.execution[name])
     return [shlex.join([*train, "--out", again]), shlex.join(["convtrials", "evaluate", again])]
+
+
+def _data_flags(options: dict[str, Any], recipe_size: Any) -> list[str]:
+    """Return the flags that open the data as it was; a size that the recipe holds is not said again."""
+    flags = []
+    size = options.get("image_size")
+    if size is None and recipe_size is not None:
+        flags += _flag("set", "image_size=null")  # a dataset opened by hand, not at the recipe's size
+    for name in ("image_size", "channels", "samples_per_class", "split_seed"):
+        value = options.get(name)
+        if value and not (name == "image_size" and value == recipe_size):
+            flags += _flag(name, value)
+    if isinstance(options.get("ratios"), list):
+        flags += _flag("ratios", ",".join(str(share) for share in options["ratios"]))
+    if options.get("skip_bad"):
+        flags += ["--skip-bad"]
+    return flags
 
 
 def _flag(name: str, value: Any) -> list[str]:

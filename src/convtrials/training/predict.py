@@ -5,6 +5,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from convtrials.core.scores import log_losses, macro_f1_of_counts
 from convtrials.data.batches import Batches
 
 #: Images in one evaluation batch of 28x28; fewer for larger images, so that memory stays bounded.
@@ -46,19 +47,16 @@ def predict_probabilities(
 def validation_metrics(probabilities: NDArray[np.float32], labels: NDArray[np.int64]) -> dict[str, float]:
     """Return ``val_loss`` (nats), ``val_accuracy`` and ``val_macro_f1`` of predictions of shape (N, K).
 
-    Macro F1 is over the classes that occur in the labels; a class never predicted counts as zero.
+    Macro F1 is over the classes that occur in the labels; a class never predicted counts as zero. The loss is NaN
+    where a true class's probability is.
     """
     chosen = probabilities.argmax(axis=1)
-    right = probabilities[np.arange(len(labels)), labels].astype(np.float64)
     classes = probabilities.shape[1]
     hits = np.bincount(labels[chosen == labels], minlength=classes)
-    present = np.bincount(labels, minlength=classes)
-    guessed = np.bincount(chosen, minlength=classes)
-    f1 = 2 * hits[present > 0] / (present + guessed)[present > 0]
+    support = np.bincount(labels, minlength=classes)
+    claims = np.bincount(chosen, minlength=classes)
     return {
-        "val_loss": float(-np.log(np.maximum(right, 1e-12)).mean())
-        if np.isfinite(right).all()
-        else float("nan"),
+        "val_loss": float(log_losses(probabilities, labels).mean()),
         "val_accuracy": float((chosen == labels).mean()),
-        "val_macro_f1": float(f1.mean()),
+        "val_macro_f1": float(macro_f1_of_counts(support, claims, hits)),
     }

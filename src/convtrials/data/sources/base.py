@@ -27,6 +27,8 @@ class Listing:
         Typeface or writer of each image.
     group_names, group_kind, groups_are_sampled
         As in `convtrials.data.dataset.Dataset`.
+    left_alone : int
+        Files beside the images that are no images by their names or places.
     """
 
     class_names: tuple[str, ...]
@@ -38,6 +40,7 @@ class Listing:
     group_names: tuple[str, ...] = ()
     group_kind: str | None = None
     groups_are_sampled: bool = False
+    left_alone: int = 0
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from convtrials.core.errors import DataError
 from convtrials.core.files import cache_folder
 from convtrials.data.download import download
+from convtrials.data.places import typed_path
 from convtrials.data.sources.base import BadImage, Listing
 from convtrials.data.sources.idx import read_idx
 from convtrials.data.sources.images import fit_images
@@ -75,7 +76,7 @@ class EmnistSource:
     ):
         named = path if path is not None else os.environ.get(VARIABLE) or None
         self._asked_by = "" if path is not None else f"{VARIABLE}="
-        self._path = None if named is None else Path(named).expanduser().resolve()
+        self._path = None if named is None else typed_path(named, asked_by=self._asked_by).resolve()
         self._url, self._md5, self._per_class, self._silent = url, md5, per_class, silent
         self._images: NDArray[np.uint8] | None = None
         self.name = "emnist36"
@@ -121,7 +122,7 @@ class EmnistSource:
     def _labels(self) -> list[NDArray[np.uint8]]:
         every = [self._member(part, "labels", 1) for part in _PARTS]
         for part, labels in zip(_PARTS, every, strict=True):
-            if labels.ndim != 1 or (len(labels) and int(labels.max()) >= BALANCED_CLASSES):
+            if len(labels) and int(labels.max()) >= BALANCED_CLASSES:
                 raise DataError(
                     f"{_member_name(part, 'labels', 1)}: labels 0 to {BALANCED_CLASSES - 1} expected"
                 )
@@ -166,9 +167,9 @@ class EmnistSource:
     def _member(self, part: str, kind: str, axes: int) -> NDArray[np.uint8]:
         place, name = self._place(), _member_name(part, kind, axes)
         if place.is_dir():
-            return read_idx(_files(place)[name], max_bytes=_MEMBER_LIMIT)
+            return read_idx(_files(place)[name], max_bytes=_MEMBER_LIMIT, axes=axes)
         try:
-            return _from_archive(place, name)
+            return _from_archive(place, name, axes)
         except DataError as error:
             if self._path is not None:
                 raise
@@ -218,7 +219,7 @@ def _files(folder: Path) -> dict[str, Path]:
     return found
 
 
-def _from_archive(archive: Path, name: str) -> NDArray[np.uint8]:
+def _from_archive(archive: Path, name: str, axes: int) -> NDArray[np.uint8]:
     """Read one member; the rest of the archive stays packed."""
     try:
         with zipfile.ZipFile(archive) as opened:
@@ -227,6 +228,6 @@ def _from_archive(archive: Path, name: str) -> NDArray[np.uint8]:
             if info is None:
                 raise DataError(f"{archive}: holds no gzip/{name}.gz; it is not NIST's EMNIST archive")
             with opened.open(info) as member:
-                return read_idx(cast(BinaryIO, member), max_bytes=_MEMBER_LIMIT)
+                return read_idx(cast(BinaryIO, member), max_bytes=_MEMBER_LIMIT, axes=axes)
     except (OSError, zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError) as error:
         raise DataError(f"{archive}: {name} cannot be read ({error})") from error

@@ -11,18 +11,11 @@ from numpy.typing import NDArray
 
 from convtrials.core.errors import DataError
 from convtrials.data.sources.base import BadImage, Listing
+from convtrials.data.sources.endings import image_endings
 from convtrials.data.sources.images import UnreadableImageError, decode_image, header_shape
+from convtrials.data.sources.split_folders import split_folders
+from convtrials.data.sources.walk import count_entries, descend, entries
 
-#: Files with these endings are taken for images; others are left alone and named by ``convtrials data check``.
-IMAGE_ENDINGS = frozenset({
-    ".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".jp2", ".j2k", ".gif", ".webp", ".avif", ".bmp", ".dib",
-    ".tif", ".tiff", ".pgm", ".ppm", ".pbm", ".pnm", ".tga", ".pcx", ".ico", ".sgi", ".xbm", ".qoi",
-})  # fmt: skip
-#: Left behind by file managers, nobody's data.
-CLUTTER = frozenset({"Thumbs.db", "desktop.ini", "__MACOSX"})
-#: Names of split folders and their codes.
-SPLIT_FOLDERS = {"train": 0, "val": 1, "valid": 1, "validation": 1, "test": 2}
-MAX_DEPTH = 8
 MAX_FILE_BYTES = 1 << 30
 
 
@@ -58,7 +51,7 @@ class FolderSource:
     """Images in folders named after their classes.
 
     ``folder/CLASS/any/depth/image.png``, or ``folder/{train,val,test}/CLASS/...`` as the split-folders package
-    writes it (``valid`` and ``validation`` mean val). A split that is absent is taken from train.
+    writes it (other names: `convtrials.data.sources.split_folders`). A split that is absent is taken from train.
 
     Parameters
     ----------
@@ -81,18 +74,18 @@ class FolderSource:
         pending = [(str(self.folder), 0)]
         while pending:
             place, depth = pending.pop()
-            count, folders = _count(place)
+            count, folders = count_entries(place)
             time = os.stat(place).st_mtime_ns
             digest.update(f"{place}\0{time}\0{count}\n".encode(errors="surrogateescape"))
-            pending += [(f"{place}/{name}", depth + 1) for name in _descend(folders, place, depth)]
+            pending += [(f"{place}/{name}", depth + 1) for name in descend(folders, place, depth)]
         return digest.hexdigest()
 
     def contents(self) -> Contents:
         """Walk the folder; nothing is opened."""
-        _, top = _entries(str(self.folder))
-        parts = self._split_folders(top)
+        _, top = entries(str(self.folder))
+        parts = split_folders(self.folder, top)
         homes = parts or [("", 255)]
-        found = {prefix: _entries(str(self.folder / prefix))[1] for prefix, _ in homes}
+        found = {prefix: entries(str(self.folder / prefix))[1] for prefix, _ in homes}
         class_names = tuple(sorted({name for names in found.values() for name in names}))
         if not class_names:
             raise DataError(
@@ -103,10 +96,10 @@ class FolderSource:
         labels: list[int] = []
         codes: list[int] = []
         empty: list[str] = []
-        strangers = [name for name in _entries(str(self.folder))[0]]
+        strangers = [name for name in entries(str(self.folder))[0]]
         for prefix, code in homes:
             if prefix:
-                strangers += [f"{prefix}/{name}" for name in _entries(str(self.folder / prefix))[0]]
+                strangers += [f"{prefix}/{name}" for name in entries(str(self.folder / prefix))[0]]
             for name in sorted(found[prefix]):
                 relative = f"{prefix}/{name}" if prefix else name
                 images, others = self._files(relative)
@@ -140,7 +133,8 @@ class FolderSource:
             if len(set(contents.parts)) < 3:
                 split[split == 0] = 255  # what is absent is taken from train
         labels = np.array(contents.labels, np.int64)
-        return Listing(contents.class_names, labels, None, split, self._paths)
+        left_alone = len(contents.strangers)
+        return Listing(contents.class_names, labels, None, split, self._paths, left_alone=left_alone)
 
     def read(
         self, start: int, stop: int, shape: tuple[int, int, int]
@@ -179,33 +173,18 @@ class FolderSource:
         assert self._paths is not None
         return self._paths
 
-    def _split_folders(self, top: list[str]) -> list[tuple[str, int]]:
-        parts = sorted(
-            ((name, SPLIT_FOLDERS[name]) for name in top if name in SPLIT_FOLDERS), key=lambda p: p[1]
-        )
-        if "train" not in top or not _entries(str(self.folder / "train"))[1]:
-            return []  # classes may well be called "train" and "test": then they hold images, not folders
-        if len(parts) < len(top):
-            others = sorted(set(top) - set(SPLIT_FOLDERS))
-            raise DataError(
-                f"{self.folder}: beside train there is {others[0]}, which is neither val nor test"
-            )
-        codes = [code for _, code in parts]
-        if len(set(codes)) < len(codes):
-            raise DataError(f"{self.folder}: two validation folders; keep one of val, valid, validation")
-        return parts
-
     def _files(self, relative: str) -> tuple[list[str], list[str]]:
+        endings = image_endings()
         images: list[str] = []
         others: list[str] = []
         pending = [(relative, 1)]
         while pending:
             place, depth = pending.pop()
-            names, folders = _entries(f"{self.location}/{place}")
+            names, folders = entries(f"{self.location}/{place}")
             for name in names:
-                kind = images if os.path.splitext(name)[1].lower() in IMAGE_ENDINGS else others
+                kind = images if os.path.splitext(name)[1].lower() in endings else others
                 kind.append(f"{place}/{name}")
-            pending += [(f"{place}/{name}", depth + 1) for name in _descend(folders, place, depth)]
+            pending += [(f"{place}/{name}", depth + 1) for name in descend(folders, place, depth)]
         return sorted(images), sorted(others)
 
 
@@ -228,41 +207,3 @@ def read_bytes(path: str) -> bytes:
             os.close(handle)
     except OSError as error:
         raise UnreadableImageError(error.strerror or str(error)) from error
-
-
-def _entries(place: str) -> tuple[list[str], list[str]]:
-    files: list[str] = []
-    folders: list[str] = []
-    try:
-        with os.scandir(place) as entries:
-            for entry in entries:
-                name = entry.name
-                if name[0] == "." or name in CLUTTER:
-                    continue
-                if entry.is_dir():
-                    folders.append(name)
-                elif entry.is_file() or entry.is_symlink():
-                    files.append(name)  # a dangling link is an unreadable image, not nothing
-    except OSError as error:
-        raise DataError(f"{place}: {error.strerror}") from error
-    return files, sorted(folders)
-
-
-def _count(place: str) -> tuple[int, list[str]]:
-    # `_entries` without names of files: this is nearly all the work of opening a packed folder again.
-    count, folders = 0, []
-    try:
-        with os.scandir(place) as entries:
-            for entry in entries:
-                count += 1
-                if entry.is_dir() and entry.name[0] != "." and entry.name not in CLUTTER:
-                    folders.append(entry.name)
-    except OSError as error:
-        raise DataError(f"{place}: {error.strerror}") from error
-    return count, sorted(folders)
-
-
-def _descend(folders: list[str], place: str, depth: int) -> list[str]:
-    if folders and depth >= MAX_DEPTH:
-        raise DataError(f"{place}: folders nest deeper than {MAX_DEPTH} (a link that leads back?)")
-    return folders

@@ -6,6 +6,7 @@ and any range can be drawn by itself.
 
 import hashlib
 from functools import lru_cache
+from importlib.metadata import version
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,9 +64,11 @@ class GlyphsSource:
         self.location = f"glyphs?v{VERSION}&samples_per_class={samples_per_class}"
 
     def stamp(self) -> str:
-        """Version and strengths of the distortions: what decides the images besides the library versions."""
+        """Version, strengths of the distortions, and the libraries: all that decides the bits of the images."""
         strengths = hashlib.blake2b(repr(DISTORTION).encode(), digest_size=8).hexdigest()
-        return f"glyphs v{VERSION} {strengths}"
+        # matplotlib brings the typefaces and the FreeType that draws them, NumPy the random draws
+        libraries = " ".join(f"{name} {version(name)}" for name in ("matplotlib", "numpy"))
+        return f"glyphs v{VERSION} {strengths} {libraries}"
 
     def scan(self) -> Listing:
         """List class and typeface of every image; draws nothing."""

@@ -6,6 +6,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import prod
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -19,9 +20,13 @@ from convtrials.data.sources.rows import RowStream, read_fully
 MAX_BYTES = 1 << 40
 #: IDX's code of unsigned bytes, the only type that MNIST-like sets use.
 UINT8_CODE = 0x08
+#: More labels than this are refused: they are held in memory.
+MAX_LABELS = 1 << 30
 
 
-def read_idx(source: str | Path | BinaryIO, *, max_bytes: int = MAX_BYTES) -> NDArray[np.uint8]:
+def read_idx(
+    source: str | Path | BinaryIO, *, max_bytes: int = MAX_BYTES, axes: int | None = None
+) -> NDArray[np.uint8]:
     """Read one IDX file of unsigned bytes, gzip-compressed or raw.
 
     Parameters
@@ -30,6 +35,8 @@ def read_idx(source: str | Path | BinaryIO, *, max_bytes: int = MAX_BYTES) -> ND
         The file; a stream is read from where it stands and may hold gzip or raw bytes.
     max_bytes : int
         The most that the array may hold.
+    axes : int or None
+        How many axes it must have: 1 for labels, 3 for images. None: any.
 
     Returns
     -------
@@ -40,13 +47,15 @@ def read_idx(source: str | Path | BinaryIO, *, max_bytes: int = MAX_BYTES) -> ND
     Raises
     ------
     DataError
-        Where the header is not IDX, the type is not unsigned byte, a size is out of bounds, or the data end
-        early or go on after the last value.
+        Where the header is not IDX, the type is not unsigned byte, the axes or a size are out of bounds (told
+        before any value is read), or the data end early or go on after the last value.
     """
     what = str(source) if isinstance(source, str | Path) else str(getattr(source, "name", "IDX stream"))
     with _reading(what, source) as stream:
         shape = _read_header(stream, what, max_bytes)
-        size = int(np.prod(shape, dtype=np.int64))
+        if axes not in (None, len(shape)):
+            raise DataError(f"{what}: holds shape {shape}; {axes} axes expected (labels have 1, images 3)")
+        size = prod(shape)
         data = read_fully(stream, size)
         if len(data) < size:
             raise DataError(f"{what}: ends after {len(data)} of {size} values")
@@ -103,9 +112,8 @@ def _read_header(stream: BinaryIO, what: str, max_bytes: int = MAX_BYTES) -> tup
     if len(sizes) < 4 * head[3]:
         raise DataError(f"{what}: ends within its header")
     shape = struct.unpack(f">{head[3]}I", sizes)
-    total = 1
-    for size in shape:
-        total *= size
+    # Zeros count as one: an array of no values may not announce axes beyond all bounds either.
+    total = prod(max(1, size) for size in shape)
     if total > max_bytes:
         raise DataError(f"{what}: its header announces {total} bytes, more than the {max_bytes} allowed")
     return shape

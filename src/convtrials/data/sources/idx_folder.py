@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from convtrials.core.errors import DataError
 from convtrials.data.sources.base import BadImage, Listing
-from convtrials.data.sources.idx import idx_rows, read_idx
-from convtrials.data.sources.images import fit_images
+from convtrials.data.sources.idx import MAX_LABELS, idx_rows, read_idx
+from convtrials.data.sources.images import fit_images, refuse_huge
 from convtrials.data.sources.rows import RowStream, read_across
 
 _PART = re.compile(
@@ -77,14 +77,15 @@ class IdxSource:
         """Read labels, mapping and image headers."""
         parts = self._parts()
         codes = sorted({code for code, _ in parts})
-        labels = [read_idx(parts[code, "labels"]) for code in codes]
+        labels = [read_idx(parts[code, "labels"], max_bytes=MAX_LABELS, axes=1) for code in codes]
         streams = self._streams()
         for code, own, images in zip(codes, labels, streams, strict=True):
-            if own.ndim != 1 or len(images.shape) != 3 or len(own) != len(images):
+            if len(images.shape) != 3 or len(own) != len(images):
                 raise DataError(
                     f"{parts[code, 'images']}: holds shape {images.shape}, its labels {own.shape}; "
                     "images must be (N, height, width), labels (N,)"
                 )
+            refuse_huge(images.what, images.shape[1:])
             if images.shape[1:] != streams[0].shape[1:]:
                 raise DataError(f"{parts[code, 'images']}: images of another size than the first file's")
         split = np.concatenate(

@@ -1,12 +1,14 @@
 """From an image file, or an array, to uint8 pixels of one size and one number of channels."""
 
 from io import BytesIO
+from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from convtrials.core.errors import DataError
+from convtrials.data.sources.png_chunks import SIGNATURE, may_be_turned
 
 #: Images of more pixels are refused (Pillow's own threshold for decompression bombs).
 MAX_PIXELS = 89_478_485
@@ -14,7 +16,8 @@ MAX_PIXELS = 89_478_485
 GREY_MODES = frozenset({"1", "L", "LA", "La", "I", "F", "I;16", "I;16L", "I;16B", "I;16N"})
 _TURNING = ("exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif")
 _ORIENTATION = 0x0112
-_PNG = b"\x89PNG\r\n\x1a\n"
+#: So much of a file is read at first: all of a small picture, the header of any.
+_HEAD_BYTES = 4096
 _RESAMPLE = Image.Resampling.BILINEAR
 
 
@@ -139,17 +142,29 @@ def fit_images(images: NDArray[np.uint8], shape: tuple[int, int, int]) -> NDArra
     return out
 
 
+def refuse_huge(what: str, shape: tuple[int, ...]) -> None:
+    """Raise DataError where one stored image, of height and width `shape`, has more pixels than are decoded."""
+    if prod(shape) > MAX_PIXELS:
+        raise DataError(
+            f"{what}: images of {' x '.join(map(str, shape))} pixels; at most {MAX_PIXELS:,} are read"
+        )
+
+
 def header_shape(path: str) -> tuple[int, int, int]:
     """(H, W, C) of an image file by its header alone; C is 1 where the pixels have no colour."""
     try:
         with open(path, "rb", buffering=0) as file:
-            head = file.read(26)
-            if head[:8] == _PNG and head[12:16] == b"IHDR" and len(head) == 26 and head[25] != 3:
+            head = file.read(_HEAD_BYTES)
+            png = head[:8] == SIGNATURE and head[12:16] == b"IHDR" and len(head) >= 26
+            turned = png and may_be_turned(file, head, whole=len(head) < _HEAD_BYTES)
+            if png and not turned and head[25] != 3:
                 width, height = int.from_bytes(head[16:20]), int.from_bytes(head[20:24])
                 return height, width, 3 if head[25] & 2 else 1
             file.seek(0)
             with Image.open(file) as image:
                 width, height = image.size
+                if turned and width * height <= MAX_PIXELS:
+                    image.load()  # what stands behind the pixels counts as well
                 if any(key in image.info for key in _TURNING) and image.getexif().get(_ORIENTATION, 1) >= 5:
                     width, height = height, width
                 return height, width, 1 if _is_grey(image) else 3

@@ -11,7 +11,15 @@ from numpy.typing import NDArray
 from convtrials.core.errors import DataError
 from convtrials.data.sources.base import BadImage, Listing
 from convtrials.data.sources.images import fit_images
-from convtrials.data.sources.npz_members import image_layout, npy_header, open_member, read_small, to_bytes
+from convtrials.data.sources.npz_members import (
+    image_layout,
+    npy_header,
+    open_member,
+    read_one,
+    read_small,
+    refuse_narrow,
+    to_bytes,
+)
 from convtrials.data.sources.rows import RowStream, read_across
 
 IMAGE_NAMES = ("images", "image", "x", "data", "imgs", "features")
@@ -31,9 +39,9 @@ class NpzSource:
     """An ``.npz`` file of images and labels.
 
     Images are (N, H, W), (N, H, W, C) or (N, C, H, W), C 1, 3 or (last) 4: uint8, bool, other integers within 0 to
-    255, uint16 on the scale 0 to 65535, floats on the scale 0 to 1. Labels are integers, strings or one-hot rows.
-    Groups count as a sample (writers), kept whole within a split, unless a member ``groups_are_sampled`` is false;
-    a member ``group_kind`` names what they are. Pickled objects are refused.
+    255, uint16 on the scale 0 to 65535 (refused where it ends at 255 or below), floats on the scale 0 to 1. Labels
+    are integers, strings or one-hot rows. Groups count as a sample (writers), kept whole within a split, unless a
+    member ``groups_are_sampled`` is false; a member ``group_kind`` names what they are. Pickled objects are refused.
 
     Parameters
     ----------
@@ -69,6 +77,7 @@ class NpzSource:
             raise DataError(
                 f"{self.path}: images of {len(shapes)} sizes: {sorted(shapes)}; all must have one"
             )
+        refuse_narrow(streams)
         labels = [
             self._labels(parts[code]["labels"], len(stream)) for code, stream in self._pairs(parts, streams)
         ]
@@ -210,10 +219,10 @@ class NpzSource:
         members = self._members()
         kind = "writer" if "writer" in having[0].lower() else "group"
         if "group_kind" in members:
-            kind = _text(read_small(self.path, members["group_kind"]).ravel()[0])
+            kind = _text(read_one(self.path, members["group_kind"]))
         sampled = True
         if "groups_are_sampled" in members:
-            sampled = bool(read_small(self.path, members["groups_are_sampled"]).ravel()[0])
+            sampled = bool(read_one(self.path, members["groups_are_sampled"]))
         return codes.astype(np.int32), tuple(_text(value) for value in values), kind, sampled
 
 

@@ -2,6 +2,8 @@
 
 import zipfile
 import zlib
+from collections.abc import Sequence
+from math import prod
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -9,10 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convtrials.core.errors import DataError
+from convtrials.data.sources.images import refuse_huge
 from convtrials.data.sources.rows import RowStream, read_fully
 
 #: More bytes than this of labels, names or groups are refused.
 MAX_SMALL_BYTES = 1 << 30
+_PIECE_BYTES = 16 << 20
 
 
 def read_small(path: Path, member: str) -> NDArray[Any]:
@@ -20,11 +24,13 @@ def read_small(path: Path, member: str) -> NDArray[Any]:
     what = f"{path}, {member[:-4]}"
     with open_member(path, member) as stream:
         shape, order, dtype = npy_header(stream, what)
-        size = dtype.itemsize
-        for length in shape:
-            size *= length
+        if not dtype.itemsize:
+            raise DataError(f"{what}: type {dtype}, values of no bytes; nothing is in it")
+        # Zeros count as one: an array of no values may not announce axes beyond all bounds either.
+        size = dtype.itemsize * prod(max(1, length) for length in shape)
         if size > MAX_SMALL_BYTES:
             raise DataError(f"{what}: {size} bytes announced, more than the {MAX_SMALL_BYTES} allowed")
+        size = dtype.itemsize * prod(shape)
         try:
             data = read_fully(stream, size)
         except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
@@ -34,8 +40,38 @@ def read_small(path: Path, member: str) -> NDArray[Any]:
     return np.frombuffer(data, dtype).reshape(shape, order="F" if order else "C")
 
 
+def read_one(path: Path, member: str) -> Any:
+    """Read a member that holds a single value."""
+    values = read_small(path, member).ravel()
+    if len(values) != 1:
+        raise DataError(f"{path}, {member[:-4]}: {len(values)} values; one is understood")
+    return values[0]
+
+
 def image_layout(rows: RowStream) -> tuple[tuple[int, int, int], bool]:
     """Tell ((H, W, C), channels come first) of stored images; C is 1 or 3."""
+    shape, first = _layout(rows)
+    refuse_huge(rows.what, shape[:2])
+    return shape, first
+
+
+def refuse_narrow(streams: Sequence[RowStream]) -> None:
+    """Refuse uint16 images that hold 0 to 255: on the scale of uint16, 0 to 65535, they would be almost black."""
+    most = 0
+    for stream in streams:
+        step = stream.at_once(_PIECE_BYTES)
+        for start in range(0, len(stream) if stream.dtype == np.uint16 else 0, step):
+            most = max(most, int(stream.read(start, min(start + step, len(stream))).max()))
+            if most > 255:
+                return  # within the first rows, unless something is amiss
+    if most:
+        raise DataError(
+            f"{streams[0].what}: uint16 that ends at {most}; uint16 is read on the scale 0 to 65535, where this "
+            "is almost black: save .astype(np.uint8)"
+        )
+
+
+def _layout(rows: RowStream) -> tuple[tuple[int, int, int], bool]:
     shape, kind = rows.shape, rows.dtype.kind
     if kind not in "uibf":
         raise DataError(f"{rows.what}: type {rows.dtype}; images are numbers, best uint8")

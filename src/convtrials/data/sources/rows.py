@@ -3,6 +3,7 @@
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from math import prod
 from typing import BinaryIO
 
 import numpy as np
@@ -41,7 +42,7 @@ class RowStream:
     ):
         self.what, self.shape, self.dtype = what, shape, dtype
         self._opener, self._offset = opener, offset
-        self._row = int(np.prod(shape[1:], dtype=np.int64)) * dtype.itemsize
+        self._row = prod(shape[1:]) * dtype.itemsize
         self._stream: BinaryIO | None = None
 
     def __len__(self) -> int:
@@ -60,6 +61,10 @@ class RowStream:
         if len(data) < wanted:
             raise DataError(f"{self.what}: ends early, {self.shape[0]} rows were announced")
         return np.frombuffer(data, self.dtype).reshape(stop - start, *self.shape[1:])
+
+    def at_once(self, size: int) -> int:
+        """How many rows, at least one, fit into so many bytes."""
+        return max(1, size // max(1, self._row))
 
     def close(self) -> None:
         """Close the stream; a later read opens it again."""

@@ -1,0 +1,57 @@
+"""Scores that several rooms tell of predictions, written once so that they agree everywhere."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+#: Probabilities are not taken to be smaller than this in a logarithm: the resolution of float32.
+SMALLEST_PROBABILITY = float(np.finfo(np.float32).eps)
+
+
+def log_losses(probabilities: NDArray[Any], labels: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return ``-log p(true class)`` of each image.
+
+    Parameters
+    ----------
+    probabilities : ndarray of float, shape (N, K)
+        From 0 to 1. Those below `SMALLEST_PROBABILITY` count as that: one rounding to zero is no infinite loss.
+    labels : ndarray of int64, shape (N,)
+        True classes, ``0`` to ``K - 1``.
+
+    Returns
+    -------
+    ndarray of float64, shape (N,)
+        In nats, 0 to 15.9; NaN where the probability is NaN.
+    """
+    of_truth = probabilities[np.arange(len(labels)), labels].astype(np.float64)
+    losses: NDArray[np.float64] = -np.log(np.clip(of_truth, SMALLEST_PROBABILITY, 1.0))
+    return losses
+
+
+def macro_f1_of_counts(
+    support: NDArray[Any], claims: NDArray[Any], hits: NDArray[Any]
+) -> NDArray[np.float64]:
+    """Return F1, averaged over the classes that are present.
+
+    A class that is present and never predicted counts as 0; a class without images is left out.
+
+    Parameters
+    ----------
+    support, claims, hits : ndarray of counts, shape (K,) or (K, R)
+        Images of each class, predictions of it, and those that are right; R columns for R resamples. At least one
+        class is present in each column.
+
+    Returns
+    -------
+    ndarray of float64, shape () or (R,)
+        From 0 to 1.
+
+    References
+    ----------
+    Opitz, Burst: Macro F1 and Macro F1, arXiv 1911.03347, the mean of classes' F1.
+    """
+    # 2 hits / (support + claims) is the harmonic mean of precision and recall, defined without either.
+    f1 = 2 * hits / np.maximum(support + claims, 1)
+    mean: NDArray[np.float64] = np.asarray(f1.sum(axis=0) / (support > 0).sum(axis=0))
+    return mean
