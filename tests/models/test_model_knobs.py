@@ -174,7 +174,9 @@ def test_spellings_of_models(name):
 
 def test_a_model_too_large_for_memory_is_told_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
     def too_large(*_: object, **__: object) -> None:
-        raise RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory: 8 GB")
+        raise RuntimeError(
+            "[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory: 8 GB"
+        )
 
     monkeypatch.setattr("torch.nn.Linear.__init__", too_large)
     with pytest.raises(RecipeError, match="does not fit into memory; lower width"):

@@ -1,5 +1,6 @@
 """The command line's entry: verbs, global flags, and errors told in a line or two."""
 
+import io
 import sys
 from typing import Annotated
 
@@ -54,6 +55,8 @@ app.command(rich_help_panel="Prepare")(doctor)
 
 def main() -> None:
     """Run the command line; bad input ends with exit code 2 and without a traceback."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # file names need not be UTF-8
     try:
         app()
     except ConvtrialsError as error:

@@ -74,7 +74,7 @@ def cache_folder() -> Path:
     """Return the folder for what can be made again: ``$CONVTRIALS_CACHE``, else ``~/.cache/convtrials``."""
     named = os.environ.get("CONVTRIALS_CACHE")
     if named:
-        return Path(named).expanduser()
+        return Path(os.path.expanduser(named))
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "convtrials"
 
 

@@ -4,11 +4,13 @@ from io import FileIO
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
-_TEXT = (b"tEXt", b"zTXt", b"iTXt")
+_TELLING = frozenset({b"eXIf", b"tEXt", b"zTXt", b"iTXt"})
 #: Keywords of text chunks that hold EXIF or XMP; eXIf, the chunk meant for it, is younger than they are.
 _KEYWORDS = (b"exif\0", b"xmp\0", b"XML:com.adobe.xmp\0", b"Raw profile type exif\0")
 _PEEK = 8 + max(map(len, _KEYWORDS))
 _MOST_CHUNKS = 1 << 16
+#: The chunk that ends a file, or the file's end before it.
+_LAST = frozenset({b"IEND", b""})
 
 
 def may_be_turned(file: FileIO, head: bytes, *, whole: bool) -> bool:
@@ -32,8 +34,6 @@ def may_be_turned(file: FileIO, head: bytes, *, whole: bool) -> bool:
     -----
     PNG, third edition: such chunks may stand before the pixels or after them (section 5.6).
     """
-    if whole and not (b"eXIf" in head or any(kind in head for kind in _TEXT)):
-        return False  # small pictures come by the hundred thousand, nearly all of them so
     place = len(SIGNATURE)
     for _ in range(_MOST_CHUNKS):
         start = head[place : place + _PEEK]
@@ -41,9 +41,9 @@ def may_be_turned(file: FileIO, head: bytes, *, whole: bool) -> bool:
             file.seek(place)
             start = file.read(_PEEK)
         kind = start[4:8]
-        if kind == b"eXIf" or (kind in _TEXT and start[8:].startswith(_KEYWORDS)):
-            return True
-        if len(start) < 8 or kind == b"IEND":
+        if kind in _LAST:
             return False
+        if kind in _TELLING and (kind == b"eXIf" or start.startswith(_KEYWORDS, 8)):
+            return True
         place += 12 + int.from_bytes(start[:4])
     return True
