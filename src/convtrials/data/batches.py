@@ -49,8 +49,7 @@ def steps_per_epoch(n: int, group_size: int) -> int:
     """
     if group_size < 1:
         raise ValueError(f"group_size must be 1 or more, not {group_size}")
-    lone = n > group_size and n % group_size == 1
-    return -(-n // group_size) - lone
+    return -(-n // group_size) - _leaves_one(n, group_size)
 
 
 def step_indices(order: NDArray[np.int64], step_in_epoch: int, group_size: int) -> NDArray[np.int64]:
@@ -97,8 +96,13 @@ def cut(n: int, size: int) -> list[slice]:
     """
     if size < 1:
         raise ValueError(f"size must be 1 or more, not {size}")
-    starts = range(0, n - 1 if n > size and n % size == 1 else n, size)
+    starts = range(0, n - _leaves_one(n, size), size)
     return [slice(start, start + size if start + size < starts.stop else n) for start in starts]
+
+
+def _leaves_one(n: int, size: int) -> bool:
+    """Whether cutting `n` by `size` would leave a lone last image, which then joins the piece before it."""
+    return n > size and n % size == 1
 
 
 def as_channels_last(images: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from convtrials.data.batches import Batches
 from convtrials.data.dataset import Dataset
 from convtrials.models.weights import save_weights
 from convtrials.training.loop import Outcome
-from convtrials.training.predict import predict_probabilities, validation_metrics
+from convtrials.training.predict import predict_probabilities
 from convtrials.training.run_directory import Run
 from convtrials.training.state import TrainingState
 
@@ -50,7 +50,9 @@ def finish_run(
         state.judged.load_state_dict(weights)
         save_weights(state.judged, run.weights_path)
         result |= {"kept": kept, "best_epoch": best_epoch}
-        result |= validation_metrics(*predict_probabilities(state.judged, val))
+        # The kept weights were validated at the end of that epoch.
+        validated = state.history[best_epoch - 1]
+        result |= {key: value for key, value in validated.items() if key.startswith("val_")}
         if len(dataset.indices("test")):
             result["test_accuracy"] = _write_predictions(run, dataset, state, val)
     write_json(run.folder / "result.json", result)

@@ -67,10 +67,11 @@ class RunWatcher:
             f"epoch {len(state.history) + 1}/{math.ceil(self._epochs)}  {rate:,.0f} images/s  "
             f"loss {state.sums.loss / state.sums.images:.3f}{last}"
         )
-        if self._stop.asked:
-            self._stop_here(state)
-        if time.monotonic() - self._last_checkpoint >= self._interval:
+        stopping = self._stop.asked  # looked at once: a later wish waits for the next step's checkpoint
+        if stopping or time.monotonic() - self._last_checkpoint >= self._interval:
             self._checkpoint(state)
+        if stopping:
+            self._leave(state)
 
     def after_epoch(self, state: TrainingState) -> None:
         """Write checkpoint, history and curves; leave a line."""
@@ -84,10 +85,10 @@ class RunWatcher:
             f"{entry['seconds']:,.0f} s"
         )
         if self._stop.asked:
-            self._stop_here(state)
+            self._leave(state)
 
-    def _stop_here(self, state: TrainingState) -> None:
-        state.save(self._run.checkpoint_path)
+    def _leave(self, state: TrainingState) -> None:
+        """End the loop; the caller has just written a checkpoint."""
         raise Interrupted(
             f"stopped at step {state.step} with a checkpoint in {self._run.folder}; "
             "the same command goes on from there"
