@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from convtrials._version import __version__
-from convtrials.cli import data
+from convtrials.cli import data, study
 from convtrials.cli.doctor import doctor
 from convtrials.cli.evaluate import evaluate
 from convtrials.cli.models import models
@@ -22,7 +22,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Start with [bold]convtrials train --model alexnet --data glyphs --width 0.25 --epochs 2[/bold]",
+    epilog="Start with [bold]convtrials study run studies/quickstart.yaml[/bold]",
 )
 
 
@@ -41,11 +41,13 @@ def options(
 ) -> None:
     """Controlled trials for convolutional image classifiers.
 
-    Bring labelled images and a CNN: train AlexNet, VGG11 or your own network
-    under recorded conditions, and look at how well it reads them.
+    Bring labelled images and a CNN and ask whether a technique helps: baseline
+    and variant are trained under the same conditions, as often as needed, and
+    the answer is better, worse, equivalent or not enough evidence.
     """
 
 
+app.add_typer(study.app, name="study", rich_help_panel="Try a technique")
 app.command(rich_help_panel="Train and look")(train)
 app.command(rich_help_panel="Train and look")(evaluate)
 app.add_typer(data.app, name="data", rich_help_panel="Prepare")

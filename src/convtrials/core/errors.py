@@ -21,5 +21,13 @@ class RunError(ConvtrialsError):
     """A run directory cannot be written, resumed or read."""
 
 
+class RunTaken(RunError):
+    """Another process is training this run."""
+
+
+class StudyError(ConvtrialsError):
+    """A study file is wrong, or a study directory cannot be used as asked."""
+
+
 class Interrupted(Exception):
     """Somebody asked the work to stop, and it stopped cleanly; the message says how to go on."""

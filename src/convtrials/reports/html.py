@@ -76,18 +76,7 @@ def render_page(
     remarks : sequence of str
         What the reader must know: what was left out, and why.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("convtrials.reports", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["percent"] = percent
-    environment.filters["plain"] = _plain
-    return environment.get_template("report.html.j2").render(
+    page: str = page_template("report.html.j2").render(
         title=f"{model} on {record.dataset.get('name', 'unnamed data')}",
         facts=_facts(record),
         headlines=headlines(metrics),
@@ -99,6 +88,23 @@ def render_page(
         record=record,
         dataset={key: value for key, value in record.dataset.items() if key in _TOLD_OF_DATA},
     )
+    return page
+
+
+def page_template(name: str) -> Any:
+    """Return a template of the package; whatever is put into it is escaped, and nothing may be missing."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("convtrials.reports", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["percent"] = percent
+    environment.filters["plain"] = plain
+    return environment.get_template(name)
 
 
 def _facts(record: RunRecord) -> list[str]:
@@ -118,12 +124,12 @@ def _facts(record: RunRecord) -> list[str]:
     return facts
 
 
-def _plain(value: Any) -> str:
+def plain(value: Any) -> str:
     """Return a setting as a person would write it: no quotes and braces where none are needed."""
     if isinstance(value, dict):
-        return ", ".join(f"{key}: {_plain(item)}" for key, item in value.items())
+        return ", ".join(f"{key}: {plain(item)}" for key, item in value.items())
     if isinstance(value, list | tuple):
-        return ", ".join(map(_plain, value))
+        return ", ".join(map(plain, value))
     if value is None:
         return "–"
     if isinstance(value, bool):

@@ -36,6 +36,7 @@ def finish_run(
         "stopped_early": outcome.stopped_early,
         "parameters": sum(parameter.numel() for parameter in state.model.parameters()),
         "train_seconds": state.train_seconds,
+        "cpu_seconds": state.cpu_seconds,
         "seconds_since_start_or_resume": seconds,
     }
     if outcome.diverged_at is not None:

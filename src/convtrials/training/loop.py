@@ -65,7 +65,7 @@ def train_loop(
         epoch = len(state.history)
         order = epoch_order(len(train), seed, epoch)
         for step in range(state.step, min((epoch + 1) * per_epoch, total)):
-            started = time.perf_counter()
+            started, cpu_started = time.perf_counter(), time.process_time()
             set_learning_rate(state.optimizer, learning_rate(recipe, state, total, per_epoch))
             images, labels = train.raw(step_indices(order, step - epoch * per_epoch, group_size))
             group = augmented(images, labels, recipe.augment, seed, step)
@@ -74,6 +74,7 @@ def train_loop(
             if not math.isfinite(loss):
                 return Outcome(diverged_at=state.step, diverged_in="training")
             state.step += 1
+            state.cpu_seconds += time.process_time() - cpu_started
             _count(state, loss, correct, len(group.images), time.perf_counter() - started)
             observer.after_step(state, loss, len(group.images))
 
@@ -149,4 +150,5 @@ def _epoch_entry(epoch: int, state: TrainingState, metrics: dict[str, float]) ->
         "learning_rate": state.optimizer.param_groups[0]["lr"],
         "images_per_second": sums.images / max(sums.seconds, 1e-9),
         "seconds": state.train_seconds,
+        "cpu_seconds": state.cpu_seconds,
     }

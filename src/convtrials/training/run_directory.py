@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from convtrials.core.errors import RunError
+from convtrials.core.errors import RunError, RunTaken
 from convtrials.core.files import finite, read_json, remove_leftovers, write_json, write_text
 from convtrials.data.dataset import Dataset
 from convtrials.training.recipe import Recipe
@@ -133,11 +133,24 @@ class Run:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise RunError(f"{self.folder}: another process is training this run") from None
+                raise RunTaken(f"{self.folder}: another process is training this run") from None
             except OSError as error:
                 raise RunError(f"{self.folder}: cannot be locked: {error.strerror}") from None
             remove_leftovers(self.folder)
             yield
+
+    @property
+    def taken(self) -> bool:
+        """True while some process is training this run; the lock of a dead one is gone."""
+        try:
+            with open(self.folder / ".lock") as handle:
+                # Shared, so that two who ask do not see each other.
+                fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return False
 
     def _need(self, name: str) -> Path:
         path = self.folder / name

@@ -43,6 +43,7 @@ class TrainingState:
     plateau: Plateau | None
     step: int = 0
     train_seconds: float = 0.0
+    cpu_seconds: float = 0.0  # of all threads; unlike wall time, other work on the machine hardly moves it
     sums: EpochSums = field(default_factory=EpochSums)
     history: list[dict[str, Any]] = field(default_factory=list)
 
@@ -83,6 +84,7 @@ class TrainingState:
             {
                 "step": self.step,
                 "train_seconds": self.train_seconds,
+                "cpu_seconds": self.cpu_seconds,
                 "sums": vars(self.sums),
                 "history": self.history,
                 "model": dict(self.model.state_dict()),
@@ -104,6 +106,7 @@ class TrainingState:
 
     def _take(self, tree: dict[str, Any]) -> None:
         self.step, self.train_seconds = tree["step"], tree["train_seconds"]
+        self.cpu_seconds = tree["cpu_seconds"]
         self.sums, self.history = EpochSums(**tree["sums"]), tree["history"]
         self.model.load_state_dict(tree["model"])
         self.optimizer.load_state_dict(tree["optimizer"])

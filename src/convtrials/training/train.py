@@ -36,7 +36,7 @@ from convtrials.training.loop import train_loop
 from convtrials.training.recipe import Recipe
 from convtrials.training.run_directory import Run, default_run_folder
 from convtrials.training.state import TrainingState, steps_in
-from convtrials.training.watching import RunWatcher, StopRequest
+from convtrials.training.watching import Progress, RunWatcher, StopRequest
 
 #: Seconds between checkpoints inside an epoch.
 CHECKPOINT_SECONDS = 60.0
@@ -54,6 +54,7 @@ def train(
     execution: Execution | None = None,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
     silent: bool = False,
+    follow: Callable[[Progress], None] | None = None,
 ) -> Run:
     """Train, keep the weights that count, and classify the test split once.
 
@@ -78,6 +79,8 @@ def train(
         Seconds between checkpoints inside an epoch.
     silent : bool
         No progress output.
+    follow : callable, optional
+        Told after every step how far the run is.
 
     Returns
     -------
@@ -86,6 +89,8 @@ def train(
 
     Raises
     ------
+    RunTaken
+        Another process is training this run.
     RunError
         The directory holds another run, or the data cannot be trained on.
     Interrupted
@@ -122,7 +127,7 @@ def train(
             )
         note(f"execution: {execution.describe()}")
         with StopRequest().listening() as stop, _writing_errors_told(run):
-            _train(run, recipe, dataset, seed, execution, stop, checkpoint_seconds, silent, note)
+            _train(run, recipe, dataset, seed, execution, stop, checkpoint_seconds, silent, note, follow)
         if stop.asked:  # while the end was being written
             raise Interrupted(f"{run.folder}: finished; stopped before anything else")
     return run
@@ -192,6 +197,7 @@ def _train(
     checkpoint_seconds: float,
     silent: bool,
     note: Callable[[str], None],
+    follow: Callable[[Progress], None] | None,
 ) -> None:
     started = time.perf_counter()
     torch.set_num_threads(execution.threads)
@@ -217,9 +223,17 @@ def _train(
         CurveWriter(run.folder, state.history) as curves,
         progress_task(f"train {recipe.model}", images, silent=silent, log_steps=False) as task,
     ):
-        task.advance(state.step / per_epoch * len(train_split))
+        seen = state.step / per_epoch * len(train_split)
+        task.advance(seen)
         watcher = RunWatcher(
-            run, task, curves, stop, epochs=recipe.epochs, checkpoint_seconds=checkpoint_seconds
+            run,
+            task,
+            curves,
+            stop,
+            epochs=recipe.epochs,
+            checkpoint_seconds=checkpoint_seconds,
+            images=(seen, images),
+            follow=follow,
         )
         outcome = train_loop(recipe, seed, state, train_split, val_split, watcher)
     finish_run(run, dataset, seed, state, outcome, val_split, time.perf_counter() - started)

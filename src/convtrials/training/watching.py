@@ -4,7 +4,8 @@ import contextlib
 import math
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
@@ -41,6 +42,29 @@ class StopRequest:
                 signal.signal(number, handler)
 
 
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is, after a step.
+
+    Attributes
+    ----------
+    images, total_images : float
+        Training images seen so far, and in the whole recipe.
+    epoch : int
+        The epoch under way, from 1.
+    images_per_second : float
+        In this epoch.
+    val_accuracy : float or None
+        After the last whole epoch.
+    """
+
+    images: float
+    total_images: float
+    epoch: int
+    images_per_second: float
+    val_accuracy: float | None
+
+
 class RunWatcher:
     """Writes checkpoints, history and curves, and shows progress, as the loop goes."""
 
@@ -53,15 +77,22 @@ class RunWatcher:
         *,
         epochs: float,
         checkpoint_seconds: float,
+        images: tuple[float, float] = (0, 0),
+        follow: Callable[[Progress], None] | None = None,
     ) -> None:
         self._run, self._task, self._curves, self._stop = run, task, curves, stop
         self._epochs, self._interval = epochs, checkpoint_seconds
+        (self._images, self._total_images), self._follow = images, follow
         self._last_checkpoint = time.monotonic()
 
     def after_step(self, state: TrainingState, loss: float, images: int) -> None:
         """Advance the bar; write a checkpoint where it is time; stop where somebody asked."""
         self._task.advance(images)
+        self._images += images
         rate = state.sums.images / max(state.sums.seconds, 1e-9)
+        if self._follow is not None:
+            reached = state.history[-1]["val_accuracy"] if state.history else None
+            self._follow(Progress(self._images, self._total_images, len(state.history) + 1, rate, reached))
         last = f"  val {state.history[-1]['val_accuracy']:.1%}" if state.history else ""
         self._task.show(
             f"epoch {len(state.history) + 1}/{math.ceil(self._epochs)}  {rate:,.0f} images/s  "

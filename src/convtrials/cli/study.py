@@ -1,0 +1,202 @@
+"""``convtrials study``: run a controlled trial, see how it stands, and report what it found."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+import typer
+
+if TYPE_CHECKING:
+    from convtrials.data.dataset import Dataset
+    from convtrials.study.directory import StudyDirectory
+    from convtrials.study.plan import Plan
+    from convtrials.study.study import Wishes
+    from convtrials.training.execution import Precision
+
+#: Exit code of a study in which a run could not be done or the baseline diverged: it has an end, but not all answers.
+INCOMPLETE = 3
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    help="Compare techniques with a baseline: better, worse, equivalent, or not enough evidence.",
+)
+
+_COMPUTING = "How it is computed"
+
+
+@app.command()
+def run(
+    study: Annotated[
+        Path, typer.Argument(help="A study file (YAML), a plan.json, or a study directory to go on with.")
+    ],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Study directory; by default runs/NAME-OF-FILE.")
+    ] = None,
+    data: Annotated[
+        str | None, typer.Option("--data", "-d", help="Where the dataset is, in place of the file's.")
+    ] = None,
+    report: Annotated[bool, typer.Option("--report/--no-report", help="Draw the report at the end.")] = True,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            "--workers",
+            "-j",
+            min=1,
+            help="Runs at a time; by default measured.",
+            rich_help_panel=_COMPUTING,
+        ),
+    ] = None,
+    threads: Annotated[
+        int | None,
+        typer.Option(min=1, help="Threads of each run; by default measured.", rich_help_panel=_COMPUTING),
+    ] = None,
+    precision: Annotated[
+        str | None, typer.Option(help="fp32 or bf16; by default the faster.", rich_help_panel=_COMPUTING)
+    ] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(help="cpu or cuda; by default a GPU if there is one.", rich_help_panel=_COMPUTING),
+    ] = None,
+    checkpoint_every: Annotated[
+        float, typer.Option(min=0, help="Seconds between checkpoints of a run.", rich_help_panel=_COMPUTING)
+    ] = 60.0,
+) -> None:
+    """Train baseline and techniques under the same conditions, and give verdicts.
+
+    Finished runs are never run again: after a stop or a kill the same command
+    goes on, unfinished runs from their checkpoints. The same command in a
+    second terminal shares the work.
+    """
+    if precision not in (None, "fp32", "bf16"):
+        raise typer.BadParameter(f"{precision!r}: allowed are fp32 and bf16", param_hint="--precision")
+    from convtrials.study.study import Wishes, run_study
+
+    wishes = Wishes(workers, threads, cast("Precision | None", precision), device, checkpoint_every)
+    directory, plan, dataset = _begin(study, out, data, wishes)
+    from rich.console import Console
+
+    from convtrials.cli.study_view import LiveView
+
+    with LiveView(Console(stderr=True)) as view:
+        run_study(directory, plan, dataset, wishes, show=view)
+    if report:
+        _report(directory.folder)
+    if _end(directory.folder):
+        raise typer.Exit(INCOMPLETE)
+
+
+def _begin(
+    study: Path, out: Path | None, data: str | None, wishes: "Wishes"
+) -> "tuple[StudyDirectory, Plan, Dataset]":
+    """Prepare a study from a file, or go on with a directory."""
+    import os
+
+    from convtrials.core.errors import StudyError
+    from convtrials.study.directory import StudyDirectory
+    from convtrials.study.plan import read_plan
+    from convtrials.study.study import open_data, prepare, reopen_study
+    from convtrials.study.study_file import read_study_file
+
+    if study.is_dir():
+        if out is not None and out.resolve() != study.resolve():
+            raise StudyError(f"{study}: a study directory goes on where it is; leave out --out")
+        directory, plan, dataset = reopen_study(study, data=data)
+        return directory, prepare(directory, plan.spec, dataset, wishes), dataset
+    if study.suffix == ".json":
+        from dataclasses import replace
+
+        spec = read_plan(study).spec
+        spec = spec if data is None else replace(spec, source=data)
+    else:
+        spec = read_study_file(study, data=data)
+    folder = out or Path(os.environ.get("CONVTRIALS_RUNS", "runs")) / study.stem
+    directory = StudyDirectory(folder)
+    if study.suffix == ".json" and folder.resolve() == study.parent.resolve():
+        raise StudyError(f"{study}: choose another --out; to go on with a study, name its directory")
+    file = study if study.suffix != ".json" else None
+    dataset = open_data(spec)
+    return directory, prepare(directory, spec, dataset, wishes, file=file), dataset
+
+
+@app.command()
+def status(
+    study: Annotated[Path, typer.Argument(help="Study directory.")],
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Stay and renew the view.")] = False,
+) -> None:
+    """Show how a study stands: every run, time left, and the verdicts so far.
+
+    Works from any terminal, while the study runs and after it.
+    """
+    import time
+
+    from rich.console import Console
+    from rich.live import Live
+
+    from convtrials.cli.study_view import study_table
+    from convtrials.study.study import look_at_study
+
+    look = look_at_study(study)
+    console = Console()
+    if not follow or not console.is_terminal:
+        console.print(study_table(look()))
+        return
+    with Live(console=console, auto_refresh=False) as live:
+        while True:
+            state = look()
+            live.update(study_table(state), refresh=True)
+            if state.decision.complete:
+                return
+            time.sleep(1.0)
+
+
+@app.command()
+def report(
+    study: Annotated[Path, typer.Argument(help="Study directory, finished or not.")],
+    data: Annotated[
+        str | None, typer.Option("--data", "-d", help="Where the dataset is now, if it has moved.")
+    ] = None,
+) -> None:
+    """Write verdicts.json, costs.json, runs.csv, figures and one self-contained page."""
+    from convtrials.study.study import write_study_documents
+
+    write_study_documents(study, data=data)
+    _report(study)
+    _end(study)
+
+
+def _report(folder: Path) -> None:
+    from convtrials.reports.study_report import build_study_report
+
+    build_study_report(folder)
+
+
+def _end(folder: Path) -> bool:
+    """Print the verdicts; return whether any run could not be done."""
+    from rich.console import Console
+
+    from convtrials.cli.study_view import verdict_table
+    from convtrials.core.files import read_json
+
+    document: dict[str, Any] = read_json(folder / "verdicts.json")
+    console = Console()
+    console.print()
+    console.print(verdict_table(document, read_json(folder / "costs.json")))
+    console.print()
+    for one in document["techniques"]:
+        console.print(f"• {one['sentence']}", highlight=False, markup=False)
+    units = f", {document['test_units']:,} {document['unit']}s" if document["unit"] != "image" else ""
+    console.print(
+        f"{document['test_images']:,} test images{units}; intervals hold for all techniques together, over new seeds "
+        "and new test images",
+        style="dim",
+        highlight=False,
+    )
+    page = folder / "report.html"
+    if page.is_file():
+        # A long path must stay one line, so that it can be clicked and copied.
+        console.print(f"report: {page}", highlight=False, markup=False, soft_wrap=True)
+    statuses = [
+        *document["baseline"]["status"],
+        *(one for arm in document["techniques"] for one in arm["status"]),
+    ]
+    return "failed" in statuses or "diverged" in document["baseline"]["status"]

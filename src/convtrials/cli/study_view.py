@@ -1,0 +1,236 @@
+"""What a study looks like in a terminal: every run, the verdicts so far, the time left."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console, Group
+    from rich.table import Table
+
+    from convtrials.study.executor import RunEnd
+    from convtrials.study.survey import RunState, StudyState
+
+#: One sign a run, so that a row shows all seeds of an arm.
+SIGNS = {
+    "finished": ("■", "green"),
+    "diverged": ("◆", "magenta"),
+    "failed": ("✗", "red"),
+    "running": ("▶", "cyan"),
+    "paused": ("‖", "yellow"),
+    "waiting": ("·", "dim"),
+}
+
+COLOURS = {
+    "better": "green",
+    "worse": "red",
+    "equivalent": "blue",
+    "inconclusive": "yellow",
+    "unstable": "magenta",
+    "failed": "red",
+}
+
+#: Seconds between two lines about the whole study where the output is no terminal.
+LOG_INTERVAL = 60.0
+
+
+def study_table(state: "StudyState") -> "Group":
+    """Return the whole view of a study as it stands."""
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for name, justify in (("arm", "left"), ("runs", "left"), ("mean", "right"), ("verdict so far", "left")):
+        table.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
+    for arm in state.plan.arms:
+        runs = [run for run in state.runs if run.arm == arm.name]
+        table.add_row(Text(arm.name), _signs(runs), _mean(state, runs), _verdict(state, arm.name))
+    lines: list[Any] = [table, Text("")]
+    lines += [_running(run) for run in state.runs if run.state == "running"]
+    lines.append(_summary(state))
+    return Group(*lines)
+
+
+def _signs(runs: "list[RunState]") -> Any:
+    from rich.text import Text
+
+    text = Text()
+    for run in runs:
+        sign, style = SIGNS[run.state]
+        text.append(sign, style=style)
+    return text
+
+
+def _mean(state: "StudyState", runs: "list[RunState]") -> str:
+    scores = [run.score for run in runs if run.score is not None]
+    return _score(sum(scores) / len(scores), state.plan.spec.metric) if scores else ""
+
+
+def _score(value: float, metric: str) -> str:
+    return f"{value:.2%}" if metric == "accuracy" else f"{-value:.4f}"
+
+
+def _verdict(state: "StudyState", name: str) -> Any:
+    from rich.text import Text
+
+    result = state.decision.results.get(name)
+    if result is None:
+        return Text("")
+    if result.difference is None and result.verdict == "inconclusive":
+        return Text("not enough runs yet", style="dim")
+    text = Text(result.verdict, style=COLOURS[result.verdict] if result.final else "dim")
+    if result.difference is not None and result.low is not None and result.high is not None:
+        scale, unit = (100, " points") if state.plan.spec.metric == "accuracy" else (1, "")
+        text.append(
+            f"  {scale * result.difference:+.2f} ({scale * result.low:+.2f} to {scale * result.high:+.2f}){unit}",
+            style="" if result.final else "dim",
+        )
+    if not result.final:
+        text.append("  preliminary", style="dim italic")
+    return text
+
+
+def _running(run: "RunState") -> Any:
+    from rich.text import Text
+
+    filled = round(20 * run.share)
+    text = Text(f"{run.arm}, seed {run.seed}  ")
+    text.append("━" * filled, style="cyan")
+    text.append("━" * (20 - filled), style="dim")
+    text.append(f" {run.share:4.0%}")
+    if run.images_per_second:
+        text.append(f"  {run.images_per_second:,.0f} images/s", style="dim")
+    if run.val_accuracy is not None:
+        text.append(f"  val {run.val_accuracy:.1%}", style="dim")
+    return text
+
+
+def _summary(state: "StudyState") -> Any:
+    from rich.text import Text
+
+    return Text(summary_line(state), style="bold")
+
+
+def summary_line(state: "StudyState") -> str:
+    """Say in one line how far a study is."""
+    ended, total = state.count("finished", "diverged", "failed"), len(state.runs)
+    parts = [f"{ended} of {total} runs"]
+    for name in ("running", "paused", "diverged", "failed"):
+        if state.count(name):
+            parts.append(f"{state.count(name)} {name}")
+    if state.decision.complete:
+        parts.append("complete")
+    elif state.seconds_left is not None:
+        left = f"about {_duration(state.seconds_left)} left"
+        most = state.most_seconds_left
+        if most is not None and most > state.seconds_left + 1:
+            left += f" to the next look, at most {_duration(most)} in all"
+        parts.append(left)
+    return " · ".join(parts)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
+
+
+def verdict_table(document: dict[str, Any], costs: dict[str, Any]) -> "Table":
+    """Return the table of verdicts that ends a study.
+
+    Parameters
+    ----------
+    document : dict
+        ``verdicts.json``.
+    costs : dict
+        ``costs.json``.
+    """
+    from rich.table import Table
+    from rich.text import Text
+
+    accuracy = document["metric"] == "accuracy"
+    ratios = {one["name"]: one.get("cost_ratio") for one in costs.get("techniques", [])}
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    unit = "points" if accuracy else "nats"
+    for name, justify in (
+        ("technique", "left"),
+        ("verdict", "left"),
+        (f"difference, {unit}", "right"),
+        (f"{1 - document['alpha']:.0%} interval", "right"),
+        ("seeds", "right"),
+        ("cost", "right"),
+    ):
+        table.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
+    for one in document["techniques"]:
+        known = one["difference"] is not None
+        scale, digits = (100, 2) if accuracy else (1, 4)
+        ratio = ratios.get(one["name"])
+        verdict = Text(one["verdict"], style=f"bold {COLOURS[one['verdict']]}")
+        if not one["final"]:
+            verdict.append(" (preliminary)", style="dim")
+        table.add_row(
+            Text(one["name"]),
+            verdict,
+            f"{scale * one['difference']:+.{digits}f}" if known else "–",
+            f"{scale * one['low']:+.{digits}f} to {scale * one['high']:+.{digits}f}" if known else "–",
+            str(len(one["status"])),
+            f"× {ratio:.2f}" if ratio is not None else "–",
+        )
+    return table
+
+
+class LiveView:
+    """Shows a study while it runs: a table that renews itself on a terminal, log lines elsewhere."""
+
+    def __init__(self, console: "Console") -> None:
+        from rich.live import Live
+
+        self._console = console
+        self._live = Live(console=console, auto_refresh=False) if console.is_terminal else None
+        self._last_line = float("-inf")
+
+    def __enter__(self) -> "LiveView":
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def __call__(self, state: "StudyState", ended: "list[RunEnd]") -> None:
+        """Show how the study stands, and a line for each run that has ended."""
+        import time
+
+        if self._live is not None:
+            self._live.update(study_table(state), refresh=True)
+        for end in ended:
+            self._tell(state, end)
+        now = time.monotonic()
+        if self._live is None and now - self._last_line >= LOG_INTERVAL:
+            self._last_line = now
+            self._print(summary_line(state))
+
+    def _tell(self, state: "StudyState", end: "RunEnd") -> None:
+        arm = state.plan.arm(end.task.arm)
+        name = f"{arm.name}, seed {arm.seed_offset + end.task.position}"
+        if end.how == "failed":
+            why = (end.error.strip().splitlines() or ["no reason given"])[-1]
+            self._print(f"{name}: failed: {why}")
+        elif self._live is None and end.how in ("finished", "diverged"):
+            run = next(
+                (
+                    one
+                    for one in state.runs
+                    if one.arm == arm.name and one.seed == arm.seed_offset + end.task.position
+                ),
+                None,
+            )
+            scored = run is not None and run.score is not None
+            told = f"  {_score(run.score, state.plan.spec.metric)}" if scored and run else ""  # type: ignore[arg-type]
+            took = f" in {_duration(run.seconds)}" if run is not None and run.seconds is not None else ""
+            self._print(f"{name}: {end.how}{took}{told}  ({summary_line(state)})")
+
+    def _print(self, line: str) -> None:
+        self._console.print(line, highlight=False, markup=False, soft_wrap=True)

@@ -1,0 +1,1 @@
+"""Plan -> executors -> statistics -> verdicts."""

@@ -1,0 +1,160 @@
+"""Conduct a study: start the runs that the next look needs, until every technique has its verdict."""
+
+import contextlib
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import Any
+
+from convtrials.core.errors import Interrupted
+from convtrials.study.directory import StudyDirectory
+from convtrials.study.executor import Executor, RunEnd, RunTask
+from convtrials.study.outcomes import Outcomes
+from convtrials.study.plan import Plan
+from convtrials.study.statistics.decision import Decision
+from convtrials.study.survey import StudyState, survey
+from convtrials.study.worker import drop_weights
+
+#: A run that fails is tried so many times in all by one command.
+ATTEMPTS = 2
+
+#: Seconds between two looks at what other processes are doing.
+TICK = 1.0
+
+
+class _StopWish:
+    """Ctrl-C or a polite kill: once for a checkpoint, twice for now."""
+
+    def __init__(self) -> None:
+        self.times = 0
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        self.times += 1
+
+    @contextlib.contextmanager
+    def listening(self) -> Iterator["_StopWish"]:
+        old: dict[signal.Signals, Any] = {}
+        with contextlib.suppress(ValueError):  # outside the main thread nothing is caught
+            for caught in (signal.SIGINT, signal.SIGTERM):
+                old[caught] = signal.signal(caught, self._handle)
+        try:
+            yield self
+        finally:
+            for number, handler in old.items():
+                signal.signal(number, handler)
+
+
+class _Queue:
+    """Which runs are wanted, which are tried, and which other processes have."""
+
+    def __init__(self, study: StudyDirectory, plan: Plan) -> None:
+        self._study, self._plan = study, plan
+        self._failed: Counter[RunTask] = Counter()
+        self._elsewhere: set[RunTask] = set()
+
+    def forgive(self) -> None:
+        """Try again what an earlier command gave up: its cause may be gone."""
+        for arm in self._plan.arms:
+            for position in range(self._plan.spec.most):
+                run = self._study.run(arm, position)
+                failures = self._study.failures(run)
+                if failures.given_up and not run.finished:
+                    self._study.write_failures(run, type(failures)(failures.errors, False))
+
+    def wanted(self, decision: Decision, busy: list[RunTask]) -> list[RunTask]:
+        """Return runs to start, all arms' first seeds before any second: verdicts come early that way."""
+        tasks = []
+        for position in range(max(decision.needed.values(), default=0)):
+            for arm in self._plan.arms:
+                task = RunTask(arm.name, position)
+                if position >= decision.needed[arm.name] or task in busy:
+                    continue
+                run = self._study.run(arm, position)
+                if run.finished or self._failed[task] >= ATTEMPTS or self._study.failures(run).given_up:
+                    continue
+                if task in self._elsewhere and run.taken:
+                    continue
+                self._elsewhere.discard(task)
+                tasks.append(task)
+        return tasks
+
+    def note(self, end: RunEnd) -> None:
+        """Remember how a run ended."""
+        if end.how == "taken":
+            self._elsewhere.add(end.task)
+        if end.how == "failed":
+            self._failed[end.task] += 1
+            run = self._study.run(self._plan.arm(end.task.arm), end.task.position)
+            failures = self._study.failures(run)
+            given_up = self._failed[end.task] >= ATTEMPTS
+            self._study.write_failures(run, failures.with_error(end.error, given_up=given_up))
+
+
+def conduct(
+    study: StudyDirectory,
+    plan: Plan,
+    outcomes: Outcomes,
+    executor: Executor,
+    show: Callable[[StudyState, list[RunEnd]], None],
+    *,
+    workers: int,
+) -> Decision:
+    """Run the study to its end.
+
+    Parameters
+    ----------
+    study : StudyDirectory
+    plan : Plan
+    outcomes : Outcomes
+    executor : Executor
+    show : callable
+        Told about once a second how the study stands, and which runs have ended since.
+    workers : int
+        Runs at a time, for the estimate of the time left.
+
+    Returns
+    -------
+    Decision
+        Complete.
+
+    Raises
+    ------
+    Interrupted
+        After Ctrl-C or SIGTERM; unfinished runs have checkpoints.
+    """
+    queue = _Queue(study, plan)
+    queue.forgive()
+    with study.session() as session, _StopWish().listening() as wish:
+        try:
+            while True:
+                state = survey(study, plan, outcomes, workers)
+                tasks = queue.wanted(state.decision, executor.busy)
+                show(state, [])
+                if not tasks and not executor.busy and state.decision.complete:
+                    return state.decision
+                for task in tasks[: executor.free]:
+                    executor.start(task)
+                if not executor.busy:  # what is left is in other processes' hands
+                    time.sleep(TICK)
+                ended = executor.wait(TICK)
+                for end in ended:
+                    queue.note(end)
+                if ended:
+                    show(survey(study, plan, outcomes, workers), ended)
+                session.beat()
+                if wish.times or any(end.how == "stopped" for end in ended):
+                    raise Interrupted(f"stopped; the same command goes on with {study.folder}")
+        finally:
+            executor.stop(hurry=lambda: wish.times > 1)
+            _tidy(study, plan)
+
+
+def _tidy(study: StudyDirectory, plan: Plan) -> None:
+    """Remove weights that a killed worker left."""
+    for arm in plan.arms:
+        for position in range(plan.spec.most):
+            run = study.run(arm, position)
+            if run.finished:
+                drop_weights(plan, run, position)

@@ -1,0 +1,151 @@
+"""The files that a study leaves for readers: verdicts.json, costs.json, runs.csv."""
+
+from dataclasses import asdict
+from typing import Any
+
+from convtrials.core.files import write_json
+from convtrials.study.arms import Arm
+from convtrials.study.costs import study_costs
+from convtrials.study.directory import StudyDirectory
+from convtrials.study.measures import also_difference, as_told, mean_also
+from convtrials.study.outcomes import Outcomes, used_runs
+from convtrials.study.plan import FORMAT, Plan
+from convtrials.study.reaching import images_to_baseline, probability_better
+from convtrials.study.run_numbers import EndedRun, ended_run
+from convtrials.study.runs_table import RunRow, write_runs_table
+from convtrials.study.sentences import sentence
+from convtrials.study.statistics.decision import BASELINE, Decision
+from convtrials.training.run_directory import Run
+
+
+def write_documents(study: StudyDirectory, plan: Plan, outcomes: Outcomes) -> dict[str, Any]:
+    """Write what the ended runs say, finished study or not; return the verdicts.
+
+    ``verdicts.json`` holds no time: it is the same for the same science, however often the study was stopped. Seconds
+    stand in ``costs.json``.
+    """
+    decision = outcomes.decide()
+    used = _used(study, plan, decision)
+    verdicts = _verdicts(study, plan, outcomes, decision, used)
+    costs = study_costs(
+        used[BASELINE],
+        {name: runs for name, runs in used.items() if name != BASELINE},
+        device=study.execution["device"],
+        wall_seconds=study.wall_seconds(),
+    )
+    write_runs_table(study.folder / "runs.csv", _rows(study, plan, outcomes, used), metric=plan.spec.metric)
+    write_json(study.folder / "costs.json", costs)
+    write_json(study.folder / "verdicts.json", verdicts)
+    return verdicts
+
+
+def _used(study: StudyDirectory, plan: Plan, decision: Decision) -> dict[str, list[Run]]:
+    """Return the runs of each arm that the verdicts rest on."""
+    seeds = {name: result.seeds for name, result in decision.results.items()}
+    seeds[BASELINE] = max(seeds.values(), default=0)
+    return {
+        arm.name: [run for run in used_runs(study, arm, seeds[arm.name]) if run.finished or _lost(study, run)]
+        for arm in plan.arms
+    }
+
+
+def _lost(study: StudyDirectory, run: Run) -> bool:
+    return study.failures(run).given_up
+
+
+def _verdicts(
+    study: StudyDirectory, plan: Plan, outcomes: Outcomes, decision: Decision, used: dict[str, list[Run]]
+) -> dict[str, Any]:
+    baseline = _arm(plan, outcomes, plan.arms[0], used[BASELINE])
+    reference = _finished(used[BASELINE])
+    techniques = []
+    for arm in plan.arms[1:]:
+        result = decision.results[arm.name]
+        told = _arm(plan, outcomes, arm, used[arm.name])
+        # Against the baseline's runs of the same seeds: those of later looks belong to other techniques.
+        own_baseline = used[BASELINE][: result.seeds]
+        scores = [
+            [score for run in runs if (score := outcomes.score(run)) is not None]
+            for runs in (used[arm.name], own_baseline)
+        ]
+        base_also = _mean_also(outcomes, own_baseline)
+        techniques.append(
+            {
+                **told,
+                **asdict(result),
+                "run_seeds": told["seeds"],
+                "also_difference": also_difference(told["also"], base_also)
+                if told["also"] and base_also
+                else {},
+                "probability_better": probability_better(*scores),
+                "images_to_baseline": images_to_baseline(
+                    reference[: result.seeds], _finished(used[arm.name])
+                ),
+                "sentence": sentence(
+                    arm.name, result, plan.spec.metric, plan.spec.margin, len(told["status"])
+                ),
+            }
+        )
+    test_images = int(study.dataset["counts"]["test"])
+    units = outcomes.units
+    return {
+        "format": FORMAT,
+        "plan": plan.fingerprint,
+        "complete": decision.complete,
+        "metric": plan.spec.metric,
+        "margin": plan.spec.margin,
+        "alpha": plan.spec.alpha,
+        "looks": list(plan.looks),
+        "unit": "image" if units is None else str(study.dataset.get("group_kind") or "group"),
+        "test_images": test_images,
+        "test_units": test_images if units is None else len(set(units.tolist())),
+        "baseline": baseline,
+        "techniques": techniques,
+    }
+
+
+def _finished(runs: list[Run]) -> list[EndedRun]:
+    ended = (ended_run(run) for run in runs)
+    return [one for one in ended if one is not None and not one.diverged]
+
+
+def _arm(plan: Plan, outcomes: Outcomes, arm: Arm, runs: list[Run]) -> dict[str, Any]:
+    scores = [outcomes.score(run) for run in runs]
+    known = [score for score in scores if score is not None]
+    return {
+        "name": arm.name,
+        "slug": arm.slug,
+        "seeds": [int(run.folder.name.removeprefix("seed")) for run in runs],
+        "scores": [None if score is None else as_told(score, plan.spec.metric) for score in scores],
+        "status": [outcomes.status(run) for run in runs],
+        "mean": as_told(sum(known) / len(known), plan.spec.metric) if known else None,
+        "also": _mean_also(outcomes, runs),
+    }
+
+
+def _mean_also(outcomes: Outcomes, runs: list[Run]) -> dict[str, float | None]:
+    finished = [run for run in runs if outcomes.status(run) == "finished"]
+    return mean_also([outcomes.also(run) for run in finished]) if finished else {}
+
+
+def _rows(study: StudyDirectory, plan: Plan, outcomes: Outcomes, used: dict[str, list[Run]]) -> list[RunRow]:
+    rows = []
+    for arm in plan.arms:
+        folders = {run.folder for run in used[arm.name]}
+        for position in range(plan.spec.most):
+            run = study.run(arm, position)
+            status = outcomes.status(run)
+            if status == "missing" and not run.exists:
+                continue
+            score = outcomes.score(run)
+            rows.append(
+                RunRow(
+                    arm.name,
+                    arm.seed_offset + position,
+                    run,
+                    run.folder in folders,
+                    status="failed" if status == "failed" else None,
+                    score=None if score is None else as_told(score, plan.spec.metric),
+                )
+            )
+    return rows

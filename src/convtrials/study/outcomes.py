@@ -1,0 +1,113 @@
+"""What the ended runs of a study say: scores of every test image, read once, and the decision they give."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convtrials.core.errors import StudyError
+from convtrials.data.dataset import Dataset
+from convtrials.evaluation.predictions import Predictions
+from convtrials.study.arms import Arm
+from convtrials.study.directory import StudyDirectory
+from convtrials.study.measures import also_of, predictions_of, scores_of
+from convtrials.study.plan import Plan
+from convtrials.study.statistics.decision import (
+    BASELINE,
+    DIVERGED,
+    FAILED,
+    Decision,
+    Design,
+    RunScores,
+    decide,
+)
+from convtrials.training.run_directory import Run
+
+
+class Outcomes:
+    """Reads each ended run of a study once.
+
+    Parameters
+    ----------
+    study : StudyDirectory
+    plan : Plan
+    units : ndarray of int64, shape (N,), or None
+        The sampled group of each test image, where the dataset knows writers, patients or the like.
+    """
+
+    def __init__(self, study: StudyDirectory, plan: Plan, units: NDArray[np.int64] | None) -> None:
+        self._study, self._plan = study, plan
+        self.units = units
+        self.design = Design(plan.spec.margin, plan.looks, plan.spec.alpha, units)
+        self._known: dict[Path, RunScores] = {}
+        self._also: dict[Path, dict[str, float | None]] = {}
+        self._test: tuple[Path, NDArray[np.int64], NDArray[np.int64]] | None = None
+
+    def ended(self, arm: Arm) -> list[RunScores]:
+        """Return the runs of an arm that have ended, from its first seed on, up to the first that has not."""
+        found: list[RunScores] = []
+        for position in range(self._plan.spec.most):
+            scores = self._scores(self._study.run(arm, position))
+            if scores is None:
+                break
+            found.append(scores)
+        return found
+
+    def decide(self) -> Decision:
+        """Return the verdicts that the ended runs give, and which runs are needed next."""
+        ended = {arm.name: self.ended(arm) for arm in self._plan.arms}
+        return decide(ended.pop(BASELINE), ended, self.design)
+
+    def also(self, run: Run) -> dict[str, float | None]:
+        """Return the numbers told beside the verdict, of one run that finished well."""
+        if run.folder not in self._also:
+            self._also[run.folder] = also_of(predictions_of(run))
+        return self._also[run.folder]
+
+    def status(self, run: Run) -> str:
+        """Say how a run ended: ``finished``, ``diverged``, ``failed``, or ``missing``."""
+        scores = self._scores(run)
+        if scores is None:
+            return "missing"
+        return "diverged" if scores is DIVERGED else "failed" if scores is FAILED else "finished"
+
+    def score(self, run: Run) -> float | None:
+        """Return the mean score of a run, higher is better; None where it has none."""
+        scores = self._scores(run)
+        return float(scores.mean()) if isinstance(scores, np.ndarray) else None
+
+    def _scores(self, run: Run) -> RunScores | None:
+        known = self._known.get(run.folder)
+        if known is not None:
+            return known
+        if not run.finished:
+            # Not kept: a run that was given up may be tried again.
+            return FAILED if self._study.failures(run).given_up else None
+        if run.result.get("status") == "diverged":
+            self._known[run.folder] = DIVERGED
+        else:
+            predictions = predictions_of(run)
+            self._check_same_test(run, predictions)
+            self._known[run.folder] = scores_of(predictions, self._plan.spec.metric)
+        return self._known[run.folder]
+
+    def _check_same_test(self, run: Run, predictions: Predictions) -> None:
+        """Pairing needs the same test images in the same order in every run."""
+        if self._test is None:
+            self._test = (run.folder, predictions.indices, predictions.labels)
+        first, indices, labels = self._test
+        if not (np.array_equal(indices, predictions.indices) and np.array_equal(labels, predictions.labels)):
+            raise StudyError(f"{run.folder}: predictions are of other test images than those of {first}")
+
+
+def units_of_test(dataset: Dataset) -> NDArray[np.int64] | None:
+    """Return the sampled group of each test image; None where images themselves are the sample."""
+    if dataset.groups is None or not dataset.groups_are_sampled:
+        return None
+    return dataset.groups[dataset.indices("test")].astype(np.int64)
+
+
+def used_runs(study: StudyDirectory, arm: Arm, seeds: int) -> Sequence[Run]:
+    """Return the runs of an arm that a verdict over so many seeds rests on."""
+    return [study.run(arm, position) for position in range(seeds)]

@@ -1,0 +1,198 @@
+"""The plan: what a study will compare and how it will judge, fixed and fingerprinted before its first run."""
+
+import hashlib
+import json
+import math
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from convtrials.core.errors import RecipeError, StudyError
+from convtrials.core.files import read_json
+from convtrials.study.arms import MOST_TECHNIQUES, Arm
+from convtrials.study.measures import METRICS
+from convtrials.study.statistics.design import BASELINE, looks_for
+from convtrials.study.study_file import DATASET_OPTIONS, MOST_SEEDS, WEIGHTS, StudySpec
+from convtrials.training.recipe import Recipe
+
+#: Version of plan.json, verdicts.json and costs.json.
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A study's plan.
+
+    Attributes
+    ----------
+    spec : StudySpec
+        What is compared, on what, and how it is judged.
+    dataset_fingerprint : str
+        Digest of the data, split included.
+    """
+
+    spec: StudySpec
+    dataset_fingerprint: str
+
+    @property
+    def looks(self) -> tuple[int, ...]:
+        """Seeds an arm at each look."""
+        return looks_for(self.spec.fewest, self.spec.most)
+
+    @property
+    def arms(self) -> tuple[Arm, ...]:
+        """The baseline, then the techniques."""
+        return self.spec.arms
+
+    def arm(self, name: str) -> Arm:
+        """Return the arm of that name."""
+        return next(arm for arm in self.arms if arm.name == name)
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest of all that could be bent after seeing results: data, metric, margin, techniques, seeds."""
+        judged = {key: value for key, value in self.to_dict().items() if key not in _NOT_JUDGED}
+        text = json.dumps(judged, sort_keys=True)
+        return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what ``plan.json`` holds, without its fingerprint."""
+        spec = self.spec
+        return {
+            "format": FORMAT,
+            "title": spec.title,
+            "metric": spec.metric,
+            "margin": spec.margin,
+            "alpha": spec.alpha,
+            "looks": list(self.looks),
+            "seeds": {"min": spec.fewest, "max": spec.most},
+            "weights": spec.weights,
+            "dataset": {"name": spec.source, **spec.dataset_options},
+            "dataset_fingerprint": self.dataset_fingerprint,
+            "arms": [
+                {
+                    "name": arm.name,
+                    "slug": arm.slug,
+                    "changes": arm.changes,
+                    "recipe": arm.recipe.model_dump(mode="json"),
+                    "seed_offset": arm.seed_offset,
+                }
+                for arm in self.arms
+            ],
+        }
+
+    def changes_since(self, older: "Plan") -> list[str]:
+        """Say what is different from an older plan, a line each."""
+        lines = [
+            f"{name}: {before} -> {now}"
+            for name, before, now in (
+                ("metric", older.spec.metric, self.spec.metric),
+                ("margin", older.spec.margin, self.spec.margin),
+                ("confidence", 1 - older.spec.alpha, 1 - self.spec.alpha),
+                ("seeds", _seeds(older.spec), _seeds(self.spec)),
+            )
+            if before != now
+        ]
+        old, new = ({arm.name: arm for arm in plan.arms} for plan in (older, self))
+        for name in [*old, *(name for name in new if name not in old)]:
+            if name not in new:
+                lines.append(f"technique {name}: taken out")
+            elif name not in old:
+                lines.append(f"technique {name}: added")
+            elif old[name].slug != new[name].slug:
+                lines.append(f"{name}: another recipe or other seeds; its runs begin anew")
+        if not lines and older.fingerprint != self.fingerprint:
+            lines.append("the order of techniques")
+        return lines
+
+
+#: Parts of plan.json that decide nothing about a verdict.
+_NOT_JUDGED = ("title", "weights", "dataset")
+
+
+def _seeds(spec: StudySpec) -> str:
+    return str(spec.most) if spec.fewest == spec.most else f"{spec.fewest} to {spec.most}"
+
+
+def read_plan(path: Path) -> Plan:
+    """Read a ``plan.json`` back.
+
+    Raises
+    ------
+    StudyError
+        Missing, damaged, or of a later version.
+    """
+    try:
+        value = read_json(path)
+        if value["format"] != FORMAT:
+            raise StudyError(
+                f"{path}: format {value['format']!r:.20}; this version of convtrials reads {FORMAT}"
+            )
+        return Plan(_spec(value, path), _text(value["dataset_fingerprint"]))
+    except OSError as error:
+        raise StudyError(f"{path}: cannot be read: {error.strerror}") from None
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError, RecipeError) as error:
+        raise StudyError(f"{path}: not a plan: {str(error).splitlines()[0]:.200}") from None
+
+
+def _spec(value: dict[str, Any], path: Path) -> StudySpec:
+    arms = tuple(
+        Arm(
+            _text(arm["name"]),
+            dict(arm["changes"]),
+            Recipe.make(dict(arm["recipe"]), where=f"{path}: {arm['name']}"),
+            _whole(arm["seed_offset"], 0, 1_000_000_000),
+        )
+        for arm in value["arms"][: MOST_TECHNIQUES + 2]
+    )
+    names = [arm.name for arm in arms]
+    if (
+        len(arms) < 2
+        or len(arms) > MOST_TECHNIQUES + 1
+        or names[0] != BASELINE
+        or len(set(names)) < len(names)
+    ):
+        raise ValueError("arms must be the baseline and its techniques, each name once")
+    dataset = dict(value["dataset"])
+    source = _text(dataset.pop("name"))
+    spec = StudySpec(
+        arms=arms,
+        source=source,
+        dataset_options={key: dataset[key] for key in DATASET_OPTIONS if key in dataset},
+        fewest=_whole(value["seeds"]["min"], 2, MOST_SEEDS),
+        most=_whole(value["seeds"]["max"], 2, MOST_SEEDS),
+        metric=_one_of(value["metric"], METRICS),
+        margin=_between(value["margin"], 0, 1e6),
+        alpha=_between(value["alpha"], 0, 1),
+        weights=_one_of(value["weights"], WEIGHTS),
+    )
+    return replace(spec, title=None if value.get("title") is None else _text(value["title"]))
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{value!r:.40} where a text is needed")
+    return value
+
+
+def _whole(value: Any, least: int, most: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise ValueError(f"{value!r:.40} where a whole number from {least} to {most} is needed")
+    return value
+
+
+def _between(value: Any, low: float, high: float) -> float:
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | float)
+        or not low < value < high
+        or math.isnan(value)
+    ):
+        raise ValueError(f"{value!r:.40} where a number between {low:g} and {high:g} is needed")
+    return float(value)
+
+
+def _one_of(value: Any, allowed: tuple[str, ...]) -> str:
+    if value not in allowed:
+        raise ValueError(f"{value!r:.40} where one of {', '.join(allowed)} is needed")
+    return str(value)

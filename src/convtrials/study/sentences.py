@@ -1,0 +1,73 @@
+"""One plain sentence for every verdict."""
+
+from convtrials.study.statistics.result import Result
+
+
+def sentence(name: str, result: Result, metric: str, margin: float, runs: int) -> str:
+    """Say what a study found about one technique, for a reader without statistics.
+
+    Parameters
+    ----------
+    name : str
+        The technique.
+    result : Result
+    metric : str
+        ``accuracy`` (told in percentage points) or ``log_loss`` (nats).
+    margin : float
+        In the metric's unit.
+    runs : int
+        Of the technique, ended.
+    """
+    if result.verdict == "failed" or result.verdict == "unstable":
+        return _lost(name, result, runs)
+    if result.difference is None or result.low is None or result.high is None:
+        return f"{name}: nothing can be said yet; two runs of it and of the baseline are needed."
+    if result.reason == "identical":
+        return f"{name}: its runs answer every test image as the baseline's do; it changes nothing here."
+    size = _amount(abs(result.difference), metric)
+    between = f"{_signed(result.low, metric)} to {_signed(result.high, metric)}"
+    tentative = "" if result.final else " So far, and not final."
+    if result.verdict in ("better", "worse"):
+        matters = {
+            "all": f", all of it beyond the margin of {_amount(margin, metric)}",
+            "part": "",
+            "none": f", which is less than the margin of {_amount(margin, metric)}: real, but too small to matter",
+        }[result.beyond_margin or "part"]
+        return f"{name} is {result.verdict} than the baseline, by {size} (between {between}){matters}.{tentative}"
+    if result.verdict == "equivalent":
+        return (
+            f"{name} makes no practical difference: {between}, inside the margin of {_amount(margin, metric)}"
+            f" either way.{tentative}"
+        )
+    return f"{name}: not enough evidence ({between}). {_what_would_settle(result, metric)}{tentative}"
+
+
+def _what_would_settle(result: Result, metric: str) -> str:
+    if result.reason == "test set" and result.resolvable is not None:
+        images = f" About {result.images_needed:,} test images would do." if result.images_needed else ""
+        return (
+            f"The test set cannot resolve differences below {_amount(result.resolvable, metric)}: more seeds will not "
+            f"help.{images}"
+        )
+    if result.reason == "cannot matter":
+        return "Stopped: whatever the difference is, it is most likely too small to matter."
+    if result.more_seeds:
+        return f"About {result.more_seeds:,} more seed{'s' if result.more_seeds != 1 else ''} would probably settle it."
+    return "More seeds may settle it."
+
+
+def _lost(name: str, result: Result, runs: int) -> str:
+    reason = result.reason or result.verdict
+    if reason.startswith("baseline"):
+        what = "diverged" if reason.endswith("diverged") else "could not be run"
+        return f"{name}: no verdict, because runs of the baseline {what}."
+    what = "diverged (the loss was no longer a number)" if reason == "diverged" else "could not be run"
+    return f"{name} is {result.verdict}: of {runs} runs, some {what}; no other verdict is given."
+
+
+def _amount(value: float, metric: str) -> str:
+    return f"{100 * value:.2f} points" if metric == "accuracy" else f"{value:.4f} nats"
+
+
+def _signed(value: float, metric: str) -> str:
+    return f"{100 * value:+.2f}" if metric == "accuracy" else f"{value:+.4f}"

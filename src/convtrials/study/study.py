@@ -1,0 +1,288 @@
+"""A study: prepared, run, and looked at, from Python or the command line."""
+
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from convtrials.core.errors import StudyError
+from convtrials.core.files import read_json, write_json
+from convtrials.core.progress import say, say_nothing
+from convtrials.data.dataset import Dataset
+from convtrials.data.open import load_dataset
+from convtrials.data.reopen import reopen_dataset
+from convtrials.study.arm_data import dataset_of_arm
+from convtrials.study.arms import build_arms
+from convtrials.study.arrangement import Arrangement, choose_arrangement
+from convtrials.study.conduct import conduct
+from convtrials.study.directory import StudyDirectory
+from convtrials.study.documents import write_documents
+from convtrials.study.executor import Executor, InProcess, RunEnd
+from convtrials.study.local_processes import LocalProcesses
+from convtrials.study.measures import check_metric
+from convtrials.study.outcomes import Outcomes, units_of_test
+from convtrials.study.plan import Plan
+from convtrials.study.study_file import DEFAULT_ALPHA, DEFAULT_MARGIN, MOST_SEEDS, StudySpec
+from convtrials.study.survey import StudyState, survey
+from convtrials.training.environment import describe_environment
+from convtrials.training.execution import Execution, Precision
+from convtrials.training.identity import check_trainable, describe_dataset
+from convtrials.training.recipe import Recipe
+
+#: Told about once a second how a study stands, and which runs have ended since.
+Show = Callable[[StudyState, list[RunEnd]], None]
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What a person asks of the computing; None: measured and chosen.
+
+    Attributes
+    ----------
+    workers, threads : int or None
+        Runs at a time, threads of each.
+    precision, device : str or None
+    checkpoint_seconds : float
+        Between checkpoints inside an epoch.
+    """
+
+    workers: int | None = None
+    threads: int | None = None
+    precision: Precision | None = None
+    device: str | None = None
+    checkpoint_seconds: float = 60.0
+
+
+@dataclass(frozen=True)
+class Study:
+    """A baseline, techniques, seeds: what is compared with what.
+
+    Parameters
+    ----------
+    baseline : Recipe
+    techniques : mapping of str to mapping
+        Name -> changes of the recipe; lists make grids, ``all of`` joins, ``seed_offset`` an A/A study.
+    seeds : int or tuple of two int
+        Runs an arm, 2 or more; or (fewest, most): seeds are then added only where the answer is still open.
+    metric : {"accuracy", "log_loss"}
+        The one metric on which verdicts are given.
+    margin : float, optional
+        Differences smaller than this do not matter in practice. Accuracy: 0.005; log loss has no default.
+    alpha : float
+        Chance of any false "better" or "worse" in the whole study.
+
+    Examples
+    --------
+    >>> import convtrials as ct  # doctest: +SKIP
+    >>> data = ct.load_dataset("glyphs", samples_per_class=700)  # doctest: +SKIP
+    >>> study = ct.Study(ct.Recipe(width=0.25, epochs=2), {"cosine": {"schedule": "cosine"}}, seeds=4)  # doctest: +SKIP
+    >>> print(study.run(data).verdicts())  # doctest: +SKIP
+    """
+
+    baseline: Recipe
+    techniques: Mapping[str, Any]
+    seeds: int | tuple[int, int] = 5
+    metric: str = "accuracy"
+    margin: float | None = None
+    alpha: float = DEFAULT_ALPHA
+
+    def spec(self) -> StudySpec:
+        """Check everything and return it as a study file would give it."""
+        fewest, most = self.seeds if isinstance(self.seeds, tuple) else (self.seeds, self.seeds)
+        if not 2 <= fewest <= most <= MOST_SEEDS:
+            raise StudyError(f"seeds {self.seeds}: must be from 2 to {MOST_SEEDS}, the fewest first")
+        check_metric(self.metric)
+        if self.margin is None and self.metric != "accuracy":
+            raise StudyError(f"{self.metric} needs a margin: the smallest difference that matters to you")
+        margin = DEFAULT_MARGIN if self.margin is None else self.margin
+        if not margin > 0:
+            raise StudyError(f"margin {margin}: must be above 0")
+        arms = build_arms(self.baseline, self.techniques, most_seeds=most)
+        return StudySpec(
+            tuple(arms), fewest=fewest, most=most, metric=self.metric, margin=margin, alpha=self.alpha
+        )
+
+    def run(
+        self,
+        dataset: Dataset,
+        out: str | Path = "studies/study",
+        *,
+        workers: int | None = None,
+        threads: int | None = None,
+        precision: Precision | None = None,
+        silent: bool = False,
+    ) -> "StudyResult":
+        """Run to the end; called again it goes on where it was stopped or killed.
+
+        Parameters
+        ----------
+        dataset : Dataset
+            One made in memory is trained on in this process, a run at a time.
+        out : path
+            The study directory.
+        workers, threads, precision
+            Given: kept. Otherwise measured.
+        silent : bool
+            Show nothing.
+        """
+        study = StudyDirectory(out)
+        wishes = Wishes(workers, threads, precision)
+        plan = prepare(study, self.spec(), dataset, wishes, note=say_nothing if silent else say)
+        return run_study(study, plan, dataset, wishes, show=lambda state, ended: None)
+
+
+@dataclass(frozen=True)
+class StudyResult:
+    """A study on disk that has verdicts."""
+
+    folder: Path
+
+    def verdicts(self) -> dict[str, str]:
+        """Return the sentence of each technique, by name."""
+        return {one["name"]: one["sentence"] for one in self.document()["techniques"]}
+
+    def document(self) -> dict[str, Any]:
+        """Return ``verdicts.json``."""
+        return cast(dict[str, Any], read_json(self.folder / "verdicts.json"))
+
+
+def open_data(spec: StudySpec, *, workers: int | None = None, silent: bool = False) -> Dataset:
+    """Open the data that a study names."""
+    return load_dataset(spec.source, **spec.dataset_options, workers=workers, silent=silent)
+
+
+def prepare(
+    study: StudyDirectory,
+    spec: StudySpec,
+    dataset: Dataset,
+    wishes: Wishes,
+    *,
+    file: Path | None = None,
+    note: Callable[[str], None] = say,
+) -> Plan:
+    """Write plan, dataset and execution before the first run, or check that they still hold.
+
+    A changed plan is taken, and kept in ``plan-log.jsonl`` with the number of runs that had ended: the report shows it.
+
+    Raises
+    ------
+    StudyError
+        The directory holds something else, or a study on other data.
+    """
+    for arm in spec.arms:
+        check_trainable(arm.recipe, dataset_of_arm(dataset, arm))
+    if not len(dataset.indices("test")):
+        raise StudyError(f"dataset {dataset.name}: no images in the test split; verdicts need some")
+    plan = Plan(spec, dataset.fingerprint)
+    with study.preparing():
+        study.check_ours()
+        changes: list[str] = []
+        if study.exists:
+            older = study.plan
+            if older.dataset_fingerprint != plan.dataset_fingerprint:
+                raise StudyError(
+                    f"{study.folder}: holds a study on other data ({older.dataset_fingerprint[:12]}, not "
+                    f"{plan.dataset_fingerprint[:12]}); choose another --out"
+                )
+            changes = plan.changes_since(older)
+        _write_execution(study, plan, dataset, wishes, note)
+        if changes:
+            note(f"the plan has changed after {study.ended_runs()} ended runs; the report will say so:")
+            for change in changes:
+                note(f"  {change}")
+        if changes or not study.exists:
+            if file is not None:
+                shutil.copyfile(file, study.folder / "study.yaml")
+            study.write_plan(plan, changes)
+    return plan
+
+
+def _write_execution(
+    study: StudyDirectory, plan: Plan, dataset: Dataset, wishes: Wishes, note: Callable[[str], None]
+) -> None:
+    """Choose how everything is computed, once; a later wish may change the number of workers alone."""
+    path = study.folder / "execution.json"
+    if path.is_file():
+        known = study.execution
+        for key in ("threads", "precision", "device"):
+            wanted = getattr(wishes, key)
+            if wanted is not None and known.get(key) != wanted:
+                raise StudyError(
+                    f"{study.folder}: was begun with {key} {known.get(key)} and keeps it for all runs; "
+                    f"leave out --{key}, or choose another --out"
+                )
+        return
+    chosen: Arrangement = choose_arrangement(
+        plan.arms[0].recipe,
+        dataset_of_arm(dataset, plan.arms[0]).image_shape,
+        len(dataset.class_names),
+        workers=wishes.workers,
+        precision=wishes.precision,
+        threads=wishes.threads,
+        device=wishes.device,
+        report=note,
+    )
+    write_json(study.folder / "dataset.json", {**describe_dataset(dataset), "group_kind": dataset.group_kind})
+    write_json(study.folder / "environment.json", describe_environment())
+    write_json(path, {**chosen.execution.to_dict(), "workers": chosen.workers, "measured": chosen.measured})
+
+
+def run_study(
+    study: StudyDirectory, plan: Plan, dataset: Dataset, wishes: Wishes, *, show: Show
+) -> StudyResult:
+    """Conduct a prepared study and write its documents, also where it is stopped before its end."""
+    known = study.execution
+    execution = Execution(**{key: known[key] for key in ("device", "precision", "channels_last", "threads")})
+    workers = wishes.workers or int(known["workers"])
+    executor: Executor
+    if dataset.folder is None:
+        executor, workers = InProcess(study, plan, dataset, execution), 1
+    else:
+        executor = LocalProcesses(
+            study.folder, workers, execution.threads, checkpoint_seconds=wishes.checkpoint_seconds
+        )
+    outcomes = Outcomes(study, plan, units_of_test(dataset))
+    try:
+        conduct(study, plan, outcomes, executor, show, workers=workers)
+    finally:
+        write_documents(study, plan, outcomes)
+    return StudyResult(study.folder)
+
+
+def reopen_study(folder: Path, *, data: str | None = None) -> tuple[StudyDirectory, Plan, Dataset]:
+    """Open a study from its directory alone.
+
+    Parameters
+    ----------
+    folder : Path
+    data : str, optional
+        Where the dataset is now, if it has moved.
+    """
+    study = StudyDirectory(folder)
+    plan = study.plan
+    return study, plan, reopen_dataset(study.dataset, source=data, silent=True)
+
+
+def look_at_study(folder: Path) -> Callable[[], StudyState]:
+    """Return a function that tells how a study stands, every time it is called."""
+    study, plan, outcomes = _readable(folder)
+    workers = int(study.execution["workers"])
+    return lambda: survey(study, plan, outcomes, workers)
+
+
+def write_study_documents(folder: Path, *, data: str | None = None) -> StudyResult:
+    """Write verdicts, costs and the table of runs anew, of a study that is finished or not."""
+    study, plan, outcomes = _readable(folder, data=data)
+    write_documents(study, plan, outcomes)
+    return StudyResult(study.folder)
+
+
+def _readable(folder: Path, *, data: str | None = None) -> tuple[StudyDirectory, Plan, Outcomes]:
+    """Open a study for reading; the dataset is needed only where groups are the units of its statistics."""
+    study = StudyDirectory(folder)
+    plan = study.plan
+    units = None
+    if study.dataset.get("group_kind") and study.dataset.get("groups_are_sampled"):
+        units = units_of_test(reopen_dataset(study.dataset, source=data, silent=True))
+    return study, plan, Outcomes(study, plan, units)

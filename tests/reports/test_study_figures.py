@@ -1,0 +1,232 @@
+"""What can be told of a study's figures without eyes: words apart and inside, shapes by verdict, numbers shown."""
+
+import json
+from itertools import combinations, pairwise
+
+import numpy as np
+import pytest
+from fabricated_study import TECHNIQUES, write_study
+from matplotlib.text import Text
+
+from convtrials.reports import study_curves
+from convtrials.reports.study_curves import curves_picture
+from convtrials.reports.study_forest import difference_limits, forest_picture
+from convtrials.reports.study_looks import LOOKS, look_of
+from convtrials.reports.study_read import read_study
+from convtrials.reports.study_report import PICTURES, study_pictures
+from convtrials.reports.study_rows import text_width
+from convtrials.reports.study_seeds import seeds_picture
+from convtrials.reports.style import figure_style
+
+MANY = {f"technique {n} of this study, with a long name" * (1 + n % 2): ({"dropout": n / 20}, 0.4 - n / 15)
+        for n in range(12)}  # fmt: skip
+MANY |= {
+    "学習率": ({"schedule": "cosine"}, 0.1),
+    "Größe & <b>": ({"width": 1}, -0.1),
+    "diverges": ({"width": 2}, 0),
+}
+
+
+@pytest.fixture(scope="module", params=["three", "fifteen", "one, log loss", "preliminary"])
+def study(request, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("figures") / "study"
+    if request.param == "three":
+        write_study(folder, seeds=2, classes=12, images=240)
+    elif request.param == "fifteen":
+        write_study(folder, MANY, seeds=2, classes=4, images=120, lost={("diverges", 1): "diverged"})
+    elif request.param == "one, log loss":
+        names = ["<script>alert(1)</script>" * 3, "$x^2$ \n"]
+        one = {"cosine schedule": ({"schedule": "cosine"}, 0.5)}
+        write_study(folder, one, seeds=2, classes=2, images=200, metric="log_loss", names=names, epochs=1)
+    else:
+        lost = {("gelu", 1): "missing", ("dropout 0.7", 0): "missing", ("dropout 0.7", 1): "missing"}
+        write_study(folder, seeds=2, classes=3, images=150, complete=False, lost=lost)
+    return read_study(folder)
+
+
+@pytest.fixture(scope="module")
+def pictures(study):
+    return {picture.name: (picture, drawn(picture)) for picture in study_pictures(study)}
+
+
+def drawn(picture):
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    with figure_style():
+        figure = picture.draw()
+        FigureCanvasAgg(figure).draw()
+    return figure
+
+
+def words(axes):
+    """Boxes of everything written in or around an axes, by text."""
+    # Ticks outside the range exist, and are not drawn.
+    ticks = [tick.label1 for axis in (axes.xaxis, axes.yaxis) for tick in axis._update_ticks()]
+    written = [axes.title, axes._left_title, axes.xaxis.label, axes.yaxis.label, *axes.texts, *ticks]
+    shown = [text for text in written if text.get_visible() and text.get_text()]
+    # The extent of an annotation would hold its arrow as well.
+    return [(text.get_text(), Text.get_window_extent(text)) for text in shown]
+
+
+def overlap(one, other):
+    return one.x0 < other.x1 - 1 and other.x0 < one.x1 - 1 and one.y0 < other.y1 - 1 and other.y0 < one.y1 - 1
+
+
+def test_every_picture_is_made(study, pictures):
+    """Without a technique that ended, no picture has ground; all of these have some."""
+    assert list(pictures) == list(PICTURES)
+
+
+def test_words_stay_inside(pictures):
+    for name, (_, figure) in pictures.items():
+        width, height = figure.get_size_inches() * figure.dpi
+        for axes in figure.axes:
+            for text, box in words(axes):
+                assert -1 <= box.x0 < box.x1 <= width + 1, (name, text)
+                assert -1 <= box.y0 < box.y1 <= height + 1, (name, text)
+
+
+@pytest.mark.parametrize("name", ["forest", "seeds", "cost", "class-pairs", "per-class-f1"])
+def test_words_do_not_lie_on_each_other(pictures, name):
+    for axes in pictures[name][1].axes:
+        for (text, one), (other_text, other) in combinations(words(axes), 2):
+            assert not overlap(one, other), (text, other_text)
+
+
+def test_rows_have_as_many_cells_as_the_header(pictures):
+    for picture, _ in pictures.values():
+        assert picture.rows
+        assert {len(row) for row in picture.rows} == {len(picture.header)}
+
+
+def test_the_forest_has_a_row_for_every_technique(study, pictures):
+    picture, figure = pictures["forest"]
+    assert [row[0] for row in picture.rows] == [arm.name for arm in study.ranked]
+    assert len(figure.axes[0].get_yticklabels()) == len(study.techniques)
+    for arm, row in zip(study.ranked, picture.rows, strict=True):
+        if arm.technique is not None:
+            assert row[3:6] == [arm.difference, arm.technique.low, arm.technique.high]
+
+
+def test_verdicts_differ_in_shape_and_word(study, pictures):
+    axes = pictures["forest"][1].axes[0]
+    written = [text.get_text() for text in axes.texts]
+    for place, arm in enumerate(study.ranked):
+        look = look_of(arm)
+        assert any(text.startswith(look.word) for text in written)
+        points = [
+            line for line in axes.lines if line.get_marker() == look.marker and line.get_ydata()[0] == place
+        ]
+        assert len(points) == (arm.difference is not None)
+
+
+def test_seeds_are_dots(study, pictures):
+    picture, figure = pictures["seeds"]
+    shown = [row for row in picture.rows if row[3] is not None]
+    assert len(shown) == sum(len(arm.scores) for arm in study.arms)
+    dots = sum(len(line.get_xdata()) for line in figure.axes[0].lines if line.get_marker() == "o")
+    arrows = sum(line.get_marker() in "<>" for line in figure.axes[0].lines)
+    assert dots == len(shown) or (arrows and dots < len(shown))
+
+
+def test_extremes_do_not_squeeze_the_others(tmp_path):
+    folder = write_study(tmp_path / "study", seeds=3, images=150)
+    document = json.loads((folder / "verdicts.json").read_text())
+    document["techniques"][2].update(difference=-0.6, low=-0.9, high=-0.3, scores=[0.1, 0.1, 0.1])
+    (folder / "verdicts.json").write_text(json.dumps(document))
+    study = read_study(folder)
+    low, high = difference_limits(study)
+    assert -60 < low < 0 < high
+    axes = drawn(forest_picture(study)).axes[0]
+    assert [line.get_ydata()[0] for line in axes.lines if line.get_marker() == "<"] == [2]
+    assert "−60.00" in [text.get_text() for text in axes.texts]
+    seeds = drawn(seeds_picture(study)).axes[0]
+    assert seeds.get_xlim()[0] > 10
+    assert "10, 10, 10" in [text.get_text() for text in seeds.texts]
+
+
+def test_the_range_holds_margin_zero_and_intervals(study):
+    low, high = difference_limits(study)
+    factor = 1 if study.plan.metric == "log_loss" else 100
+    assert low < -factor * study.plan.margin
+    assert high > factor * study.plan.margin
+
+
+def test_curves_are_means_over_runs(tmp_path):
+    study = read_study(write_study(tmp_path / "study", seeds=3, images=60, epochs=3))
+    picture = curves_picture(study)
+    rows = {(row[0], row[1]): row for row in picture.rows}
+    last = [run.history()[-1]["val_accuracy"] for run in study.techniques[0].runs]
+    runs, mean, low, high = rows["cosine schedule", 3.0][2:]
+    assert (runs, low, high) == (3, min(last), max(last))
+    assert mean == pytest.approx(np.mean(last))
+    assert len(rows) == 3 * 4
+    panels = [axes for axes in drawn(picture).axes if axes.axison]
+    assert [axes.get_title(loc="left")[2:] for axes in panels] == [arm.name for arm in study.ranked]
+
+
+def test_gaps_in_a_history_are_left_out(tmp_path):
+    study = read_study(write_study(tmp_path / "study", seeds=1, images=60, epochs=2))
+    lines = [{"epoch": 1, "val_accuracy": None}, {"epoch": 2, "val_accuracy": float("nan")}, {"epoch": "x"}]
+    for arm in study.arms:
+        path = arm.runs[0].folder / "history.jsonl"
+        path.write_text("\n".join(map(json.dumps, lines)))
+    assert curves_picture(study) is None
+
+
+def test_of_many_techniques_the_extremes_are_drawn(tmp_path, monkeypatch):
+    monkeypatch.setattr(study_curves, "MOST_PANELS", 4)
+    many = {f"t{n}": ({"dropout": n / 50}, n / 7) for n in range(7)}
+    study = read_study(write_study(tmp_path / "study", many, seeds=1, images=40, epochs=1))
+    picture = curves_picture(study)
+    assert "Of 7 techniques, 4 are drawn" in picture.caption
+    panels = [axes.get_title(loc="left")[2:] for axes in drawn(picture).axes if axes.axison]
+    ranked = [arm.name for arm in study.ranked]
+    assert panels == ranked[:2] + ranked[-2:]
+    assert {row[0] for row in picture.rows} == {"baseline", *many}
+
+
+def test_costs_below_zero_or_unknown_are_not_drawn(tmp_path):
+    study = read_study(write_study(tmp_path / "study", seeds=1, images=40, costs=False))
+    assert "cost" not in {picture.name for picture in study_pictures(study)}
+
+
+def test_an_unstable_technique_is_not_called_the_best(tmp_path):
+    lost = {("cosine schedule", 1): "diverged"}
+    folder = write_study(tmp_path / "study", seeds=2, images=300, lost=lost)
+    study = read_study(folder)
+    assert study.ranked[0].name == "cosine schedule"
+    captions = {picture.name: picture.caption for picture in study_pictures(study)}
+    assert "“gelu”" in captions["per-class-f1"]
+
+
+def test_one_hundred_classes(tmp_path):
+    one = {"cosine schedule": TECHNIQUES["cosine schedule"]}
+    study = read_study(write_study(tmp_path / "study", one, seeds=1, classes=100, images=400))
+    made = {picture.name: picture for picture in study_pictures(study)}
+    assert "Of 100 classes, the 40 that change most" in made["per-class-f1"].caption
+    assert len(made["per-class-f1"].rows) == 100
+    labels = drawn(made["per-class-f1"]).axes[0].get_yticklabels()
+    for one, other in pairwise(label.get_window_extent() for label in labels):
+        assert not overlap(one, other)
+
+
+def test_the_width_of_text_is_that_of_the_drawing():
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    with figure_style():
+        figure = Figure(dpi=100)
+        text = figure.text(0, 0, "gradient accumulation", fontsize=10)
+        FigureCanvasAgg(figure).draw()
+    assert text_width("gradient accumulation", 10) == pytest.approx(
+        text.get_window_extent().width / 100, rel=0.03
+    )
+    assert text_width("  ", 10) == 0
+
+
+def test_every_verdict_has_a_look():
+    from convtrials.reports.study_documents import Technique
+
+    verdicts = Technique.model_fields["verdict"].annotation.__args__
+    assert {look.key for look in LOOKS} == {*verdicts, "waiting"}

@@ -1,0 +1,166 @@
+import json
+import re
+
+import pytest
+from study_runs import history_of, write_ended_run
+
+from convtrials.core.errors import ConvtrialsError, RunError
+from convtrials.study.costs import study_costs
+from convtrials.study.run_numbers import ended_run
+from convtrials.training.run_directory import Run
+
+
+@pytest.fixture
+def runs(tmp_path):
+    """Two baseline runs; one technique at double cost, of whose three runs one diverged and one is missing."""
+
+    def write(name, *curves, **options):
+        return [
+            write_ended_run(tmp_path / name / str(k), history_of(curve, **options))
+            for k, curve in enumerate(curves)
+        ]
+
+    baseline = write("baseline", [0.5, 0.7], [0.5, 0.7])
+    slow = write("slow", [0.6, 0.8], seconds=4.0, cpu_seconds=9.0)
+    lost = write_ended_run(
+        tmp_path / "slow" / "1", history_of([0.1]), status="diverged", steps=13, train_seconds=2.5
+    )
+    return baseline, {"slow": [*slow, lost, Run(tmp_path / "slow" / "2")]}
+
+
+def test_costs_are_means_over_finished_runs_and_the_total_counts_all(runs):
+    costs = study_costs(*runs, device="cpu", wall_seconds=11.0)
+    assert costs == {
+        "format": 1,
+        "unit": "cpu_seconds",
+        "baseline": {
+            "seconds": 4.0,
+            "cpu_seconds": 6.0,
+            "images": 2560.0,
+            "seconds_to_baseline": pytest.approx(6.0),
+            "runs": 2,
+            "diverged": 0,
+        },
+        "techniques": [
+            {
+                "name": "slow",
+                "seconds": 8.0,
+                "cpu_seconds": 18.0,
+                "cost_ratio": 3.0,
+                "images": 2560.0,
+                "seconds_to_baseline": pytest.approx(13.5),  # 9 an epoch, half-way through the second
+                "runs": 1,
+                "diverged": 1,
+            }
+        ],
+        "total": {
+            "runs": 4,
+            "seconds": 4.0 + 4.0 + 8.0 + 2.5,
+            "cpu_seconds": 6.0 + 6.0 + 18.0 + 3.0,
+            "wall_seconds": 11.0,
+        },
+    }
+    json.dumps(costs, allow_nan=False)
+
+
+@pytest.mark.parametrize("device", ["cuda", "cuda:1", "mps"])
+def test_other_devices_are_compared_by_the_clock(runs, device):
+    costs = study_costs(*runs, device=device)
+    assert costs["unit"] == "seconds"
+    assert costs["techniques"][0]["cost_ratio"] == 2.0
+    assert costs["techniques"][0]["seconds_to_baseline"] == pytest.approx(6.0)
+    assert costs["total"]["wall_seconds"] is None
+
+
+def test_runs_on_which_nothing_rests_count_in_the_total_alone(runs, tmp_path):
+    baseline, techniques = runs
+    unused = write_ended_run(tmp_path / "unused", history_of([0.9], cpu_seconds=100.0))
+    without = study_costs(baseline, techniques, device="cpu")
+    costs = study_costs(baseline, techniques, device="cpu", surplus=[unused, Run(tmp_path / "nowhere")])
+    assert costs["total"]["runs"] == without["total"]["runs"] + 1
+    assert costs["total"]["cpu_seconds"] == without["total"]["cpu_seconds"] + 100
+    assert {**costs, "total": None} == {**without, "total": None}
+
+
+def test_early_stopping_is_cheaper(tmp_path):
+    baseline = [write_ended_run(tmp_path / "b", history_of([0.5, 0.6, 0.7, 0.7]))]
+    stopped = [write_ended_run(tmp_path / str(k), history_of([0.6] * n)) for k, n in enumerate((1, 2))]
+    costs = study_costs(baseline, {"stops": stopped}, device="cpu")["techniques"][0]
+    assert costs["cost_ratio"] == pytest.approx(1.5 / 4)
+    assert costs["images"] == 1.5 * 1280
+    assert costs["seconds_to_baseline"] is None
+
+
+def test_arms_without_a_finished_run_have_no_costs(tmp_path):
+    lost = write_ended_run(tmp_path / "lost", [], status="diverged", steps=3, train_seconds=1.5)
+    good = write_ended_run(tmp_path / "good", history_of([0.5]))
+    for baseline, technique in ([lost], [good]), ([good], [lost]), ([], [good]), ([good], []):
+        costs = study_costs(baseline, {"x": technique}, device="cpu")
+        assert costs["techniques"][0]["cost_ratio"] is None
+        assert costs["techniques"][0]["seconds_to_baseline"] is None
+    assert costs["total"]["runs"] == 1
+    assert study_costs([lost], {}, device="cpu")["total"]["seconds"] == 1.5
+
+
+def test_half_an_epoch_is_half_of_the_images(tmp_path):
+    run = write_ended_run(tmp_path / "run", history_of([0.5], steps=5), epochs=0.5)
+    assert ended_run(run).images == 640
+    assert study_costs([run], {}, device="cpu")["baseline"]["images"] == 640
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("result.json", "{", "not valid JSON"),
+        ("result.json", "[]", "expected a JSON object"),
+        ("result.json", '{"status": "finished"}', "steps = None"),
+        ("result.json", '{"status": "ended"}', "status 'ended'"),
+        ("result.json", '{"status": "finished", "steps": NaN}', "steps = nan"),
+        ("result.json", '{"status": "finished", "steps": true}', "steps = True"),
+        ("result.json", '{"status": "finished", "steps": -1}', "steps = -1"),
+        ("result.json", '{"status": "finished", "steps": "9"}', "steps = '9'"),
+        ("history.jsonl", "", "no epoch in it"),
+        ("history.jsonl", "{]\n", "not readable"),
+        ("history.jsonl", "\xff\n", "not readable"),
+        ("history.jsonl", "7\n", "line 1: a JSON object is needed, not int"),
+        ("history.jsonl", '{"step": 4, "val_accuracy": null}\n', "line 1: val_accuracy = None"),
+        ("dataset.json", "{}", "counts is missing"),
+        ("dataset.json", '{"counts": {"train": "many"}}', "train = 'many'"),
+        ("dataset.json", "[" * 100_000, "not"),
+        ("dataset.json", None, "dataset.json: no such file"),
+        ("recipe.yaml", "epochs: [", "recipe.yaml"),
+        ("recipe.yaml", None, "recipe.yaml"),
+    ],
+)
+def test_damage_is_told_in_a_line_that_names_the_file(tmp_path, name, content, message):
+    run = write_ended_run(tmp_path / "run", history_of([0.5]))
+    path = run.folder / name
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content.encode("latin-1"))
+    with pytest.raises(ConvtrialsError, match=re.escape(message)) as caught:
+        study_costs([run], {}, device="cpu")
+    assert name in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_steps_must_rise(tmp_path):
+    history = history_of([0.5, 0.6])
+    history[1]["step"] = 10
+    run = write_ended_run(tmp_path / "run", history)
+    with pytest.raises(RunError, match=r"history.jsonl line 2: step 10 after step 10"):
+        ended_run(run)
+
+
+def test_a_number_beyond_any_float_is_refused(tmp_path):
+    run = write_ended_run(tmp_path / "run", history_of([0.5]), train_seconds=10**400)
+    with pytest.raises(RunError, match="train_seconds is too large"):
+        ended_run(run)
+
+
+def test_a_file_that_would_fill_the_memory_is_not_read(tmp_path):
+    run = write_ended_run(tmp_path / "run", history_of([0.5]))
+    with open(run.folder / "history.jsonl", "r+b") as file:
+        file.truncate(2**36)  # sparse: takes no space
+    with pytest.raises(RunError, match=r"history\.jsonl: larger than"):
+        ended_run(run)
