@@ -24,7 +24,7 @@ import yaml
 
 from convtrials.core.machine import available_cores
 from convtrials.data.dataset import Dataset
-from convtrials.data.open import load_dataset
+from convtrials.data.open import BUILT_IN, load_dataset
 from convtrials.training.environment import processor_name
 
 HERE = Path(__file__).resolve().parent
@@ -43,6 +43,8 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--seeds", type=int, default=6, help="ictonyx compares two arms from 6 runs each")
     options = parser.parse_args()
+    if options.data not in BUILT_IN:
+        options.data = str(Path(options.data).resolve())  # a study file's paths start where the file lies
     options.out.mkdir(parents=True, exist_ok=True)
     if options.peer_python and not (options.out / "peer.json").is_file():
         run_peer(options)

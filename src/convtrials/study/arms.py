@@ -83,6 +83,7 @@ def build_arms(baseline: Recipe, techniques: Mapping[str, Any], *, most_seeds: i
         An unknown key, an impossible value, a technique that changes nothing, or two that are the same.
     """
     arms = [Arm(BASELINE, {}, baseline)]
+    technique_of = [BASELINE]
     for name in techniques:
         if name.strip().lower() == BASELINE or not name.strip():
             raise TechniqueError((name,), "needs another name; this one is the baseline's or empty")
@@ -92,11 +93,12 @@ def build_arms(baseline: Recipe, techniques: Mapping[str, Any], *, most_seeds: i
             except RecipeError as error:
                 raise _as_technique_error(name, error) from None
             arms.append(Arm(label, changes, recipe, offset))
+            technique_of.append(name)
             if len(arms) > MOST_TECHNIQUES + 1:
                 raise TechniqueError(
                     (name,), f"makes more than {MOST_TECHNIQUES} techniques; that is a search, not a trial"
                 )
-    _check_different(arms, techniques, most_seeds)
+    _check_different(arms, technique_of, most_seeds)
     return arms
 
 
@@ -225,19 +227,16 @@ def _labels(paths: list[tuple[str, ...]], choice: tuple[Any, ...]) -> list[str]:
     return [f"{path[-1]}={text}" for path, text in zip(paths, said, strict=True)]
 
 
-def _check_different(arms: list[Arm], techniques: Mapping[str, Any], most_seeds: int) -> None:
+def _check_different(arms: list[Arm], technique_of: list[str], most_seeds: int) -> None:
     """Refuse a technique whose runs would be those of another arm: it would be compared with itself."""
-    names: set[str] = set()
-    for number, arm in enumerate(arms):
-        if arm.name in names:
-            raise TechniqueError((arm.name,), "two techniques have this name once grids are written out")
-        names.add(arm.name)
+    for number, (arm, technique) in enumerate(zip(arms, technique_of, strict=True)):
         for other in arms[:number]:
+            if arm.name == other.name:
+                raise TechniqueError(
+                    (technique,), f"two techniques are called {arm.name!r} once grids are written out"
+                )
             same = _in_effect(arm.recipe) == _in_effect(other.recipe)
             if same and abs(arm.seed_offset - other.seed_offset) < most_seeds:
-                technique = next(
-                    (key for key in techniques if arm.name == key or arm.name.startswith(f"{key} ")), arm.name
-                )
                 raise TechniqueError((technique,), _why_same(arm, other, most_seeds))
 
 

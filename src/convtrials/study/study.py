@@ -187,6 +187,10 @@ def prepare(
                 )
             changes = plan.changes_since(older)
         _write_execution(study, plan, dataset, wishes, note)
+        if not study.exists:
+            groups = {"group_kind": dataset.group_kind, "groups_are_sampled": dataset.groups_are_sampled}
+            write_json(study.folder / "dataset.json", {**describe_dataset(dataset), **groups})
+            write_json(study.folder / "environment.json", describe_environment())
         if changes:
             note(f"the plan has changed after {study.ended_runs()} ended runs; the report will say so:")
             for change in changes:
@@ -223,8 +227,6 @@ def _write_execution(
         device=wishes.device,
         report=note,
     )
-    write_json(study.folder / "dataset.json", {**describe_dataset(dataset), "group_kind": dataset.group_kind})
-    write_json(study.folder / "environment.json", describe_environment())
     write_json(path, {**chosen.execution.to_dict(), "workers": chosen.workers, "measured": chosen.measured})
 
 

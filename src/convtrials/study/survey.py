@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from convtrials.core.errors import ConvtrialsError
 from convtrials.study.directory import StudyDirectory
 from convtrials.study.outcomes import Outcomes
 from convtrials.study.plan import Plan
@@ -137,7 +138,7 @@ def _live(study: StudyDirectory, run: Run) -> dict[str, Any]:
 
 def _checkpointed(run: Run) -> float:
     """The share of a paused run that its history tells; its checkpoint may be a little further."""
-    with contextlib.suppress(OSError, ValueError, KeyError):
+    with contextlib.suppress(OSError, ValueError, KeyError, ConvtrialsError):
         return float(min(1.0, len(run.history) / run.recipe.epochs))
     return 0.0
 

@@ -57,7 +57,7 @@ def any_false_call(level: float, techniques: int, correlation: float) -> float:
     edge = -ndtri(level / 2)
     beyond = np.minimum(ndtr((shared - edge) / own) + ndtr((-edge - shared) / own), 1 - 1e-15)
     # 1 - (1 - beyond)**K, without losing the digits of small chances
-    return float(np.sum(weights * -np.expm1(techniques * np.log1p(-beyond))))
+    return max(level, float(np.sum(weights * -np.expm1(techniques * np.log1p(-beyond)))))
 
 
 @lru_cache(maxsize=256)

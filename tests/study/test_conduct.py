@@ -1,0 +1,333 @@
+"""A study is conducted to its end, whatever happens to its runs; what it says depends on the runs alone."""
+
+import json
+import random
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from small_studies import BASE, COSINE, PINNED, Written, counted_test_images, prepared, spec_of
+
+from convtrials.core.errors import Interrupted, StudyError
+from convtrials.core.files import read_json
+from convtrials.data.dataset import Dataset
+from convtrials.study.conduct import conduct
+from convtrials.study.directory import StudyDirectory
+from convtrials.study.documents import write_documents
+from convtrials.study.executor import InProcess
+from convtrials.study.outcomes import Outcomes
+from convtrials.study.study import Study, prepare, run_study
+from convtrials.study.survey import survey
+from convtrials.training.execution import Execution
+from convtrials.training.run_directory import Run
+from convtrials.training.train import train
+
+Make = Callable[..., Dataset]
+
+
+def finish(folder: Path, spec: Any, dataset: Dataset, accuracy: Any, **options: Any) -> tuple[Written, Any]:
+    """Conduct a study with written runs; return its executor and verdicts.json."""
+    study, plan = prepared(folder, spec, dataset)
+    counted_test_images(study, options.get("images", 2000))
+    executor = Written(study, plan, accuracy, **options)
+    outcomes = Outcomes(study, plan, None)
+    conduct(study, plan, outcomes, executor, lambda state, ended: None, workers=3)
+    return executor, write_documents(study, plan, outcomes)
+
+
+def test_runs_of_a_study_are_those_of_train(make_dataset: Make, tmp_path: Path) -> None:
+    dataset = make_dataset()
+    study, plan = prepared(tmp_path / "study", spec_of(COSINE), dataset)
+    result = run_study(study, plan, dataset, PINNED, show=lambda state, ended: None)
+    alone = train(
+        BASE.changed(COSINE["cosine"]),
+        dataset,
+        seed=1,
+        out=tmp_path / "alone",
+        execution=Execution("cpu", "fp32", study.execution["channels_last"], 1),
+        silent=True,
+    )
+    run = study.run(plan.arms[1], 1)
+    one, other = (np.load(found.predictions_path)["probabilities"] for found in (run, alone))
+    assert np.array_equal(one, other)
+    document = result.document()
+    assert document["complete"]
+    assert document["techniques"][0]["scores"][1] == alone.result["test_accuracy"]
+    assert document["techniques"][0]["sentence"] == result.verdicts()["cosine"]
+
+
+def test_weights_of_the_first_seed_alone_are_kept(make_dataset: Make, tmp_path: Path) -> None:
+    dataset = make_dataset()
+    study, plan = prepared(tmp_path / "study", spec_of(COSINE), dataset)
+    run_study(study, plan, dataset, PINNED, show=lambda state, ended: None)
+    kept = sorted(path.parent.name for path in study.folder.glob("runs/*/*/weights.safetensors"))
+    assert kept == ["seed0", "seed0"]
+
+
+def test_all_arms_get_their_first_seeds_first(make_dataset: Make, tmp_path: Path) -> None:
+    spec = spec_of({"a": {"dropout": 0.1}, "b": {"dropout": 0.2}}, (3, 3))
+    executor, _ = finish(tmp_path / "s", spec, make_dataset(), lambda arm, k: 0.9)
+    assert [task.position for task in executor.started] == sorted(task.position for task in executor.started)
+    assert Counter(task.arm for task in executor.started) == {"baseline": 3, "a": 3, "b": 3}
+
+
+def test_seeds_are_added_only_where_the_answer_is_open(make_dataset: Make, tmp_path: Path) -> None:
+    spec = spec_of({"clear": {"dropout": 0.1}, "open": {"dropout": 0.2}}, (3, 10))
+    chance = {"baseline": 0.90, "clear": 0.60, "open": 0.91}
+    executor, document = finish(tmp_path / "s", spec, make_dataset(), lambda arm, k: chance[arm])
+    runs = Counter(task.arm for task in executor.started)
+    clear, still = document["techniques"]
+    assert clear["verdict"] == "worse"
+    assert runs["clear"] == clear["seeds"] < 10
+    assert runs["baseline"] == runs["open"] == still["seeds"] >= runs["clear"]
+    assert document["complete"]
+
+
+def test_verdicts_do_not_depend_on_the_order_in_which_runs_end(make_dataset: Make, tmp_path: Path) -> None:
+    techniques = {name: {"dropout": share} for name, share in (("a", 0.1), ("b", 0.2), ("c", 0.3))}
+    chance = {"baseline": 0.90, "a": 0.93, "b": 0.905, "c": 0.80}
+    said = []
+    for trial in range(4):
+        order = random.Random(trial)
+        _, document = finish(
+            tmp_path / str(trial),
+            spec_of(techniques, (3, 7)),
+            make_dataset(),
+            lambda arm, k: chance[arm],
+            places=1 + trial,
+            order=lambda tasks, order=order: order.randrange(len(tasks)),
+        )
+        said.append(json.dumps(document, sort_keys=True))
+    assert len(set(said)) == 1
+
+
+def test_a_failing_run_is_tried_twice_and_the_others_go_on(make_dataset: Make, tmp_path: Path) -> None:
+    spec = spec_of({"bad": {"dropout": 0.1}, "good": {"dropout": 0.2}}, (3, 3))
+    executor, document = finish(
+        tmp_path / "s", spec, make_dataset(), lambda arm, k: None if (arm, k) == ("bad", 1) else 0.9
+    )
+    tried = Counter((task.arm, task.position) for task in executor.started)
+    assert tried[("bad", 1)] == 2
+    assert set(tried.values()) == {1, 2}
+    bad, good = document["techniques"]
+    assert (bad["verdict"], bad["reason"], bad["status"]) == (
+        "failed",
+        "failed",
+        ["finished", "failed", "finished"],
+    )
+    assert good["verdict"] not in ("failed", "unstable")
+
+
+def test_a_run_that_fails_once_is_mended_by_the_second_try(make_dataset: Make, tmp_path: Path) -> None:
+    tries: Counter[tuple[str, int]] = Counter()
+
+    def accuracy(arm: str, position: int) -> Any:
+        tries[(arm, position)] += 1
+        return None if tries[(arm, position)] == 1 and position == 0 else 0.9
+
+    _, document = finish(tmp_path / "s", spec_of(COSINE), make_dataset(), accuracy)
+    assert document["baseline"]["status"] == ["finished", "finished"]
+    study = StudyDirectory(tmp_path / "s")
+    assert study.failures(study.run(study.plan.arms[0], 0)).errors == ("no luck",)
+
+
+def test_the_same_command_tries_again_what_was_given_up(make_dataset: Make, tmp_path: Path) -> None:
+    _, broken = finish(
+        tmp_path / "s", spec_of(COSINE), make_dataset(), lambda arm, k: None if k == 1 else 0.9
+    )
+    assert broken["techniques"][0]["verdict"] == "failed"
+    study, plan = prepared(tmp_path / "s", spec_of(COSINE), make_dataset())
+    executor = Written(study, plan, lambda arm, k: 0.9)
+    outcomes = Outcomes(study, plan, None)
+    conduct(study, plan, outcomes, executor, lambda state, ended: None, workers=1)
+    assert {task.position for task in executor.started} == {1}
+    assert write_documents(study, plan, outcomes)["techniques"][0]["status"] == ["finished", "finished"]
+
+
+def test_a_diverged_run_makes_its_arm_unstable(make_dataset: Make, tmp_path: Path) -> None:
+    spec = spec_of({"wild": {"dropout": 0.1}, "tame": {"dropout": 0.2}}, (3, 3))
+    _, document = finish(
+        tmp_path / "s", spec, make_dataset(), lambda arm, k: "diverged" if (arm, k) == ("wild", 2) else 0.9
+    )
+    wild, tame = document["techniques"]
+    assert (wild["verdict"], wild["reason"]) == ("unstable", "diverged")
+    assert wild["scores"][2] is None
+    assert wild["mean"] == pytest.approx(np.mean(wild["scores"][:2]))
+    assert "diverged" in wild["sentence"]
+    assert tame["verdict"] not in ("failed", "unstable")
+
+
+def test_a_diverged_baseline_leaves_no_verdict(make_dataset: Make, tmp_path: Path) -> None:
+    _, document = finish(
+        tmp_path / "s",
+        spec_of(COSINE),
+        make_dataset(),
+        lambda arm, k: "diverged" if (arm, k) == ("baseline", 0) else 0.9,
+    )
+    assert document["techniques"][0]["verdict"] == "unstable"
+    assert document["techniques"][0]["reason"] == "baseline diverged"
+
+
+def test_an_asked_for_stop_is_passed_on(make_dataset: Make, tmp_path: Path) -> None:
+    with pytest.raises(Interrupted, match="the same command goes on"):
+        finish(tmp_path / "s", spec_of(COSINE), make_dataset(), lambda arm, k: "stopped")
+
+
+def test_another_image_size_trains_on_the_same_images(tmp_path: Path) -> None:
+    from convtrials.data.open import load_dataset
+
+    dataset = load_dataset("glyphs", samples_per_class=20, silent=True)
+    study, plan = prepared(tmp_path / "s", spec_of({"small": {"image_size": 16}}), dataset)
+    executor = InProcess(study, plan, dataset, Execution("cpu", "fp32", True, 1))
+    outcomes = Outcomes(study, plan, None)
+    conduct(study, plan, outcomes, executor, lambda state, ended: None, workers=1)
+    assert study.run(plan.arms[1], 0).dataset["image_shape"] == [16, 16, 1]
+    assert write_documents(study, plan, outcomes)["techniques"][0]["status"] == ["finished"] * 2
+
+
+def test_predictions_of_other_images_are_refused(make_dataset: Make, tmp_path: Path) -> None:
+    finish(tmp_path / "s", spec_of(COSINE), make_dataset(), lambda arm, k: 0.9)
+    study = StudyDirectory(tmp_path / "s")
+    run = study.run(study.plan.arms[1], 1)
+    arrays = dict(np.load(run.predictions_path))
+    arrays["indices"] = arrays["indices"] + 1
+    np.savez(run.predictions_path, **arrays)
+    with pytest.raises(StudyError, match="of other test images than those of"):
+        Outcomes(study, study.plan, None).decide()
+
+
+def test_survey_tells_every_state(make_dataset: Make, tmp_path: Path) -> None:
+    spec = spec_of({"a": {"dropout": 0.1}}, (4, 4))
+    study, plan = prepared(tmp_path / "s", spec, make_dataset())
+    chances = {("baseline", 0): 0.9, ("baseline", 1): "diverged"}
+    executor = Written(study, plan, lambda arm, k: chances[(arm, k)])
+    from convtrials.study.executor import RunTask
+
+    for task in (RunTask("baseline", 0), RunTask("baseline", 1)):
+        executor.start(task)
+        executor.wait(0)
+    running, paused, failed = (
+        study.run(plan.arms[0], 2),
+        study.run(plan.arms[0], 3),
+        study.run(plan.arms[1], 0),
+    )
+    paused.folder.mkdir(parents=True)
+    paused.checkpoint_path.write_bytes(b"")
+    study.write_failures(failed, study.failures(failed).with_error("out of luck", given_up=True))
+    with running.lock():
+        live = study.live_path(running)
+        live.parent.mkdir()
+        live.write_text(json.dumps({"images": 30, "total_images": 120, "images_per_second": 7.0}))
+        state = survey(study, plan, Outcomes(study, plan, None), workers=2)
+    told = {(run.arm, run.seed): run.state for run in state.runs}
+    assert [told[("baseline", seed)] for seed in range(4)] == ["finished", "diverged", "running", "paused"]
+    assert [told[("a", seed)] for seed in range(4)] == ["failed", "waiting", "waiting", "waiting"]
+    assert state.count("waiting") == 3
+    [now] = [run for run in state.runs if run.state == "running"]
+    assert (now.share, now.images_per_second) == (0.25, 7.0)
+    assert next(run for run in state.runs if run.state == "failed").errors == ("out of luck",)
+    # Each written run took 4 s: 0.75 of one, and four whole ones (paused has no history), two at a time.
+    assert state.seconds_left == pytest.approx((0.75 + 4) * 4 / 2)
+
+
+def test_a_changed_plan_is_kept_with_the_number_of_ended_runs(make_dataset: Make, tmp_path: Path) -> None:
+    finish(tmp_path / "s", spec_of(COSINE), make_dataset(), lambda arm, k: 0.9)
+    before = read_json(tmp_path / "s" / "plan.json")["fingerprint"]
+    more = {**COSINE, "gelu": {"activation": "gelu"}}
+    study, plan = prepared(tmp_path / "s", spec_of(more, (3, 3), margin=0.01), make_dataset())
+    log = [json.loads(line) for line in (study.folder / "plan-log.jsonl").read_text().splitlines()]
+    assert [entry["finished_runs"] for entry in log] == [0, 4]
+    assert log[1]["changes"] == ["margin: 0.005 -> 0.01", "seeds: 2 -> 3", "technique gelu: added"]
+    assert log[1]["fingerprint"] == plan.fingerprint != before == log[0]["fingerprint"]
+    # The same plan again changes nothing.
+    prepared(tmp_path / "s", spec_of(more, (3, 3), margin=0.01), make_dataset())
+    assert len((study.folder / "plan-log.jsonl").read_text().splitlines()) == 2
+
+
+def test_a_changed_recipe_gets_runs_of_its_own(make_dataset: Make, tmp_path: Path) -> None:
+    finish(tmp_path / "s", spec_of({"d": {"dropout": 0.1}}), make_dataset(), lambda arm, k: 0.9)
+    study, plan = prepared(tmp_path / "s", spec_of({"d": {"dropout": 0.2}}), make_dataset())
+    assert not study.run(plan.arms[1], 0).finished
+    assert study.run(plan.arms[0], 0).finished
+    last = json.loads((study.folder / "plan-log.jsonl").read_text().splitlines()[-1])
+    assert last["changes"] == ["d: another recipe or other seeds; its runs begin anew"]
+
+
+def test_other_data_and_other_folders_are_refused(make_dataset: Make, tmp_path: Path) -> None:
+    prepared(tmp_path / "s", spec_of(COSINE), make_dataset())
+    with pytest.raises(StudyError, match="holds a study on other data"):
+        prepared(tmp_path / "s", spec_of(COSINE), make_dataset(per_class=20))
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "letter.txt").write_text("keep me")
+    with pytest.raises(StudyError, match=r"not empty and no study directory \(letter.txt is there\)"):
+        prepared(tmp_path / "mine", spec_of(COSINE), make_dataset())
+
+
+def test_the_execution_is_kept(make_dataset: Make, tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    study, _ = prepared(tmp_path / "s", spec_of(COSINE), make_dataset())
+    known = study.execution
+    with pytest.raises(StudyError, match="was begun with threads 1 and keeps it for all runs"):
+        prepare(study, spec_of(COSINE), make_dataset(), replace(PINNED, threads=2), note=lambda line: None)
+    prepare(study, spec_of(COSINE), make_dataset(), replace(PINNED, workers=2), note=lambda line: None)
+    assert study.execution == known
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ("[]", "not a plan"),
+        ("{", "not a plan"),
+        ('{"format": 9}', "format 9; this version of convtrials reads 1"),
+    ],
+)
+def test_a_damaged_plan_is_told_in_a_line(make_dataset: Make, tmp_path: Path, value: str, told: str) -> None:
+    study, _ = prepared(tmp_path / "s", spec_of(COSINE), make_dataset())
+    study.plan_path.write_text(value)
+    with pytest.raises(StudyError, match=told):
+        _ = study.plan
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("metric", "f1"),
+        ("margin", -1),
+        ("seeds", {"min": 0, "max": 3}),
+        ("arms", []),
+        ("weights", 3),
+        ("alpha", True),
+    ],
+)
+def test_a_plan_with_an_impossible_value_is_refused(
+    make_dataset: Make, tmp_path: Path, key: str, value: Any
+) -> None:
+    study, plan = prepared(tmp_path / "s", spec_of(COSINE), make_dataset())
+    assert study.plan == plan
+    document = read_json(study.plan_path)
+    document[key] = value
+    study.plan_path.write_text(json.dumps(document))
+    with pytest.raises(StudyError, match="not a plan"):
+        _ = study.plan
+
+
+def test_study_from_python(make_dataset: Make, tmp_path: Path) -> None:
+    study = Study(BASE, COSINE, seeds=2, metric="log_loss", margin=0.1)
+    result = study.run(make_dataset(), tmp_path / "s", workers=1, threads=1, precision="fp32", silent=True)
+    document = result.document()
+    assert document["metric"] == "log_loss"
+    mean = np.mean(document["baseline"]["scores"])
+    losses = [Run(tmp_path / "s" / "runs" / document["baseline"]["slug"] / f"seed{k}") for k in range(2)]
+    expected = []
+    for run in losses:
+        with np.load(run.predictions_path) as arrays:
+            expected.append(
+                -np.log(arrays["probabilities"][np.arange(len(arrays["labels"])), arrays["labels"]]).mean()
+            )
+    assert mean == pytest.approx(np.mean(expected), rel=1e-6)
+    with pytest.raises(StudyError, match="needs a margin"):
+        Study(BASE, COSINE, metric="log_loss").spec()
