@@ -1,18 +1,19 @@
-# Two commands: `make demo` trains and shows a report, `make test` checks everything. `make help` lists the rest.
+# Two commands: `make demo` runs a study and shows its report, `make test` checks everything. `make help` lists the rest.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := PIP_CONSTRAINT=constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format clean
+.PHONY: help demo test check calibrate format clean
 
 help:
-	@echo 'make demo    train AlexNet on drawn characters and write a report (minutes)'
-	@echo 'make test    formatting, lint, types, import rules, tests'
-	@echo 'make check   make test without the tests: seconds'
-	@echo 'make format  format the code'
-	@echo 'make clean   remove caches and .venv (runs stay)'
+	@echo 'make demo       a study: do three techniques help AlexNet on drawn characters? (minutes)'
+	@echo 'make test       formatting, lint, types, import rules, tests'
+	@echo 'make check      make test without the tests: seconds'
+	@echo 'make calibrate  simulate thousands of studies with known truth: do verdicts keep their promises?'
+	@echo 'make format     format the code'
+	@echo 'make clean      remove caches and .venv (runs stay)'
 
 $(VENV)/made:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -30,7 +31,7 @@ $(VENV)/installed-dev: $(VENV)/installed
 	@touch $@
 
 demo: $(VENV)/installed
-	$(BIN)/convtrials train --recipe recipes/demo.yaml --data glyphs
+	$(BIN)/convtrials study run studies/quickstart.yaml
 
 check: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .
@@ -40,6 +41,9 @@ check: $(VENV)/installed-dev
 
 test: check
 	$(BIN)/pytest --numprocesses 2
+
+calibrate: $(VENV)/installed
+	$(BIN)/python benchmarks/calibration.py
 
 format: $(VENV)/installed-dev
 	$(BIN)/ruff format .

@@ -4,8 +4,8 @@ Examples
 --------
 >>> import convtrials as ct
 >>> data = ct.load_dataset("glyphs", samples_per_class=700)  # doctest: +SKIP
->>> run = ct.train(ct.Recipe(model="alexnet", width=0.25, epochs=2), data, seed=0)  # doctest: +SKIP
->>> ct.build_report(run.folder, data)  # doctest: +SKIP
+>>> study = ct.Study(ct.Recipe(width=0.25, epochs=2), {"cosine": {"schedule": "cosine"}}, seeds=4)  # doctest: +SKIP
+>>> print(study.run(data, "runs/cosine").verdicts())  # doctest: +SKIP
 """
 
 from importlib import import_module
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from convtrials.evaluation.metrics import evaluate_predictions
     from convtrials.models.registry import build_model
     from convtrials.reports.build import build_report
+    from convtrials.reports.study_report import build_study_report
+    from convtrials.study.study import Study
     from convtrials.training.recipe import Recipe
     from convtrials.training.run_directory import Run
     from convtrials.training.train import train
@@ -29,9 +31,11 @@ __all__ = [
     "Dataset",
     "Recipe",
     "Run",
+    "Study",
     "__version__",
     "build_model",
     "build_report",
+    "build_study_report",
     "evaluate_predictions",
     "load_dataset",
     "train",
@@ -43,8 +47,10 @@ _HOMES = {
     "Dataset": "convtrials.data.dataset",
     "Recipe": "convtrials.training.recipe",
     "Run": "convtrials.training.run_directory",
+    "Study": "convtrials.study.study",
     "build_model": "convtrials.models.registry",
     "build_report": "convtrials.reports.build",
+    "build_study_report": "convtrials.reports.study_report",
     "evaluate_predictions": "convtrials.evaluation.metrics",
     "load_dataset": "convtrials.data.open",
     "train": "convtrials.training.train",

@@ -39,7 +39,12 @@ def study_table(state: "StudyState") -> "Group":
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for name, justify in (("arm", "left"), ("runs", "left"), ("mean", "right"), ("verdict so far", "left")):
+    for name, justify in (
+        ("arm", "left"),
+        ("runs", "left"),
+        ("mean", "right"),
+        ("verdict" if state.decision.complete else "verdict so far", "left"),
+    ):
         table.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
     for arm in state.plan.arms:
         runs = [run for run in state.runs if run.arm == arm.name]
@@ -79,13 +84,14 @@ def _verdict(state: "StudyState", name: str) -> Any:
         return Text("not enough runs yet", style="dim")
     text = Text(result.verdict, style=COLOURS[result.verdict] if result.final else "dim")
     if result.difference is not None and result.low is not None and result.high is not None:
-        scale, unit = (100, " points") if state.plan.spec.metric == "accuracy" else (1, "")
+        scale, digits = (100, 2) if state.plan.spec.metric == "accuracy" else (1, 4)
+        low, high = (f"{scale * end:+.{digits}f}" for end in (result.low, result.high))
         text.append(
-            f"  {scale * result.difference:+.2f} ({scale * result.low:+.2f} to {scale * result.high:+.2f}){unit}",
+            f"  {scale * result.difference:+.{digits}f} ({low} to {high})",
             style="" if result.final else "dim",
         )
     if not result.final:
-        text.append("  preliminary", style="dim italic")
+        text.append(" preliminary", style="dim italic")
     return text
 
 

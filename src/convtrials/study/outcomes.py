@@ -41,6 +41,8 @@ class Outcomes:
         self.units = units
         self.design = Design(plan.spec.margin, plan.looks, plan.spec.alpha, units)
         self._known: dict[Path, RunScores] = {}
+        self._decision: Decision | None = None
+        self._decided_for: tuple[tuple[int, int], ...] | None = None
         self._also: dict[Path, dict[str, float | None]] = {}
         self._test: tuple[Path, NDArray[np.int64], NDArray[np.int64]] | None = None
 
@@ -57,7 +59,13 @@ class Outcomes:
     def decide(self) -> Decision:
         """Return the verdicts that the ended runs give, and which runs are needed next."""
         ended = {arm.name: self.ended(arm) for arm in self._plan.arms}
-        return decide(ended.pop(BASELINE), ended, self.design)
+        # Asked for every second; only a run that has ended since changes the answer.
+        key = tuple((len(runs), sum(run is FAILED for run in runs)) for runs in ended.values())
+        if key != self._decided_for:
+            self._decision = decide(ended.pop(BASELINE), ended, self.design)
+            self._decided_for = key
+        assert self._decision is not None
+        return self._decision
 
     def also(self, run: Run) -> dict[str, float | None]:
         """Return the numbers told beside the verdict, of one run that finished well."""
