@@ -25,7 +25,8 @@ def sentence(name: str, result: Result, metric: str, margin: float, runs: int) -
     if result.reason == "identical":
         return f"{name}: its runs answer every test image as the baseline's do; it changes nothing here."
     size = _amount(abs(result.difference), metric)
-    between = f"{_signed(result.low, metric)} to {_signed(result.high, metric)}"
+    unit = " points" if metric == "accuracy" else " nats"
+    between = f"between {_signed(result.low, metric)} and {_signed(result.high, metric)}"
     tentative = "" if result.final else " So far, and not final."
     if result.verdict in ("better", "worse"):
         matters = {
@@ -33,13 +34,13 @@ def sentence(name: str, result: Result, metric: str, margin: float, runs: int) -
             "part": "",
             "none": f", which is less than the margin of {_amount(margin, metric)}: real, but too small to matter",
         }[result.beyond_margin or "part"]
-        return f"{name} is {result.verdict} than the baseline, by {size} (between {between}){matters}.{tentative}"
+        return f"{name} is {result.verdict} than the baseline, by {size} ({between}){matters}.{tentative}"
     if result.verdict == "equivalent":
         return (
-            f"{name} makes no practical difference: {between}, inside the margin of {_amount(margin, metric)}"
+            f"{name} makes no practical difference: {between}{unit}, inside the margin of {_amount(margin, metric)}"
             f" either way.{tentative}"
         )
-    return f"{name}: not enough evidence ({between}). {_what_would_settle(result, metric)}{tentative}"
+    return f"{name}: not enough evidence ({between}{unit}). {_what_would_settle(result, metric)}{tentative}"
 
 
 def _what_would_settle(result: Result, metric: str) -> str:
