@@ -1,5 +1,6 @@
 """Counting what simulated studies concluded, and laying it out as a table."""
 
+import warnings
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from math import sqrt
@@ -66,11 +67,11 @@ class Tally:
             for effect, count in effects.items():
                 self.effects[row][effect].update(count)
 
-    def rows(self, limit: tuple[int, ...]) -> list[dict[str, object]]:
-        """Return the rows as figures, judged; those whose first look is in `limit` are shown and not judged."""
+    def rows(self, limit: tuple[tuple[int, ...], ...]) -> list[dict[str, object]]:
+        """Return the rows as figures, judged; those whose looks are in `limit` may fail."""
         return [self._row(row, limit) for row in self.studies]
 
-    def _row(self, row: Row, limit: tuple[int, ...]) -> dict[str, object]:
+    def _row(self, row: Row, limit: tuple[tuple[int, ...], ...]) -> dict[str, object]:
         count, effects = self.studies[row], self.effects[row]
         n = count["studies"]
         errors = {name: count[name] / n for name in ("false_call", "missed", "false_equivalent")}
@@ -97,7 +98,7 @@ class Tally:
                 for effect, c in sorted(effects.items())
             },
             "peers": {name: count[name] / n for name in PEERS if name in count},
-            "judged": "limit" if row.looks[0] in limit and judged == "FAIL" else judged,
+            "judged": "limit" if row.looks in limit and judged == "FAIL" else judged,
         }
 
 
@@ -119,11 +120,13 @@ def peer_calls(runs: SummedRuns, seeds: int) -> dict[str, bool]:
     level = PROMISE / (len(scores) - 1)
     first = scores[1:, 0] - scores[0, 0]
     variance = np.array([runs.single_run_variance(t) for t in range(1, len(scores))])
-    p_values = (
-        stats.ttest_rel(scores[1:], scores[:1], axis=1).pvalue,
-        stats.ttest_ind(scores[1:], scores[:1], axis=1, equal_var=False).pvalue,
-        2 * stats.norm.sf(np.abs(first) / np.sqrt(variance)),
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # three runs with nearly equal scores
+        p_values = (
+            stats.ttest_rel(scores[1:], scores[:1], axis=1).pvalue,
+            stats.ttest_ind(scores[1:], scores[:1], axis=1, equal_var=False).pvalue,
+            2 * stats.norm.sf(np.abs(first) / np.sqrt(variance)),
+        )
     return {name: bool((p < level).any()) for name, p in zip(PEERS, p_values, strict=True)}
 
 

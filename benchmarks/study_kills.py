@@ -19,17 +19,8 @@ from pathlib import Path
 
 
 def command(study: Path, folder: Path) -> list[str]:
-    return [
-        sys.executable,
-        "-m",
-        "convtrials.cli.main",
-        "study",
-        "run",
-        str(study),
-        "--out",
-        str(folder),
-        "--no-report",
-    ]
+    words = ["study", "run", str(study), "--out", str(folder), "--no-report", "--checkpoint-every", "5"]
+    return [sys.executable, "-m", "convtrials.cli.main", *words]
 
 
 def finish(study: Path, folder: Path) -> float:
@@ -58,6 +49,7 @@ def main() -> None:
     )
     parser.add_argument("study", type=Path)
     parser.add_argument("--kills", type=int, default=10)
+    parser.add_argument("--longest", type=float, default=40, help="seconds at most between start and kill")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, help="keep both studies here; by default a temporary folder")
     options = parser.parse_args()
@@ -72,7 +64,7 @@ def main() -> None:
         draws = random.Random(options.seed)
         kills = 0
         while kills < options.kills:
-            after = draws.uniform(3, 1.6 * seconds / options.kills + 6)
+            after = draws.uniform(3, options.longest)
             if not killed(options.study, folder / "killed", after):
                 break
             kills += 1

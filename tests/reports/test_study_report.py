@@ -141,7 +141,7 @@ def test_plan_environment_and_commands_are_told(finished):
         "4,120 images/s",
     ):
         assert text in page.text, text
-    assert f"convtrials study run {folder}/study.yaml --out {folder}-again" in page.text
+    assert f"convtrials study run {folder}/plan.json --out {folder}-again" in page.text
     assert f"convtrials study report {folder}" in page.text
     assert len(page.tables["runs"]) == 1 + 3 * 4
     scores = json.loads((folder / "verdicts.json").read_text())["baseline"]["scores"]
@@ -260,13 +260,23 @@ def test_what_does_not_fit_together_is_told(tmp_path, words_alone):
     assert "There is no plan-log.jsonl" in built(folder)[1].text
 
 
+def test_a_title_is_the_heading(tmp_path):
+    folder = write_study(tmp_path / "study", seeds=2, images=120)
+    plan = json.loads((folder / "plan.json").read_text())
+    (folder / "plan.json").write_text(json.dumps({**plan, "title": "Does <it> help?"}))
+    assert "Does <it> help?" in built(folder)[1].text
+
+
 def test_lost_runs_are_named(tmp_path, words_alone):
     lost = {("gelu", 1): "diverged", ("dropout 0.7", 2): "failed"}
     folder = write_study(tmp_path / "study", seeds=3, images=120, lost=lost)
+    (folder / "failures").mkdir()
+    why = {"errors": ["Traceback\nValueError: too <wide>"], "given_up": True}
+    (folder / "failures" / "dropout-0-7-000003-seed2.json").write_text(json.dumps(why))
     _, page = built(folder)
     text = " ".join(page.text.split())
     assert "gelu, seed 1: diverged at step 13 (runs/gelu-000002/seed1)" in text
-    assert "dropout 0.7, seed 2: failed (runs/dropout-0-7-000003/seed2)" in text
+    assert "dropout 0.7, seed 2: failed (runs/dropout-0-7-000003/seed2): ValueError: too <wide>" in text
     rows = page.tables["verdicts"][1:]
     assert next(row[6] for row in rows if "gelu" in row[0]) == "3 (1 lost)"
     assert "1 is unstable and 1 failed" in text

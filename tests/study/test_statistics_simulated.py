@@ -4,10 +4,12 @@ from dataclasses import fields
 
 import numpy as np
 import pytest
+from scipy import stats
 from simulated_studies import World, simulate
 from summed_runs import SummedRuns
 
 from convtrials.study.statistics.decision import Design, decide
+from convtrials.study.statistics.family import shared_level
 from convtrials.study.statistics.replay import replay
 
 STUDIES = 160
@@ -130,3 +132,25 @@ def test_stopping_saves_runs_and_finds_effects():
     assert np.mean(found) > 0.9
     assert np.mean(seeds, axis=0)[0] < 14
     assert np.mean(seeds, axis=0)[1] < 14
+
+
+def test_the_smallest_resolvable_difference_is_that_of_the_world():
+    world, images = World(), 3000
+    # images on which recipes disagree beyond what seeds of one recipe do
+    truth = (world.disagreement(same_recipe=False) - world.disagreement()) / images
+    level = shared_level(0.05, TECHNIQUES, 0.5)
+    found = [r.resolvable for results, _ in judged(world, Design(0.005, (5,)), images) for r in results]
+    assert np.median(found) == pytest.approx(-stats.norm.ppf(level / 2) * truth**0.5, rel=0.04)
+
+
+def test_the_seeds_that_are_said_to_settle_it_do_so_more_often_than_not():
+    settled = []
+    for number in range(STUDIES):
+        generator = np.random.default_rng([number, 9])
+        runs = SummedRuns(simulate(World(), np.array([0.0075, 0.01, 0.005]), 20, 3000, generator), 3000)
+        for name, result in replay(runs, Design(0.005, (3,))).results.items():
+            if result.more_seeds is not None and result.more_seeds <= 17:
+                then = replay(runs, Design(0.005, (3 + result.more_seeds,))).results[name]
+                settled.append(then.verdict != "inconclusive")
+    assert len(settled) > 100
+    assert 0.5 < np.mean(settled) < 0.75

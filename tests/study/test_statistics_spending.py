@@ -62,7 +62,7 @@ def comparison(seeds_variance, images_variance, freedom):
 def test_the_share_of_images_is_careful_and_bounded():
     # 3 seeds: V = 3/3 + 2, so truly 2/3; known from 30 degrees of freedom
     share = image_share(comparison(1.0, 2.0, 30.0), 3)
-    bound = 3 * 30 / stats.chi2.ppf(0.2, 30)
+    bound = 3 * 30 / stats.chi2.ppf(0.05, 30)
     assert share <= 2 / bound < share * 2**0.5
     assert image_share(comparison(1.0, 2.0, 2.0), 3) < share
     assert image_share(comparison(1.0, 0.0, 30.0), 3) == 0

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from convtrials.study.statistics.spread import BASELINE_LEVEL, TECHNIQUE_LEVEL, spread_of
+from convtrials.study.statistics.spread import EVERYWHERE_LEVEL, TECHNIQUE_LEVEL, spread_of
 
 
 def spread(between, seeds=5, noise=0.0):
@@ -24,11 +24,16 @@ def test_the_pool_weighs_arms_by_their_degrees_of_freedom():
     assert found.variance == pytest.approx((8 * 1.0 + 4 * 1.3 + 1 * 0.7) / 13)
 
 
-def test_a_single_technique_is_not_pooled():
-    found = spread([1.0, 4.0])
-    assert found.own.all()
-    assert found.variance == pytest.approx([1, 4])
-    assert found.degrees == pytest.approx([4, 4])
+@pytest.mark.parametrize("arm", [0, 1])
+def test_a_single_technique_and_its_baseline_keep_the_larger_of_own_and_pool(arm):
+    between = np.array([1.0, 4.0])
+    between = between if arm else between[::-1]
+    found = spread(between)
+    assert found.own.tolist() == [arm == 0, arm == 1]
+    assert found.variance[arm] == 4
+    assert found.degrees[arm] == 4
+    assert found.variance[1 - arm] == pytest.approx(2.5)
+    assert found.degrees[1 - arm] == 8
 
 
 def test_an_unstable_technique_keeps_its_own_and_leaves_the_pool_alone():
@@ -47,7 +52,7 @@ def test_a_suspicious_technique_keeps_its_own_but_stays_in_the_pool():
 
 @pytest.mark.parametrize(("factor", "own"), [(0.5, True), (1.5, False)])
 def test_the_baseline_keeps_its_own_sooner(factor, own):
-    level = BASELINE_LEVEL * factor
+    level = EVERYWHERE_LEVEL * factor
     f = stats.f.ppf(1 - level, 4, 20)
     assert spread([f, 1.0, 1.0, 1.0, 1.0, 1.0]).own[0] == own
     assert not spread([1.0, f, 1.0, 1.0, 1.0, 1.0]).own[1]

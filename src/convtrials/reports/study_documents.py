@@ -43,6 +43,7 @@ class Plan(_Document):
     """``plan.json``: what was decided before the first run."""
 
     fingerprint: str
+    title: str | None = None
     metric: Literal["accuracy", "log_loss"]
     margin: Annotated[float, Field(gt=0, lt=1e6)]
     alpha: Annotated[float, Field(gt=0, lt=1)]

@@ -68,7 +68,7 @@ def render_study_page(study: StudyRecord, figures: Sequence[PageFigure]) -> str:
 def commands(study: StudyRecord) -> list[str]:
     """Return the shell commands that run the study again, and that write this page again."""
     folder = str(study.folder)
-    again = ["convtrials", "study", "run", f"{folder}/study.yaml", "--out", f"{folder}-again"]
+    again = ["convtrials", "study", "run", f"{folder}/plan.json", "--out", f"{folder}-again"]
     return [shlex.join(again), shlex.join(["convtrials", "study", "report", folder])]
 
 
@@ -110,6 +110,8 @@ def moment(time: str) -> str:
 
 
 def _title(study: StudyRecord) -> str:
+    if study.plan.title:
+        return study.plan.title
     count = len(study.techniques)
     model = study.baseline.planned.recipe.get("model", "the baseline")
     data = study.dataset.get("name") or study.plan.dataset.get("name", "unnamed data")

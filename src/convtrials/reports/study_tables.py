@@ -8,9 +8,11 @@ from typing import Any
 
 from convtrials.reports.html import plain
 from convtrials.reports.study_looks import VerdictLook, look_of, preliminary
-from convtrials.reports.study_record import StudyArm, StudyRecord
+from convtrials.reports.study_record import StudyArm, StudyRecord, StudyRun
 from convtrials.reports.study_scale import Scale, scale_of, signed
 from convtrials.reports.words import duration
+from convtrials.study.directory import StudyDirectory
+from convtrials.training.run_directory import Run
 
 _BEYOND = {
     "all": "beyond the margin",
@@ -157,10 +159,17 @@ def lost_runs(study: StudyRecord) -> list[str]:
             if run.status in ("diverged", "failed"):
                 step = run.result.get("diverged_at")
                 at = f" at step {step:,}" if isinstance(step, int) and run.status == "diverged" else ""
-                told.append(
-                    f"{arm.name}, seed {run.seed}: {run.status}{at} (runs/{run.folder.parent.name}/{run.folder.name})"
-                )
+                place = f"{run.folder.parent.name}/{run.folder.name}"
+                why = _why_failed(study, run) if run.status == "failed" else ""
+                told.append(f"{arm.name}, seed {run.seed}: {run.status}{at} (runs/{place}){why}")
     return told
+
+
+def _why_failed(study: StudyRecord, run: StudyRun) -> str:
+    """Return the last line of the last error; nothing where none was written."""
+    errors = StudyDirectory(study.folder).failures(Run(run.folder)).errors
+    lines = errors[-1].strip().splitlines() if errors else []
+    return f": {lines[-1][:300]}" if lines else ""
 
 
 def p_value(p: float | None) -> str:

@@ -86,9 +86,10 @@ class StudyDirectory:
 
     def check_ours(self) -> None:
         """Refuse a folder that holds something else."""
-        foreign = sorted(entry.name for entry in self.folder.iterdir() if not entry.name.startswith("."))
         begun = {"study.yaml", "dataset.json", "environment.json", "execution.json", "plan-log.jsonl"}
-        if not self.exists and any(name not in begun for name in foreign):
+        names = sorted(entry.name for entry in self.folder.iterdir() if not entry.name.startswith("."))
+        foreign = [name for name in names if name not in begun]
+        if not self.exists and foreign:
             raise StudyError(
                 f"{self.folder}: not empty and no study directory ({foreign[0]} is there); choose another --out"
             )

@@ -32,6 +32,7 @@ def write_documents(study: StudyDirectory, plan: Plan, outcomes: Outcomes) -> di
         {name: runs for name, runs in used.items() if name != BASELINE},
         device=study.execution["device"],
         wall_seconds=study.wall_seconds(),
+        surplus=_surplus(study, plan, used),
     )
     write_runs_table(study.folder / "runs.csv", _rows(study, plan, outcomes, used), metric=plan.spec.metric)
     write_json(study.folder / "costs.json", costs)
@@ -49,6 +50,16 @@ def _used(study: StudyDirectory, plan: Plan, decision: Decision) -> dict[str, li
     }
 
 
+def _surplus(study: StudyDirectory, plan: Plan, used: dict[str, list[Run]]) -> list[Run]:
+    """Return the ended runs on which no verdict rests: of a longer plan, or of another process's last look."""
+    return [
+        run
+        for arm in plan.arms
+        for run in used_runs(study, arm, plan.spec.most)
+        if run.finished and run not in used[arm.name]
+    ]
+
+
 def _lost(study: StudyDirectory, run: Run) -> bool:
     return study.failures(run).given_up
 
@@ -57,7 +68,6 @@ def _verdicts(
     study: StudyDirectory, plan: Plan, outcomes: Outcomes, decision: Decision, used: dict[str, list[Run]]
 ) -> dict[str, Any]:
     baseline = _arm(plan, outcomes, plan.arms[0], used[BASELINE])
-    reference = _finished(used[BASELINE])
     techniques = []
     for arm in plan.arms[1:]:
         result = decision.results[arm.name]
@@ -78,9 +88,7 @@ def _verdicts(
                 if told["also"] and base_also
                 else {},
                 "probability_better": probability_better(*scores),
-                "images_to_baseline": images_to_baseline(
-                    reference[: result.seeds], _finished(used[arm.name])
-                ),
+                "images_to_baseline": images_to_baseline(_finished(own_baseline), _finished(used[arm.name])),
                 "sentence": sentence(
                     arm.name, result, plan.spec.metric, plan.spec.margin, len(told["status"])
                 ),

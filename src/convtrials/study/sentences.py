@@ -45,6 +45,10 @@ def sentence(name: str, result: Result, metric: str, margin: float, runs: int) -
 
 def _what_would_settle(result: Result, metric: str) -> str:
     if result.reason == "test set" and result.resolvable is not None:
+        assert result.low is not None
+        assert result.high is not None
+        if result.resolvable < (result.high - result.low) / 6:  # images are not what is in the way
+            return "No realistic number of seeds would settle it: runs of one recipe differ too much."
         images = f" About {result.images_needed:,} test images would do." if result.images_needed else ""
         return (
             f"The test set cannot resolve differences below {_amount(result.resolvable, metric)}: more seeds will not "

@@ -123,7 +123,7 @@ class _Study:
             result = self._result(name, now, sums, number, look)
             self.results[name] = replace(
                 result,
-                own_variance=bool(spread.own[number]) and len(sums.names) > 2,
+                own_variance=bool(spread.own[number]),
                 seed_sd=float(sums.between[number] ** 0.5),
             )
         self._adjust(names, stopped)

@@ -22,7 +22,8 @@ class Result:
     standard_error, degrees_of_freedom : float or None
         Of the difference, over new seeds and new test units.
     p_value, p_adjusted : float or None
-        Two-sided, as it is and adjusted for the number of techniques (Holm). Neither is adjusted for earlier looks.
+        Two-sided, as it is and adjusted for the number of techniques (`family.adjusted`: Holm's steps with Dunnett's
+        joint distribution). Neither is adjusted for earlier looks; verdicts rest on the interval.
     fixed_low, fixed_high : float or None
         The same interval for these test images as they are: seeds alone are in doubt.
     fixed_verdict : str or None
@@ -39,7 +40,7 @@ class Result:
     images_needed : int or None
         Inconclusive because of the test set: how many test images would probably settle it with the same seeds.
     own_variance : bool
-        True where the technique's spread between seeds was not pooled with that of the others.
+        The technique varies more between seeds than the others, so its own spread was used, not the pooled one.
     seed_sd : float or None
         Standard deviation of the technique's score between seeds.
     image_se : float or None

@@ -23,7 +23,7 @@ NODES = 151
 SMALLEST_STEP = 0.003
 
 #: An early look knows the variance between seeds from few seeds: this is the chance that it is above the bound used.
-SPREAD_RISK = 0.2
+SPREAD_RISK = 0.05
 
 
 def obrien_fleming(fraction: float, alpha: float) -> float:

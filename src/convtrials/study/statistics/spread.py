@@ -4,9 +4,9 @@ Pooling is worth a lot: with 15 techniques and 5 seeds the pool rests on 64 degr
 has 4. It is wrong where recipes differ in stability, so an arm that varies more than the others keeps its own
 variance. The levels come from simulation (docs/statistics.md):
 
-- the baseline keeps its own as soon as it looks larger than the pool. It is in every comparison, so an underestimate
-  there would turn all verdicts at once;
-- a technique keeps its own below `TECHNIQUE_LEVEL`;
+- the baseline keeps its own as soon as it looks larger than the pool (`EVERYWHERE_LEVEL`). It is in every comparison,
+  so an underestimate there would turn all verdicts at once. The same holds for a technique that is the only one;
+- one technique of several keeps its own below `TECHNIQUE_LEVEL`;
 - an arm leaves the pool of the others only below `LEAVING_LEVEL`. To take the largest of many equal variances out of
   their pool would make the pool too small.
 """
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.special import fdtrc
 
 #: Levels of the F test of an arm's variance against the pool of the others.
-BASELINE_LEVEL = 0.4
+EVERYWHERE_LEVEL = 0.4
 TECHNIQUE_LEVEL = 0.05
 LEAVING_LEVEL = 0.001
 
@@ -53,20 +53,14 @@ def spread_of(between: Numbers, noise: Numbers, seeds: NDArray[np.int64]) -> Spr
         As in `Moments`. The noise is a floor: three seeds that happen to agree are no proof of stability.
     seeds : ndarray of int64, shape (A,)
         Runs of each arm, at least 2.
-
-    Notes
-    -----
-    With a single technique nothing is pooled: that is Welch's test (1947).
     """
     degrees = (seeds - 1).astype(np.float64)
     floored = np.maximum(between, noise)
-    if len(seeds) == 2:
-        return Spread(floored, degrees, np.ones(2, dtype=bool))
     pooled = _pool(floored, degrees)
     freedom = degrees[pooled].sum()
     common = max((degrees * between)[pooled].sum(), (degrees * noise)[pooled].sum()) / freedom
-    level = np.full(len(seeds), TECHNIQUE_LEVEL)
-    level[0] = BASELINE_LEVEL
+    level = np.full(len(seeds), TECHNIQUE_LEVEL if len(seeds) > 2 else EVERYWHERE_LEVEL)
+    level[0] = EVERYWHERE_LEVEL
     own = ~pooled | (_surprise(floored, degrees, pooled) < level)
     return Spread(np.where(own, floored, common), np.where(own, degrees, freedom), own)
 
