@@ -1,14 +1,11 @@
 """Conduct a study: start the runs that the next look needs, until every technique has its verdict."""
 
-import contextlib
-import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from types import FrameType
-from typing import Any
+from collections.abc import Callable
 
 from convtrials.core.errors import Interrupted
+from convtrials.core.stopping import StopWish
 from convtrials.study.directory import StudyDirectory
 from convtrials.study.executor import Executor, RunEnd, RunTask
 from convtrials.study.outcomes import Outcomes
@@ -22,28 +19,6 @@ ATTEMPTS = 2
 
 #: Seconds between two looks at what other processes are doing.
 TICK = 1.0
-
-
-class _StopWish:
-    """Ctrl-C or a polite kill: once for a checkpoint, twice for now."""
-
-    def __init__(self) -> None:
-        self.times = 0
-
-    def _handle(self, number: int, frame: FrameType | None) -> None:
-        self.times += 1
-
-    @contextlib.contextmanager
-    def listening(self) -> Iterator["_StopWish"]:
-        old: dict[signal.Signals, Any] = {}
-        with contextlib.suppress(ValueError):  # outside the main thread nothing is caught
-            for caught in (signal.SIGINT, signal.SIGTERM):
-                old[caught] = signal.signal(caught, self._handle)
-        try:
-            yield self
-        finally:
-            for number, handler in old.items():
-                signal.signal(number, handler)
 
 
 class _Queue:
@@ -126,7 +101,7 @@ def conduct(
     """
     queue = _Queue(study, plan)
     queue.forgive()
-    with study.session() as session, _StopWish().listening() as wish:
+    with study.session() as session, StopWish().listening() as wish:
         try:
             while True:
                 state = survey(study, plan, outcomes, workers)

@@ -13,8 +13,8 @@ from torch import nn
 
 from convtrials.core.errors import StudyError
 from convtrials.data.batches import as_channels_last, as_contiguous
-from convtrials.models.registry import build_model
 from convtrials.training.execution import Execution
+from convtrials.training.network import recipe_network
 from convtrials.training.optimizers import build_optimizer
 from convtrials.training.recipe import Recipe
 
@@ -40,20 +40,7 @@ class StepProbe:
 
     def network(self) -> nn.Module:
         """Build the recipe's network anew."""
-        height, width, channels = self.image_shape
-        recipe = self.recipe
-        return build_model(
-            recipe.model,
-            classes=self.classes,
-            channels=channels,
-            image_size=(height, width),
-            width=recipe.width,
-            dropout=recipe.dropout,
-            activation=recipe.activation,
-            batch_norm=recipe.batch_norm,
-            classifier_width=recipe.classifier_width,
-            seed=0,
-        )
+        return recipe_network(self.recipe, self.image_shape, self.classes, seed=0)
 
 
 def begin_measuring(probe: StepProbe, execution: Execution, seconds: float) -> "subprocess.Popen[str]":

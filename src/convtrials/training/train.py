@@ -13,10 +13,10 @@ from torch import nn
 
 from convtrials.core.errors import Interrupted, RunError
 from convtrials.core.progress import progress_task, say, say_nothing
+from convtrials.core.stopping import StopWish
 from convtrials.data.batches import Batches, steps_per_epoch
 from convtrials.data.dataset import Dataset
 from convtrials.data.reopen import reopen_dataset
-from convtrials.models.registry import build_model
 from convtrials.models.weights import load_weights
 from convtrials.training.curves import CurveWriter
 from convtrials.training.ending import finish_run
@@ -33,10 +33,11 @@ from convtrials.training.identity import (
     use_recorded_folder,
 )
 from convtrials.training.loop import train_loop
+from convtrials.training.network import recipe_network
 from convtrials.training.recipe import Recipe
 from convtrials.training.run_directory import Run, default_run_folder
 from convtrials.training.state import TrainingState, steps_in
-from convtrials.training.watching import Progress, RunWatcher, StopRequest
+from convtrials.training.watching import Progress, RunWatcher, stop_request
 
 #: Seconds between checkpoints inside an epoch.
 CHECKPOINT_SECONDS = 60.0
@@ -126,7 +127,7 @@ def train(
                 record=record(identity),
             )
         note(f"execution: {execution.describe()}")
-        with StopRequest().listening() as stop, _writing_errors_told(run):
+        with stop_request().listening() as stop, _writing_errors_told(run):
             _train(run, recipe, dataset, seed, execution, stop, checkpoint_seconds, silent, note, follow)
         if stop.asked:  # while the end was being written
             raise Interrupted(f"{run.folder}: finished; stopped before anything else")
@@ -193,7 +194,7 @@ def _train(
     dataset: Dataset,
     seed: int,
     execution: Execution,
-    stop: StopRequest,
+    stop: StopWish,
     checkpoint_seconds: float,
     silent: bool,
     note: Callable[[str], None],
@@ -240,16 +241,4 @@ def _train(
 
 
 def _network(recipe: Recipe, dataset: Dataset, seed: int) -> nn.Module:
-    height, width, channels = dataset.image_shape
-    return build_model(
-        recipe.model,
-        classes=len(dataset.class_names),
-        channels=channels,
-        image_size=(height, width),
-        width=recipe.width,
-        dropout=recipe.dropout,
-        activation=recipe.activation,
-        batch_norm=recipe.batch_norm,
-        classifier_width=recipe.classifier_width,
-        seed=seed,
-    )
+    return recipe_network(recipe, dataset.image_shape, len(dataset.class_names), seed)

@@ -1,45 +1,27 @@
 """Watch the loop: progress for people, checkpoints on a time interval, a clean stop on Ctrl-C."""
 
-import contextlib
 import math
-import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from types import FrameType
-from typing import Any
 
 from convtrials.core.errors import Interrupted
 from convtrials.core.progress import Task, say
+from convtrials.core.stopping import StopWish
 from convtrials.training.curves import CurveWriter
 from convtrials.training.run_directory import Run
 from convtrials.training.state import TrainingState
 
 
-class StopRequest:
-    """Remembers Ctrl-C or a polite kill, so that the loop can stop between two steps."""
+def stop_request() -> StopWish:
+    """Remember Ctrl-C or a polite kill, so that the loop can stop between two steps; a second one means now."""
 
-    def __init__(self) -> None:
-        self.asked = False
-
-    def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self.asked:  # a second Ctrl-C means now
+    def heard(times: int) -> None:
+        if times > 1:
             raise KeyboardInterrupt
-        self.asked = True
         say("stopping after this step")
 
-    @contextlib.contextmanager
-    def listening(self) -> Iterator["StopRequest"]:
-        """Catch SIGINT and SIGTERM inside the block; outside the main thread nothing is caught."""
-        old: dict[signal.Signals, Any] = {}
-        with contextlib.suppress(ValueError):
-            for caught in (signal.SIGINT, signal.SIGTERM):
-                old[caught] = signal.signal(caught, self._handle)
-        try:
-            yield self
-        finally:
-            for number, handler in old.items():
-                signal.signal(number, handler)
+    return StopWish(heard)
 
 
 @dataclass(frozen=True)
@@ -73,7 +55,7 @@ class RunWatcher:
         run: Run,
         task: Task,
         curves: CurveWriter,
-        stop: StopRequest,
+        stop: StopWish,
         *,
         epochs: float,
         checkpoint_seconds: float,
