@@ -60,6 +60,7 @@ def main() -> None:
         (folder / "killed").mkdir(parents=True, exist_ok=True)
         # The same arithmetic, however busy the machine is now.
         execution = (folder / "unbroken" / "execution.json").read_bytes()
+        (folder / "killed" / ".lock").touch()
         (folder / "killed" / "execution.json").write_bytes(execution)
         draws = random.Random(options.seed)
         kills = 0

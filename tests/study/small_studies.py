@@ -34,6 +34,8 @@ def prepared(folder: Path, spec: StudySpec, dataset: Dataset) -> tuple[StudyDire
     study = StudyDirectory(folder)
     fixed = Execution("cpu", "fp32", channels_last=True, threads=1)
     if not (folder / "execution.json").exists() and not (folder.is_dir() and any(folder.iterdir())):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / ".lock").touch()  # as a process leaves it that was killed while beginning
         write_json(folder / "execution.json", {**fixed.to_dict(), "workers": 1, "measured": []})
     return study, prepare(study, spec, dataset, PINNED, note=lambda line: None)
 
@@ -83,6 +85,8 @@ class Written:
         status = "diverged" if chance == "diverged" else "finished"
         folder = self._study.run(arm, task.position).folder
         run = write_ended_run(folder, history_of([0.5, 0.9]), status=status)
+        identity = {"seed": arm.seed_offset + task.position, "recipe": arm.recipe.fingerprint()}
+        write_json(folder / "run.json", {"identity": {**identity, "dataset": self._plan.dataset_fingerprint}})
         if status == "finished":
             # Image difficulty is shared; which images a run misses is its own.
             draws = np.random.default_rng([len(task.arm), sum(map(ord, task.arm)), task.position])

@@ -331,3 +331,168 @@ def test_study_from_python(make_dataset: Make, tmp_path: Path) -> None:
     assert mean == pytest.approx(np.mean(expected), rel=1e-6)
     with pytest.raises(StudyError, match="needs a margin"):
         Study(BASE, COSINE, metric="log_loss").spec()
+
+
+def test_a_partly_diverged_arm_is_told_in_the_terminal(make_dataset: Make, tmp_path: Path) -> None:
+    from convtrials.cli.study import report
+
+    finish(
+        tmp_path / "s",
+        spec_of(COSINE),
+        make_dataset(),
+        lambda arm, k: "diverged" if (arm, k) == ("cosine", 1) else 0.9,
+    )
+    report(tmp_path / "s")
+    assert "unstable" in (tmp_path / "s" / "report.html").read_text()
+
+
+def test_a_plan_is_not_changed_under_a_running_study(make_dataset: Make, tmp_path: Path) -> None:
+    study, plan = prepared(tmp_path / "s", spec_of(COSINE), make_dataset())
+    with study.running():
+        prepared(tmp_path / "s", spec_of(COSINE), make_dataset())  # the same plan helps
+        with pytest.raises(StudyError, match="another process is running this study with another plan"):
+            prepared(tmp_path / "s", spec_of(COSINE, (3, 3)), make_dataset())
+    prepared(tmp_path / "s", spec_of(COSINE, (3, 3)), make_dataset())
+    with pytest.raises(StudyError, match="another process has changed the plan"):
+        conduct(
+            study,
+            plan,
+            Outcomes(study, plan, None),
+            Written(study, plan, lambda arm, k: 0.9),
+            lambda state, ended: None,
+            workers=1,
+        )
+
+
+def test_giving_up_is_repeated_where_another_process_took_it_back(make_dataset: Make, tmp_path: Path) -> None:
+    study, plan = prepared(tmp_path / "s", spec_of(COSINE), make_dataset())
+    counted_test_images(study, 2000)
+    taken_back = []
+
+    def show(state: Any, ended: Any) -> None:
+        run = study.run(plan.arms[1], 1)
+        failures = study.failures(run)
+        if failures.given_up and not taken_back:
+            taken_back.append(True)
+            study.write_failures(run, type(failures)(failures.errors, False))
+
+    executor = Written(study, plan, lambda arm, k: None if (arm, k) == ("cosine", 1) else 0.9)
+    decision = conduct(study, plan, Outcomes(study, plan, None), executor, show, workers=1)
+    assert taken_back
+    assert decision.results["cosine"].verdict == "failed"
+
+
+def test_runs_of_something_else_are_refused(make_dataset: Make, tmp_path: Path) -> None:
+    finish(tmp_path / "s", spec_of(COSINE), make_dataset(), lambda arm, k: 0.9)
+    study = StudyDirectory(tmp_path / "s")
+    path = study.run(study.plan.arms[1], 1).folder / "run.json"
+    document = read_json(path)
+    for key, value, told in (
+        ("recipe", "other", "another recipe or seed than the plan's"),
+        ("seed", 7, "another recipe or seed than the plan's"),
+        ("model source", "edited", "was made from another model source than"),
+    ):
+        path.write_text(json.dumps({"identity": {**document["identity"], key: value}}))
+        with pytest.raises(StudyError, match=told):
+            Outcomes(study, study.plan, None).decide()
+
+
+def test_a_title_alone_is_no_change_of_the_plan(make_dataset: Make, tmp_path: Path) -> None:
+    prepared(tmp_path / "s", spec_of(COSINE), make_dataset())
+    study, plan = prepared(
+        tmp_path / "s", spec_of(COSINE, title="A new title", weights="all"), make_dataset()
+    )
+    assert study.plan == plan
+    assert study.plan.spec.title == "A new title"
+    assert len((study.folder / "plan-log.jsonl").read_text().splitlines()) == 1
+
+
+def test_a_python_study_can_be_repeated_from_its_plan(tmp_path: Path) -> None:
+    from convtrials.data.open import load_dataset
+
+    dataset = load_dataset("glyphs", samples_per_class=20, split_seed=3, silent=True)
+    study = StudyDirectory(tmp_path / "s")
+    prepared(tmp_path / "s", spec_of(COSINE), dataset)
+    result = Study(BASE, COSINE, seeds=2).run(dataset, tmp_path / "s", silent=True)
+    assert result.folder == study.folder
+    spec = study.plan.spec
+    assert (spec.source, spec.dataset_options["samples_per_class"], spec.dataset_options["split_seed"]) == (
+        "glyphs",
+        20,
+        3,
+    )
+    from convtrials.study.study import open_data
+
+    assert open_data(spec, silent=True).fingerprint == dataset.fingerprint
+
+
+def test_data_that_has_moved_is_found_where_it_is_said_to_be(tmp_path: Path) -> None:
+    import shutil
+
+    from convtrials.data.open import load_dataset
+
+    dataset = load_dataset("glyphs", samples_per_class=20, silent=True)
+    arrays = {
+        f"{name}_{kind}": values[dataset.indices(split)]
+        for name, split in (("train", "train"), ("test", "test"))
+        for kind, values in (("images", dataset.images), ("labels", dataset.labels))
+    }
+    np.savez(tmp_path / "here.npz", **arrays)
+    first = load_dataset(tmp_path / "here.npz", silent=True)
+    study, _ = prepared(tmp_path / "s", spec_of(COSINE), first)
+    shutil.move(tmp_path / "here.npz", tmp_path / "there.npz")
+    moved = load_dataset(tmp_path / "there.npz", silent=True)
+    assert moved.fingerprint == first.fingerprint
+    prepared(tmp_path / "s", spec_of(COSINE), moved)
+    assert str(study.dataset["source"]).endswith("there.npz")
+
+
+def test_groups_are_the_units_from_the_directory_alone(make_dataset: Make, tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    from convtrials.study.study import write_study_documents
+
+    plain = make_dataset()
+    writers = (np.arange(len(plain)) // 4).astype(np.int32)
+    dataset = replace(
+        plain,
+        groups=writers,
+        group_names=tuple(map(str, range(30))),
+        group_kind="writer",
+        groups_are_sampled=True,
+    )
+    study, plan = prepared(tmp_path / "s", spec_of(COSINE), dataset)
+    result = run_study(study, plan, dataset, PINNED, show=lambda state, ended: None)
+    document = result.document()
+    assert document["unit"] == "writer"
+    assert document["test_units"] == len(set(writers[dataset.indices("test")].tolist()))
+    assert write_study_documents(study.folder).document() == document
+    units = study.units()
+    assert units is not None
+    assert np.array_equal(units, writers[dataset.indices("test")])
+
+
+def test_damaged_documents_are_told_in_a_line(make_dataset: Make, tmp_path: Path) -> None:
+    study, _ = prepared(tmp_path / "s", spec_of(COSINE), make_dataset())
+    for name, told in (
+        ("execution.json", "says nothing of device"),
+        ("dataset.json", "says nothing of fingerprint"),
+    ):
+        kept = (study.folder / name).read_text()
+        (study.folder / name).write_text("{}")
+        with pytest.raises(StudyError, match=told):
+            _ = (study.execution, study.dataset)
+        (study.folder / name).write_text(kept)
+
+
+def test_wall_time_counts_processes_at_the_same_time_once(tmp_path: Path) -> None:
+    (tmp_path / "sessions").mkdir()
+    for name, started, seconds in (
+        ("a", 100.0, 50.0),
+        ("b", 120.0, 10.0),
+        ("c", 140.0, 30.0),
+        ("d", 500.0, 5.0),
+    ):
+        document = json.dumps({"started": started, "seconds": seconds})
+        (tmp_path / "sessions" / f"{name}.json").write_text(document)
+    assert StudyDirectory(tmp_path).wall_seconds() == pytest.approx(70 + 5)

@@ -135,6 +135,11 @@ def test_a_baseline_from_a_recipe_file_with_keys_over_it(tmp_path: Path) -> None
         ),
         ("name: glyphs, ", "", "line 1: dataset: needs a name"),
         ("techniques:", "technique:", "line 3: technique: unknown key"),
+        (
+            "all of: [cosine schedule]",
+            "all of: [dropout, dropout]",
+            "line 6: techniques.both.all of: 'dropout' stands",
+        ),
         ("{schedule: cosine}", "{<<: {schedule: cosine}}", "line 4: merge keys"),
         ("{schedule: cosine}", "{schedule: cosine", "line 5: not valid YAML"),
     ],
@@ -151,10 +156,20 @@ def test_mistakes_are_told_with_line_and_key(tmp_path: Path, old: str, new: str,
 def test_a_technique_must_change_something(tmp_path: Path) -> None:
     with pytest.raises(StudyError, match="changes nothing; for an A/A study give it a seed_offset of 4"):
         read(tmp_path, GOOD.replace("{schedule: cosine}", "{}"))
-    spec = read(tmp_path, GOOD.replace("{schedule: cosine}", "{seed_offset: 100}").replace("gelu", "tanh"))
+    spec = read(
+        tmp_path,
+        GOOD.replace("{schedule: cosine}", "{seed_offset: 100}").replace(
+            "all of: [cosine schedule]", "width: 2"
+        ),
+    )
     assert spec.arms[1].seed_offset == 100
     with pytest.raises(StudyError, match="changes nothing"):
         read(tmp_path, GOOD.replace("{schedule: cosine}", "{seed_offset: 3}"))  # seed 3 would be in both
+
+
+def test_a_part_of_a_combination_has_no_seeds_of_its_own(tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match="cosine schedule has a seed_offset; it cannot be a part"):
+        read(tmp_path, GOOD.replace("{schedule: cosine}", "{schedule: cosine, seed_offset: 9}"))
 
 
 def test_adamw_without_decay_is_adam(tmp_path: Path) -> None:
@@ -178,6 +193,14 @@ def test_adamw_without_decay_is_adam(tmp_path: Path) -> None:
 def test_what_is_no_study_is_refused_in_a_line(tmp_path: Path, text: str) -> None:
     with pytest.raises(StudyError):
         read(tmp_path, text)
+
+
+def test_references_that_double_are_refused_at_once(tmp_path: Path) -> None:
+    doubling = "a0: &a0 {x: 1}\n" + "".join(
+        f"a{k}: &a{k} {{x: *a{k - 1}, y: *a{k - 1}}}\n" for k in range(1, 19)
+    )
+    with pytest.raises(StudyError, match="more than 5,000 keys"):
+        read(tmp_path, doubling)
 
 
 def test_too_many_techniques_are_a_search(tmp_path: Path) -> None:

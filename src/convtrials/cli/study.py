@@ -115,6 +115,10 @@ def _begin(
         raise StudyError(f"{study}: choose another --out; to go on with a study, name its directory")
     file = study if study.suffix != ".json" else None
     dataset = open_data(spec)
+    if study.suffix == ".json" and dataset.fingerprint != read_plan(study).dataset_fingerprint:
+        raise StudyError(
+            f"{study}: {spec.source} is not the data of this plan: it has changed, or is another"
+        )
     return directory, prepare(directory, spec, dataset, wishes, file=file), dataset
 
 
@@ -152,14 +156,11 @@ def status(
 @app.command()
 def report(
     study: Annotated[Path, typer.Argument(help="Study directory, finished or not.")],
-    data: Annotated[
-        str | None, typer.Option("--data", "-d", help="Where the dataset is now, if it has moved.")
-    ] = None,
 ) -> None:
     """Write verdicts.json, costs.json, runs.csv, figures and one self-contained page."""
     from convtrials.study.study import write_study_documents
 
-    write_study_documents(study, data=data)
+    write_study_documents(study)
     _report(study)
     _end(study)
 

@@ -60,7 +60,7 @@ def _signs(runs: "list[RunState]") -> Any:
 
     text = Text()
     for run in runs:
-        sign, style = SIGNS[run.state]
+        sign, style = SIGNS.get(run.state, ("?", "dim"))
         text.append(sign, style=style)
     return text
 
@@ -169,7 +169,7 @@ def verdict_table(document: dict[str, Any], costs: dict[str, Any]) -> "Table":
     ):
         table.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
     for one in document["techniques"]:
-        known = one["difference"] is not None
+        known, sure = one["difference"] is not None, one["low"] is not None
         scale, digits = (100, 2) if accuracy else (1, 4)
         ratio = ratios.get(one["name"])
         verdict = Text(one["verdict"], style=f"bold {COLOURS[one['verdict']]}")
@@ -179,7 +179,7 @@ def verdict_table(document: dict[str, Any], costs: dict[str, Any]) -> "Table":
             Text(one["name"]),
             verdict,
             f"{scale * one['difference']:+.{digits}f}" if known else "–",
-            f"{scale * one['low']:+.{digits}f} to {scale * one['high']:+.{digits}f}" if known else "–",
+            f"{scale * one['low']:+.{digits}f} to {scale * one['high']:+.{digits}f}" if sure else "–",
             str(len(one["status"])),
             f"× {ratio:.2f}" if ratio is not None else "–",
         )
@@ -219,11 +219,12 @@ class LiveView:
             self._print(summary_line(state))
 
     def _tell(self, state: "StudyState", end: "RunEnd") -> None:
+        from convtrials.study.directory import Failures
+
         arm = state.plan.arm(end.task.arm)
         name = f"{arm.name}, seed {arm.seed_offset + end.task.position}"
         if end.how == "failed":
-            why = (end.error.strip().splitlines() or ["no reason given"])[-1]
-            self._print(f"{name}: failed: {why}")
+            self._print(f"{name}: failed: {Failures((end.error,)).reason}")
         elif self._live is None and end.how in ("finished", "diverged"):
             run = next(
                 (

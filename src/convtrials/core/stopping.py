@@ -13,10 +13,10 @@ class StopWish:
     Parameters
     ----------
     heard : callable, optional
-        Called at each wish with their number so far; it may raise.
+        Called at each wish with their number so far and the signal; it may raise.
     """
 
-    def __init__(self, heard: Callable[[int], None] = lambda times: None) -> None:
+    def __init__(self, heard: Callable[[int, int], None] = lambda times, number: None) -> None:
         self.times = 0
         self._heard = heard
 
@@ -27,7 +27,7 @@ class StopWish:
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         self.times += 1
-        self._heard(self.times)
+        self._heard(self.times, number)
 
     @contextlib.contextmanager
     def listening(self) -> Iterator["StopWish"]:

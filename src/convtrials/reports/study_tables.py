@@ -166,10 +166,9 @@ def lost_runs(study: StudyRecord) -> list[str]:
 
 
 def _why_failed(study: StudyRecord, run: StudyRun) -> str:
-    """Return the last line of the last error; nothing where none was written."""
-    errors = StudyDirectory(study.folder).failures(Run(run.folder)).errors
-    lines = errors[-1].strip().splitlines() if errors else []
-    return f": {lines[-1][:300]}" if lines else ""
+    """Return why the run failed the last time; nothing where that was not written."""
+    failures = StudyDirectory(study.folder).failures(Run(run.folder))
+    return f": {failures.reason}" if failures.errors else ""
 
 
 def p_value(p: float | None) -> str:

@@ -22,6 +22,9 @@ MOST_TECHNIQUES = 100
 #: Seeds are numbers; this keeps them well inside 64 bits.
 LARGEST_OFFSET = 1_000_000_000
 
+#: Combinations of combinations of combinations.
+DEEPEST = 4
+
 #: The key that joins other techniques.
 ALL_OF = "all of"
 
@@ -135,7 +138,14 @@ def _changes_of(
             raise TechniqueError(
                 (name, ALL_OF), f"{part!r:.60} is no other technique; there are: {others:.200}"
             )
-        changes = _joined(name, part, changes, _changes_of(part, techniques, (*above, name))[0])
+        if parts.count(part) > 1 or len(above) >= DEEPEST:
+            raise TechniqueError(
+                (name, ALL_OF), f"{part!r:.60} stands twice, or is joined of too many others"
+            )
+        more, own_offset = _changes_of(part, techniques, (*above, name))
+        if own_offset:
+            raise TechniqueError((name, ALL_OF), f"{part} has a seed_offset; it cannot be a part")
+        changes = _joined(name, part, changes, more)
     return changes, offset
 
 

@@ -3,8 +3,9 @@
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 
-from convtrials.core.errors import Interrupted
+from convtrials.core.errors import Interrupted, StudyError
 from convtrials.core.stopping import StopWish
 from convtrials.study.directory import StudyDirectory
 from convtrials.study.executor import Executor, RunEnd, RunTask
@@ -13,6 +14,7 @@ from convtrials.study.plan import Plan
 from convtrials.study.statistics.decision import Decision
 from convtrials.study.survey import StudyState, survey
 from convtrials.study.worker import drop_weights
+from convtrials.training.run_directory import Run
 
 #: A run that fails is tried so many times in all by one command.
 ATTEMPTS = 2
@@ -36,7 +38,7 @@ class _Queue:
                 run = self._study.run(arm, position)
                 failures = self._study.failures(run)
                 if failures.given_up and not run.finished:
-                    self._study.write_failures(run, type(failures)(failures.errors, False))
+                    self._study.write_failures(run, replace(failures, given_up=False))
 
     def wanted(self, decision: Decision, busy: list[RunTask]) -> list[RunTask]:
         """Return runs to start, all arms' first seeds before any second: verdicts come early that way."""
@@ -47,13 +49,21 @@ class _Queue:
                 if position >= decision.needed[arm.name] or task in busy:
                     continue
                 run = self._study.run(arm, position)
-                if run.finished or self._failed[task] >= ATTEMPTS or self._study.failures(run).given_up:
+                if run.finished or self._study.failures(run).given_up:
                     continue
                 if task in self._elsewhere and run.taken:
+                    continue
+                if self._failed[task] >= ATTEMPTS:
+                    self._insist(run)
                     continue
                 self._elsewhere.discard(task)
                 tasks.append(task)
         return tasks
+
+    def _insist(self, run: Run) -> None:
+        """Give a run up again, after another process took that back and went away without trying."""
+        if not run.taken:
+            self._study.write_failures(run, replace(self._study.failures(run), given_up=True))
 
     def note(self, end: RunEnd) -> None:
         """Remember how a run ended."""
@@ -101,7 +111,9 @@ def conduct(
     """
     queue = _Queue(study, plan)
     queue.forgive()
-    with study.session() as session, StopWish().listening() as wish:
+    with study.running(), study.session() as session, StopWish().listening() as wish:
+        if study.plan.fingerprint != plan.fingerprint:
+            raise StudyError(f"{study.folder}: another process has changed the plan; run the study again")
         try:
             while True:
                 state = survey(study, plan, outcomes, workers)
@@ -127,9 +139,11 @@ def conduct(
 
 
 def _tidy(study: StudyDirectory, plan: Plan) -> None:
-    """Remove weights that a killed worker left."""
+    """Remove what a killed worker left: weights that nobody keeps, checkpoints of finished runs, notes of progress."""
     for arm in plan.arms:
         for position in range(plan.spec.most):
             run = study.run(arm, position)
             if run.finished:
                 drop_weights(plan, run, position)
+                run.checkpoint_path.unlink(missing_ok=True)
+                study.live_path(run).unlink(missing_ok=True)

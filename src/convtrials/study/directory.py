@@ -5,19 +5,38 @@ import json
 import os
 import re
 import socket
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from convtrials.core.errors import StudyError
 from convtrials.core.files import read_json, remove_leftovers, write_json, write_text
 from convtrials.study.arms import Arm
 from convtrials.study.plan import Plan, read_plan
 from convtrials.training.run_directory import Run
+
+if TYPE_CHECKING:
+    from convtrials.training.execution import Execution
+
+#: What is written before the plan, and may be all that a killed process has left.
+WRITTEN_FIRST = (
+    "study.yaml",
+    "dataset.json",
+    "environment.json",
+    "execution.json",
+    "test-units.npy",
+    "plan-log.jsonl",
+)
+
+EXECUTION_KEYS = ("device", "precision", "channels_last", "threads", "workers")
 
 
 @dataclass(frozen=True)
@@ -52,12 +71,35 @@ class StudyDirectory:
     @property
     def dataset(self) -> dict[str, Any]:
         """What `reopen_dataset` takes."""
-        return self._json("dataset.json")
+        value = self._json("dataset.json")
+        counts = value.get("counts")
+        if not isinstance(value.get("fingerprint"), str) or not isinstance(counts, dict):
+            raise StudyError(f"{self.folder / 'dataset.json'}: says nothing of fingerprint and counts")
+        return value
 
     @property
     def execution(self) -> dict[str, Any]:
         """How every run is computed, and how many at a time."""
-        return self._json("execution.json")
+        value = self._json("execution.json")
+        missing = [key for key in EXECUTION_KEYS if key not in value]
+        if missing or not isinstance(value["workers"], int) or value["workers"] < 1:
+            named = missing[0] if missing else "workers"
+            raise StudyError(f"{self.folder / 'execution.json'}: says nothing of {named}")
+        return value
+
+    @property
+    def run_execution(self) -> "Execution":
+        """How every run is computed."""
+        from convtrials.training.execution import Execution  # torch: not for those who only read
+
+        known = self.execution
+        return Execution(**{key: known[key] for key in EXECUTION_KEYS if key != "workers"})
+
+    def use_recorded_folder(self) -> None:
+        """Find one's own modules where they were when the study began, wherever it goes on from."""
+        folder = self.execution.get("folder")
+        if isinstance(folder, str) and folder not in sys.path:
+            sys.path.append(folder)
 
     def run(self, arm: Arm, position: int) -> Run:
         """Return the run of an arm with the study's seed number ``position``, from 0."""
@@ -73,9 +115,17 @@ class StudyDirectory:
 
     @contextmanager
     def preparing(self) -> Iterator[None]:
-        """Hold the directory while plan and execution are written; another process waits its turn."""
+        """Hold the directory while plan and execution are written; another process waits its turn.
+
+        Raises
+        ------
+        StudyError
+            The folder holds something else, or cannot be written.
+        """
+        begun = (self.folder / ".lock").exists()
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
+            self._check_ours(begun)
             handle = open(self.folder / ".lock", "w")  # noqa: SIM115
         except OSError as error:
             raise StudyError(f"{self.folder}: cannot be written: {error.strerror}") from None
@@ -84,11 +134,37 @@ class StudyDirectory:
             remove_leftovers(self.folder)
             yield
 
-    def check_ours(self) -> None:
-        """Refuse a folder that holds something else."""
-        begun = {"study.yaml", "dataset.json", "environment.json", "execution.json", "plan-log.jsonl"}
-        names = sorted(entry.name for entry in self.folder.iterdir() if not entry.name.startswith("."))
-        foreign = [name for name in names if name not in begun]
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Say that runs are being trained under the plan as it is; several processes may say so at once."""
+        with open(self.folder / ".running", "a") as handle:
+            fcntl.flock(handle, fcntl.LOCK_SH)
+            yield
+
+    @contextmanager
+    def nobody_running(self) -> Iterator[None]:
+        """Hold the directory for a change of the plan.
+
+        Raises
+        ------
+        StudyError
+            A process is training under the plan as it is.
+        """
+        with open(self.folder / ".running", "a") as handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise StudyError(
+                    f"{self.folder}: another process is running this study with another plan; "
+                    "stop it first, or choose another --out"
+                ) from None
+            yield
+
+    def _check_ours(self, begun: bool) -> None:
+        """Refuse a folder that holds something else; one where a study was killed while beginning is ours."""
+        foreign = sorted(entry.name for entry in self.folder.iterdir() if not entry.name.startswith("."))
+        if begun:
+            foreign = [name for name in foreign if name not in WRITTEN_FIRST]
         if not self.exists and foreign:
             raise StudyError(
                 f"{self.folder}: not empty and no study directory ({foreign[0]} is there); choose another --out"
@@ -96,6 +172,10 @@ class StudyDirectory:
 
     def write_plan(self, plan: Plan, changes: list[str]) -> None:
         """Write the plan; ``plan-log.jsonl`` keeps every version, and how many runs had ended by then."""
+        document = {"fingerprint": plan.fingerprint, **plan.to_dict()}
+        if self.exists and not changes:  # a title, say: nothing that decides
+            write_json(self.plan_path, document)
+            return
         entry = {
             "time": datetime.now(UTC).isoformat(timespec="seconds"),
             "fingerprint": plan.fingerprint,
@@ -105,7 +185,7 @@ class StudyDirectory:
         log = self.folder / "plan-log.jsonl"
         before = log.read_text(encoding="utf-8") if log.is_file() else ""
         write_text(log, before + json.dumps(entry, ensure_ascii=False) + "\n")
-        write_json(self.plan_path, {"fingerprint": plan.fingerprint, **plan.to_dict()})
+        write_json(self.plan_path, document)
 
     def ended_runs(self) -> int:
         """Count the runs of any plan that have a result."""
@@ -135,12 +215,36 @@ class StudyDirectory:
             session.beat(always=True)
 
     def wall_seconds(self) -> float:
-        """Add up the sessions' time."""
-        total = 0.0
-        for path in sorted(self.folder.glob("sessions/*.json")):
+        """Return how long at least one process was at work, in all."""
+        spans = []
+        for path in self.folder.glob("sessions/*.json"):
             with suppress(OSError, ValueError, KeyError, TypeError):
-                total += max(0.0, float(read_json(path)["seconds"]))
+                session = read_json(path)
+                started = float(session["started"])
+                spans.append((started, started + max(0.0, float(session["seconds"]))))
+        total, until = 0.0, float("-inf")
+        for start, end in sorted(spans):
+            total += max(0.0, end - max(start, until))
+            until = max(until, end)
         return total
+
+    @property
+    def units_path(self) -> Path:
+        """The sampled group of each test image, where the dataset knows groups."""
+        return self.folder / "test-units.npy"
+
+    def units(self) -> NDArray[np.int64] | None:
+        """Return the sampled group of each test image, shape (N,); None where images themselves are the sample."""
+        if not self.dataset.get("grouped"):
+            return None
+        try:
+            units = np.load(self.units_path, allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise StudyError(f"{self.units_path}: not readable ({error})") from None
+        if units.ndim != 1 or units.dtype.kind not in "iu":
+            raise StudyError(f"{self.units_path}: whole numbers, one a test image, are needed")
+        whole: NDArray[np.int64] = units.astype(np.int64)
+        return whole
 
     def _json(self, name: str) -> dict[str, Any]:
         path = self.folder / name
@@ -162,6 +266,12 @@ class Failures:
     errors: tuple[str, ...] = ()
     given_up: bool = False
 
+    @property
+    def reason(self) -> str:
+        """The line of the last error that says why: its first, or the last of a traceback."""
+        lines = (self.errors[-1].strip() if self.errors else "").splitlines() or ["no reason given"]
+        return lines[-1 if lines[0].startswith("Traceback") else 0][:300]
+
     def with_error(self, error: str, *, given_up: bool) -> "Failures":
         """Add an error; of many, the latest are kept."""
         return Failures((*self.errors, error[-4000:])[-10:], given_up)
@@ -174,7 +284,7 @@ class Session:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._started = time.monotonic()
+        self._began, self._started = time.time(), time.monotonic()
         self._last = -self.INTERVAL
 
     def beat(self, *, always: bool = False) -> None:
@@ -182,4 +292,4 @@ class Session:
         now = time.monotonic()
         if always or now - self._last >= self.INTERVAL:
             self._last = now
-            write_json(self._path, {"seconds": now - self._started})
+            write_json(self._path, {"started": self._began, "seconds": now - self._started})

@@ -32,7 +32,7 @@ def write_documents(study: StudyDirectory, plan: Plan, outcomes: Outcomes) -> di
         {name: runs for name, runs in used.items() if name != BASELINE},
         device=study.execution["device"],
         wall_seconds=study.wall_seconds(),
-        surplus=_surplus(study, plan, used),
+        surplus=_surplus(study, used),
     )
     write_runs_table(study.folder / "runs.csv", _rows(study, plan, outcomes, used), metric=plan.spec.metric)
     write_json(study.folder / "costs.json", costs)
@@ -50,14 +50,11 @@ def _used(study: StudyDirectory, plan: Plan, decision: Decision) -> dict[str, li
     }
 
 
-def _surplus(study: StudyDirectory, plan: Plan, used: dict[str, list[Run]]) -> list[Run]:
-    """Return the ended runs on which no verdict rests: of a longer plan, or of another process's last look."""
-    return [
-        run
-        for arm in plan.arms
-        for run in used_runs(study, arm, plan.spec.most)
-        if run.finished and run not in used[arm.name]
-    ]
+def _surplus(study: StudyDirectory, used: dict[str, list[Run]]) -> list[Run]:
+    """Return the ended runs on which no verdict rests: of an earlier plan, or beyond the last look."""
+    known = {run.folder for runs in used.values() for run in runs}
+    ended = sorted(path.parent for path in study.folder.glob("runs/*/*/result.json"))
+    return [Run(folder) for folder in ended if folder not in known]
 
 
 def _lost(study: StudyDirectory, run: Run) -> bool:

@@ -61,8 +61,17 @@ class Executor(Protocol):
 class InProcess:
     """Trains in this process, one run at a time: for data that lives in memory, and for looking closely."""
 
-    def __init__(self, study: StudyDirectory, plan: Plan, dataset: Dataset, execution: Execution) -> None:
+    def __init__(
+        self,
+        study: StudyDirectory,
+        plan: Plan,
+        dataset: Dataset,
+        execution: Execution,
+        *,
+        checkpoint_seconds: float = 60.0,
+    ) -> None:
         self._make = (study, plan, dataset, execution)
+        self._checkpoint_seconds = checkpoint_seconds
         self._waiting: list[RunTask] = []
 
     @property
@@ -84,7 +93,9 @@ class InProcess:
         ended = []
         while self._waiting:
             task = self._waiting[0]
-            answer = train_one(*self._make, task.arm, task.position)
+            answer = train_one(
+                *self._make, task.arm, task.position, checkpoint_seconds=self._checkpoint_seconds
+            )
             self._waiting.pop(0)
             ended.append(RunEnd(task, answer["ended"], answer.get("error", "")))
         return ended

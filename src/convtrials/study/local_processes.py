@@ -61,7 +61,9 @@ class _Worker:
     def how_it_died(self) -> str:
         """Say why it is gone."""
         code = self.process.wait()
-        last = self.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
+        with open(self.log, "rb") as log:  # whatever a network prints is in it
+            log.seek(max(0, log.seek(0, os.SEEK_END) - 65_536))
+            last = log.read().decode("utf-8", errors="replace").strip().splitlines()[-1:]
         told = f": {last[0][:300]}" if last else ""
         if code < 0:
             with contextlib.suppress(ValueError):
@@ -137,6 +139,7 @@ class LocalProcesses:
             worker.process.kill()
             worker.process.wait()
         self._workers.clear()
+        self._selector.close()
 
     def _buried(self, worker: _Worker) -> list[RunEnd]:
         assert worker.process.stdout is not None

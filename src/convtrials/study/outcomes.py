@@ -41,6 +41,7 @@ class Outcomes:
         self.units = units
         self.design = Design(plan.spec.margin, plan.looks, plan.spec.alpha, units)
         self._known: dict[Path, RunScores] = {}
+        self._made_from: dict[str, tuple[Path, dict[str, object]]] = {}
         self._decision: Decision | None = None
         self._decided_for: tuple[tuple[int, int], ...] | None = None
         self._also: dict[Path, dict[str, float | None]] = {}
@@ -50,7 +51,10 @@ class Outcomes:
         """Return the runs of an arm that have ended, from its first seed on, up to the first that has not."""
         found: list[RunScores] = []
         for position in range(self._plan.spec.most):
-            scores = self._scores(self._study.run(arm, position))
+            run = self._study.run(arm, position)
+            if run.folder not in self._known and run.finished:
+                self._check_identity(arm, position, run)
+            scores = self._scores(run)
             if scores is None:
                 break
             found.append(scores)
@@ -99,6 +103,20 @@ class Outcomes:
             self._check_same_test(run, predictions)
             self._known[run.folder] = scores_of(predictions, self._plan.spec.metric)
         return self._known[run.folder]
+
+    def _check_identity(self, arm: Arm, position: int, run: Run) -> None:
+        """Refuse a run of something else, and runs of one arm that were made from other code or other weights."""
+        identity = dict(run.identity)
+        wanted = (arm.seed_offset + position, arm.recipe.fingerprint())
+        if (identity.pop("seed", None), identity.pop("recipe", None)) != wanted:
+            raise StudyError(f"{run.folder}: holds a run of another recipe or seed than the plan's")
+        first, before = self._made_from.setdefault(arm.name, (run.folder, identity))
+        different = [key for key in {**before, **identity} if before.get(key) != identity.get(key)]
+        if different:
+            raise StudyError(
+                f"{run.folder}: was made from another {different[0]} than {first}\n"
+                "runs of one arm must be alike; remove those of the older state, or choose another --out"
+            )
 
     def _check_same_test(self, run: Run, predictions: Predictions) -> None:
         """Pairing needs the same test images in the same order in every run."""

@@ -15,6 +15,9 @@ from convtrials.study.statistics.design import BASELINE, looks_for
 from convtrials.study.study_file import DATASET_OPTIONS, MOST_SEEDS, WEIGHTS, StudySpec
 from convtrials.training.recipe import Recipe
 
+#: A plan of a hundred techniques takes a tenth of this.
+LARGEST_PLAN = 4_000_000
+
 #: Version of plan.json, verdicts.json and costs.json.
 FORMAT = 1
 
@@ -102,7 +105,7 @@ class Plan:
             elif old[name].slug != new[name].slug:
                 lines.append(f"{name}: another recipe or other seeds; its runs begin anew")
         if not lines and older.fingerprint != self.fingerprint:
-            lines.append("the order of techniques")
+            lines.append("the order of techniques, or how their changes are written")
         return lines
 
 
@@ -123,6 +126,8 @@ def read_plan(path: Path) -> Plan:
         Missing, damaged, or of a later version.
     """
     try:
+        if path.stat().st_size > LARGEST_PLAN:
+            raise StudyError(f"{path}: larger than {LARGEST_PLAN:,} bytes: not a plan")
         value = read_json(path)
         if value["format"] != FORMAT:
             raise StudyError(

@@ -1,17 +1,19 @@
 """A study: prepared, run, and looked at, from Python or the command line."""
 
-import shutil
+import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
+
 from convtrials.core.errors import StudyError
-from convtrials.core.files import read_json, write_json
+from convtrials.core.files import atomic_path, finite, read_json, write_json, write_text
 from convtrials.core.progress import say, say_nothing
 from convtrials.data.dataset import Dataset
 from convtrials.data.open import load_dataset
-from convtrials.data.reopen import reopen_dataset
+from convtrials.data.reopen import reopen_dataset, source_name
 from convtrials.study.arm_data import dataset_of_arm
 from convtrials.study.arms import build_arms
 from convtrials.study.arrangement import Arrangement, choose_arrangement
@@ -23,12 +25,21 @@ from convtrials.study.local_processes import LocalProcesses
 from convtrials.study.measures import check_metric
 from convtrials.study.outcomes import Outcomes, units_of_test
 from convtrials.study.plan import Plan
-from convtrials.study.study_file import DEFAULT_ALPHA, DEFAULT_MARGIN, MOST_SEEDS, StudySpec
+from convtrials.study.study_file import (
+    DATASET_OPTIONS,
+    DEFAULT_ALPHA,
+    DEFAULT_MARGIN,
+    MOST_SEEDS,
+    StudySpec,
+)
 from convtrials.study.survey import StudyState, survey
 from convtrials.training.environment import describe_environment
-from convtrials.training.execution import Execution, Precision
+from convtrials.training.execution import Precision
 from convtrials.training.identity import check_trainable, describe_dataset
 from convtrials.training.recipe import Recipe
+
+#: Stands for the source of a dataset that nobody can open again.
+IN_MEMORY = "made in memory"
 
 #: Told about once a second how a study stands, and which runs have ended since.
 Show = Callable[[StudyState, list[RunEnd]], None]
@@ -96,8 +107,10 @@ class Study:
         if self.margin is None and self.metric != "accuracy":
             raise StudyError(f"{self.metric} needs a margin: the smallest difference that matters to you")
         margin = DEFAULT_MARGIN if self.margin is None else self.margin
-        if not margin > 0:
-            raise StudyError(f"margin {margin}: must be above 0")
+        if not 0 < margin < float("inf"):
+            raise StudyError(f"margin {margin}: must be a number above 0")
+        if not 0 < self.alpha < 1:
+            raise StudyError(f"alpha {self.alpha}: must lie between 0 and 1")
         arms = build_arms(self.baseline, self.techniques, most_seeds=most)
         return StudySpec(
             tuple(arms), fewest=fewest, most=most, metric=self.metric, margin=margin, alpha=self.alpha
@@ -106,7 +119,7 @@ class Study:
     def run(
         self,
         dataset: Dataset,
-        out: str | Path = "studies/study",
+        out: str | Path = "runs/study",
         *,
         workers: int | None = None,
         threads: int | None = None,
@@ -128,7 +141,10 @@ class Study:
         """
         study = StudyDirectory(out)
         wishes = Wishes(workers, threads, precision)
-        plan = prepare(study, self.spec(), dataset, wishes, note=say_nothing if silent else say)
+        spec = replace(
+            self.spec(), source=source_name(dataset) or IN_MEMORY, dataset_options=_options_of(dataset)
+        )
+        plan = prepare(study, spec, dataset, wishes, note=say_nothing if silent else say)
         return run_study(study, plan, dataset, wishes, show=lambda state, ended: None)
 
 
@@ -176,7 +192,6 @@ def prepare(
         raise StudyError(f"dataset {dataset.name}: no images in the test split; verdicts need some")
     plan = Plan(spec, dataset.fingerprint)
     with study.preparing():
-        study.check_ours()
         changes: list[str] = []
         if study.exists:
             older = study.plan
@@ -186,18 +201,21 @@ def prepare(
                     f"{plan.dataset_fingerprint[:12]}); choose another --out"
                 )
             changes = plan.changes_since(older)
+            if changes:
+                with study.nobody_running():
+                    pass
         _write_execution(study, plan, dataset, wishes, note)
+        _write_dataset(study, dataset)
         if not study.exists:
-            groups = {"group_kind": dataset.group_kind, "groups_are_sampled": dataset.groups_are_sampled}
-            write_json(study.folder / "dataset.json", {**describe_dataset(dataset), **groups})
             write_json(study.folder / "environment.json", describe_environment())
         if changes:
             note(f"the plan has changed after {study.ended_runs()} ended runs; the report will say so:")
             for change in changes:
                 note(f"  {change}")
-        if changes or not study.exists:
-            if file is not None:
-                shutil.copyfile(file, study.folder / "study.yaml")
+        copy = study.folder / "study.yaml"
+        if file is not None and not (copy.exists() and copy.samefile(file)):
+            write_text(copy, file.read_text(encoding="utf-8"))
+        if not study.exists or plan != study.plan:
             study.write_plan(plan, changes)
     return plan
 
@@ -227,19 +245,30 @@ def _write_execution(
         device=wishes.device,
         report=note,
     )
-    write_json(path, {**chosen.execution.to_dict(), "workers": chosen.workers, "measured": chosen.measured})
+    known = {"workers": chosen.workers, "measured": chosen.measured, "folder": os.getcwd()}
+    write_json(path, {**chosen.execution.to_dict(), **known})
+
+
+def _write_dataset(study: StudyDirectory, dataset: Dataset) -> None:
+    """Say where the data is now: it may have moved since the study began."""
+    sampled = units_of_test(dataset)
+    document = {**describe_dataset(dataset), "group_kind": dataset.group_kind, "grouped": sampled is not None}
+    if not (study.folder / "dataset.json").is_file() or study.dataset != finite(document):
+        write_json(study.folder / "dataset.json", document)
+    if sampled is not None:  # so that the statistics need no more than this directory
+        with atomic_path(study.units_path) as temporary, open(temporary, "wb") as handle:
+            np.save(handle, sampled, allow_pickle=False)
 
 
 def run_study(
     study: StudyDirectory, plan: Plan, dataset: Dataset, wishes: Wishes, *, show: Show
 ) -> StudyResult:
     """Conduct a prepared study and write its documents, also where it is stopped before its end."""
-    known = study.execution
-    execution = Execution(**{key: known[key] for key in ("device", "precision", "channels_last", "threads")})
-    workers = wishes.workers or int(known["workers"])
+    execution, workers = study.run_execution, wishes.workers or int(study.execution["workers"])
     executor: Executor
     if dataset.folder is None:
-        executor, workers = InProcess(study, plan, dataset, execution), 1
+        seconds = wishes.checkpoint_seconds
+        executor, workers = InProcess(study, plan, dataset, execution, checkpoint_seconds=seconds), 1
     else:
         executor = LocalProcesses(
             study.folder, workers, execution.threads, checkpoint_seconds=wishes.checkpoint_seconds
@@ -263,6 +292,7 @@ def reopen_study(folder: Path, *, data: str | None = None) -> tuple[StudyDirecto
     """
     study = StudyDirectory(folder)
     plan = study.plan
+    study.use_recorded_folder()
     return study, plan, reopen_dataset(study.dataset, source=data, silent=True)
 
 
@@ -273,18 +303,20 @@ def look_at_study(folder: Path) -> Callable[[], StudyState]:
     return lambda: survey(study, plan, outcomes, workers)
 
 
-def write_study_documents(folder: Path, *, data: str | None = None) -> StudyResult:
+def write_study_documents(folder: Path) -> StudyResult:
     """Write verdicts, costs and the table of runs anew, of a study that is finished or not."""
-    study, plan, outcomes = _readable(folder, data=data)
+    study, plan, outcomes = _readable(folder)
     write_documents(study, plan, outcomes)
     return StudyResult(study.folder)
 
 
-def _readable(folder: Path, *, data: str | None = None) -> tuple[StudyDirectory, Plan, Outcomes]:
-    """Open a study for reading; the dataset is needed only where groups are the units of its statistics."""
+def _readable(folder: Path) -> tuple[StudyDirectory, Plan, Outcomes]:
+    """Open a study for reading; its directory alone is enough."""
     study = StudyDirectory(folder)
-    plan = study.plan
-    units = None
-    if study.dataset.get("group_kind") and study.dataset.get("groups_are_sampled"):
-        units = units_of_test(reopen_dataset(study.dataset, source=data, silent=True))
-    return study, plan, Outcomes(study, plan, units)
+    return study, study.plan, Outcomes(study, study.plan, study.units())
+
+
+def _options_of(dataset: Dataset) -> dict[str, Any]:
+    """Return the options that `load_dataset` would need for this dataset."""
+    options = dataset.manifest.get("options") or {}
+    return {key: options[key] for key in DATASET_OPTIONS if options.get(key) is not None}

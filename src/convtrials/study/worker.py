@@ -121,9 +121,9 @@ def serve(folder: Path, requests: TextIO, answers: TextIO, *, checkpoint_seconds
     """Take work from ``requests`` until it ends."""
     study = StudyDirectory(folder)
     plan = study.plan
+    study.use_recorded_folder()
     dataset = reopen_dataset(study.dataset, silent=True)
-    known = study.execution
-    execution = Execution(**{key: known[key] for key in ("device", "precision", "channels_last", "threads")})
+    execution = study.run_execution
     _say(answers, {"ready": os.getpid()})
     work = _incoming(requests)
     while (line := work.get()) is not None:
@@ -165,7 +165,8 @@ def _say(answers: TextIO, value: dict[str, Any]) -> None:
 def main() -> None:
     """Serve the study directory named on the command line."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # while idle; a run in training catches it itself
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole terminal; the parent passes it on
+    # Ctrl-C reaches every process of the terminal; the parent passes it on, once.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what a network of one's own prints must not look like an answer
     serve(Path(sys.argv[1]), sys.stdin, answers, checkpoint_seconds=float(sys.argv[2]))

@@ -14,6 +14,9 @@ LARGEST_FILE = 1_000_000
 #: Sections inside sections; deeper ones are a mistake or an attack.
 DEEPEST = 20
 
+#: Keys in all; references to other parts of the file count each time they are followed.
+MOST_KEYS = 5_000
+
 #: Keys from the top of the file to a value.
 Keys = tuple[str, ...]
 
@@ -100,6 +103,8 @@ def _collect(node: yaml.Node, above: Keys, lines: dict[Keys, int], path: Path) -
             raise StudyError(f"{path} line {line}: a key must be a word")
         if key_node.value == "<<":
             raise StudyError(f"{path} line {line}: merge keys (<<) are not read; write the keys out")
+        if len(lines) > MOST_KEYS:
+            raise StudyError(f"{path} line {line}: more than {MOST_KEYS:,} keys: not a study file")
         keys = (*above, key_node.value)
         if keys in lines:
             raise StudyError(

@@ -1,6 +1,7 @@
 """Watch the loop: progress for people, checkpoints on a time interval, a clean stop on Ctrl-C."""
 
 import math
+import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,12 +15,14 @@ from convtrials.training.state import TrainingState
 
 
 def stop_request() -> StopWish:
-    """Remember Ctrl-C or a polite kill, so that the loop can stop between two steps; a second one means now."""
+    """Remember Ctrl-C or a polite kill, so that the loop can stop between two steps; a second Ctrl-C means now."""
 
-    def heard(times: int) -> None:
-        if times > 1:
+    def heard(times: int, number: int) -> None:
+        # A second SIGTERM is no hurry: batch systems and parents send several, and SIGKILL when they mean it.
+        if times > 1 and number == signal.SIGINT:
             raise KeyboardInterrupt
-        say("stopping after this step")
+        if times == 1:
+            say("stopping after this step")
 
     return StopWish(heard)
 
