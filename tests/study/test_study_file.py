@@ -113,6 +113,7 @@ def test_a_baseline_from_a_recipe_file_with_keys_over_it(tmp_path: Path) -> None
         ),
         ("[0.3, 0.7]", "[0.3, 7]", "line 5: techniques.dropout: dropout = 7: "),
         ("[0.3, 0.7]", "[0.3, 0.3]", "line 5: techniques.dropout: two techniques are called 'dropout 0.3'"),
+        ("[0.3, 0.7]", "[]", "line 5: techniques.dropout.dropout: an empty list makes no technique"),
         ("[0.3, 0.7]", "0.5", "line 5: techniques.dropout: is the same recipe"),
         ("{dropout: [0.3, 0.7]}", "0.7", "line 5: techniques.dropout: expected changes of the recipe"),
         (
@@ -164,7 +165,12 @@ def test_a_technique_must_change_something(tmp_path: Path) -> None:
     )
     assert spec.arms[1].seed_offset == 100
     with pytest.raises(StudyError, match="changes nothing"):
-        read(tmp_path, GOOD.replace("{schedule: cosine}", "{seed_offset: 3}"))  # seed 3 would be in both
+        read(
+            tmp_path,
+            GOOD.replace("{schedule: cosine}", "{seed_offset: 3}").replace(
+                "all of: [cosine schedule]", "width: 2"
+            ),
+        )  # seed 3 would be in both
 
 
 def test_a_part_of_a_combination_has_no_seeds_of_its_own(tmp_path: Path) -> None:

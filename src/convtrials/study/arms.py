@@ -116,6 +116,9 @@ def _written_out(name: str, techniques: Mapping[str, Any]) -> Iterator[tuple[str
     """Yield (label, changes, seed offset) of every arm that one technique makes."""
     changes, offset = _changes_of(name, techniques, ())
     grids = list(_grids(changes, ()))
+    for keys, values in grids:
+        if not values:
+            raise TechniqueError((name, *keys), "an empty list makes no technique")
     if math.prod(len(values) for _, values in grids) > MOST_TECHNIQUES:
         raise TechniqueError(
             (name,), f"is a grid of more than {MOST_TECHNIQUES}; that is a search, not a trial"
