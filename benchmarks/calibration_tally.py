@@ -67,11 +67,11 @@ class Tally:
             for effect, count in effects.items():
                 self.effects[row][effect].update(count)
 
-    def rows(self, limit: tuple[tuple[int, ...], ...]) -> list[dict[str, object]]:
-        """Return the rows as figures, judged; those whose looks are in `limit` may fail."""
-        return [self._row(row, limit) for row in self.studies]
+    def rows(self, contrast: bool) -> list[dict[str, object]]:
+        """Return the rows as figures, judged unless they are there for contrast."""
+        return [self._row(row, contrast) for row in self.studies]
 
-    def _row(self, row: Row, limit: tuple[tuple[int, ...], ...]) -> dict[str, object]:
+    def _row(self, row: Row, contrast: bool) -> dict[str, object]:
         count, effects = self.studies[row], self.effects[row]
         n = count["studies"]
         errors = {name: count[name] / n for name in ("false_call", "missed", "false_equivalent")}
@@ -98,7 +98,7 @@ class Tally:
                 for effect, c in sorted(effects.items())
             },
             "peers": {name: count[name] / n for name in PEERS if name in count},
-            "judged": "limit" if row.looks in limit and judged == "FAIL" else judged,
+            "judged": "contrast" if contrast else judged,
         }
 
 

@@ -14,7 +14,9 @@ from typing import Any
 
 import pytest
 
+from convtrials.core.files import write_json
 from convtrials.study.directory import StudyDirectory
+from convtrials.training.execution import Execution
 
 STUDY = """\
 dataset: {name: glyphs, samples_per_class: 20}
@@ -24,6 +26,18 @@ techniques:
   accumulation: {accumulate: 4}
 seeds: 2
 """
+
+
+def fixed(folder: Path) -> Path:
+    """Fix how runs are computed, as a process leaves it that was killed while beginning.
+
+    The probe may choose another memory format when the machine is busy, and with it other last bits.
+    """
+    folder.mkdir(parents=True)
+    (folder / ".lock").touch()
+    execution = Execution("cpu", "fp32", channels_last=True, threads=1)
+    write_json(folder / "execution.json", {**execution.to_dict(), "workers": 2, "measured": []})
+    return folder
 
 
 def command(verb: str, *arguments: object, workers: int = 2) -> list[str]:
@@ -79,14 +93,13 @@ def study_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def unbroken(study_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same study, never disturbed."""
-    folder = tmp_path_factory.mktemp("unbroken") / "study"
-    os.environ["CONVTRIALS_CACHE"] = os.environ.get("CONVTRIALS_TEST_CACHE", "")
+    folder = fixed(tmp_path_factory.mktemp("unbroken") / "study")
     finish(study_file, "--out", folder)
     return folder
 
 
 def test_killed_at_random_moments_it_says_the_same(study_file: Path, unbroken: Path, tmp_path: Path) -> None:
-    folder, draws = tmp_path / "study", random.Random(3)
+    folder, draws = fixed(tmp_path / "study"), random.Random(3)
     for _ in range(4):
         process = begin(study_file, "--out", folder)
         time.sleep(draws.uniform(2.0, 7.0))
@@ -99,7 +112,7 @@ def test_killed_at_random_moments_it_says_the_same(study_file: Path, unbroken: P
 def test_killed_in_training_it_goes_on_from_the_checkpoint(
     study_file: Path, unbroken: Path, tmp_path: Path
 ) -> None:
-    folder = tmp_path / "study"
+    folder = fixed(tmp_path / "study")
     process = begin(study_file, "--out", folder)
     wait_until(lambda: any(folder.glob("runs/*/*/checkpoint.safetensors")))
     kill_tree(process)
@@ -121,7 +134,7 @@ def test_finished_runs_are_never_run_again(study_file: Path, unbroken: Path) -> 
 
 
 def test_two_processes_share_the_work(study_file: Path, unbroken: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "study"
+    folder = fixed(tmp_path / "study")
     both = [begin(study_file, "--out", folder, workers=1) for _ in range(2)]
     outputs = [process.communicate(timeout=250)[0] for process in both]
     assert [process.returncode for process in both] == [0, 0], outputs
@@ -132,7 +145,7 @@ def test_two_processes_share_the_work(study_file: Path, unbroken: Path, tmp_path
 
 
 def test_a_dead_owner_leaves_its_runs_to_others(study_file: Path, unbroken: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "study"
+    folder = fixed(tmp_path / "study")
     first = begin(study_file, "--out", folder, workers=1)
     wait_until(lambda: any(folder.glob("live/*.json")))
     second = begin(study_file, "--out", folder, workers=1)
@@ -143,7 +156,7 @@ def test_a_dead_owner_leaves_its_runs_to_others(study_file: Path, unbroken: Path
 
 
 def test_a_worker_that_is_killed_is_replaced(study_file: Path, unbroken: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "study"
+    folder = fixed(tmp_path / "study")
     process = begin(study_file, "--out", folder)
     wait_until(lambda: any(folder.glob("live/*.json")))
     note = next(folder.glob("live/*.json"))
@@ -157,7 +170,7 @@ def test_a_worker_that_is_killed_is_replaced(study_file: Path, unbroken: Path, t
 def test_a_parent_that_dies_alone_takes_its_workers_with_it(
     study_file: Path, unbroken: Path, tmp_path: Path
 ) -> None:
-    folder = tmp_path / "study"
+    folder = fixed(tmp_path / "study")
     process = begin(study_file, "--out", folder)
     wait_until(lambda: any(folder.glob("live/*.json")))
     pids = [json.loads(note.read_text())["pid"] for note in folder.glob("live/*.json")]
@@ -172,7 +185,7 @@ def test_a_parent_that_dies_alone_takes_its_workers_with_it(
 def test_ctrl_c_stops_with_checkpoints_and_says_how_to_go_on(
     study_file: Path, unbroken: Path, tmp_path: Path
 ) -> None:
-    folder = tmp_path / "study"
+    folder = fixed(tmp_path / "study")
     process = begin(study_file, "--out", folder)
     wait_until(lambda: any(folder.glob("live/*.json")))
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to every process

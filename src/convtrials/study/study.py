@@ -175,9 +175,12 @@ def prepare(
     wishes: Wishes,
     *,
     file: Path | None = None,
+    like: StudyDirectory | None = None,
     note: Callable[[str], None] = say,
 ) -> Plan:
     """Write plan, dataset and execution before the first run, or check that they still hold.
+
+    With ``like``, another study's execution is taken over, so that its runs repeat to the last bit.
 
     A changed plan is taken, and kept in ``plan-log.jsonl`` with the number of runs that had ended: the report shows it.
 
@@ -204,6 +207,8 @@ def prepare(
             if changes:
                 with study.nobody_running():
                     pass
+        if like is not None and not (study.folder / "execution.json").is_file():
+            write_json(study.folder / "execution.json", like.execution)
         _write_execution(study, plan, dataset, wishes, note)
         _write_dataset(study, dataset)
         if not study.exists:
