@@ -113,13 +113,15 @@ def _begin(
     directory = StudyDirectory(folder)
     if study.suffix == ".json" and folder.resolve() == study.parent.resolve():
         raise StudyError(f"{study}: choose another --out; to go on with a study, name its directory")
-    file = study if study.suffix != ".json" else None
     dataset = open_data(spec)
-    if study.suffix == ".json" and dataset.fingerprint != read_plan(study).dataset_fingerprint:
+    if study.suffix != ".json":
+        return directory, prepare(directory, spec, dataset, wishes, file=study), dataset
+    if dataset.fingerprint != read_plan(study).dataset_fingerprint:
         raise StudyError(
             f"{study}: {spec.source} is not the data of this plan: it has changed, or is another"
         )
-    return directory, prepare(directory, spec, dataset, wishes, file=file), dataset
+    like = StudyDirectory(study.parent) if (study.parent / "execution.json").is_file() else None
+    return directory, prepare(directory, spec, dataset, wishes, like=like), dataset
 
 
 @app.command()

@@ -22,8 +22,8 @@ class Result:
     standard_error, degrees_of_freedom : float or None
         Of the difference, over new seeds and new test units.
     p_value, p_adjusted : float or None
-        Two-sided, as it is and adjusted for the number of techniques (`family.adjusted`: Holm's steps with Dunnett's
-        joint distribution). Neither is adjusted for earlier looks; verdicts rest on the interval.
+        Two-sided, as it is and adjusted for the number of techniques (`family.adjusted`: Dunnett's joint
+        distribution). Neither is adjusted for earlier looks; verdicts rest on the interval.
     fixed_low, fixed_high : float or None
         The same interval for these test images as they are: seeds alone are in doubt.
     fixed_verdict : str or None
