@@ -4,6 +4,7 @@ import json
 import random
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -267,7 +268,6 @@ def test_other_data_and_other_folders_are_refused(make_dataset: Make, tmp_path: 
 
 
 def test_the_execution_is_kept(make_dataset: Make, tmp_path: Path) -> None:
-    from dataclasses import replace
 
     study, _ = prepared(tmp_path / "s", spec_of(COSINE), make_dataset())
     known = study.execution
@@ -331,6 +331,16 @@ def test_study_from_python(make_dataset: Make, tmp_path: Path) -> None:
     assert mean == pytest.approx(np.mean(expected), rel=1e-6)
     with pytest.raises(StudyError, match="needs a margin"):
         Study(BASE, COSINE, metric="log_loss").spec()
+
+
+def test_a_study_from_python_tells_of_each_run(
+    make_dataset: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dataset = make_dataset()
+    prepared(tmp_path / "s", replace(spec_of(COSINE), source="made in memory"), dataset)
+    Study(BASE, COSINE, seeds=2).run(dataset, tmp_path / "s")
+    lines = capsys.readouterr().err.splitlines()
+    assert [line for line in lines if "seed" in line][-1] == "cosine, seed 1: finished; 4 of 4 runs"
 
 
 def test_a_partly_diverged_arm_is_told_in_the_terminal(make_dataset: Make, tmp_path: Path) -> None:
@@ -448,7 +458,6 @@ def test_data_that_has_moved_is_found_where_it_is_said_to_be(tmp_path: Path) -> 
 
 
 def test_groups_are_the_units_from_the_directory_alone(make_dataset: Make, tmp_path: Path) -> None:
-    from dataclasses import replace
 
     from convtrials.study.study import write_study_documents
 

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from convtrials.core.errors import StudyError
+from convtrials.core.errors import Interrupted, StudyError
 from convtrials.core.files import atomic_path, finite, read_json, write_json, write_text
 from convtrials.core.progress import say, say_nothing
 from convtrials.data.dataset import Dataset
@@ -145,7 +145,8 @@ class Study:
             self.spec(), source=source_name(dataset) or IN_MEMORY, dataset_options=_options_of(dataset)
         )
         plan = prepare(study, spec, dataset, wishes, note=say_nothing if silent else say)
-        return run_study(study, plan, dataset, wishes, show=lambda state, ended: None)
+        show = (lambda state, ended: None) if silent else _tell_ended
+        return run_study(study, plan, dataset, wishes, show=show)
 
 
 @dataclass(frozen=True)
@@ -281,9 +282,19 @@ def run_study(
     outcomes = Outcomes(study, plan, units_of_test(dataset))
     try:
         conduct(study, plan, outcomes, executor, show, workers=workers)
-    finally:
-        write_documents(study, plan, outcomes)
+    except Interrupted:
+        write_documents(study, plan, outcomes)  # what is known so far, marked as such
+        raise
+    write_documents(study, plan, outcomes)
     return StudyResult(study.folder)
+
+
+def _tell_ended(state: StudyState, ended: list[RunEnd]) -> None:
+    """Say of each run that has ended how it ended."""
+    for end in ended:
+        seed = state.plan.arm(end.task.arm).seed_offset + end.task.position
+        left = f"; {state.count('finished', 'diverged', 'failed')} of {len(state.runs)} runs"
+        say(f"{end.task.arm}, seed {seed}: {end.how}{left}")
 
 
 def reopen_study(folder: Path, *, data: str | None = None) -> tuple[StudyDirectory, Plan, Dataset]:

@@ -3,6 +3,7 @@
 import contextlib
 import json
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -85,14 +86,20 @@ class StudyState:
 def survey(study: StudyDirectory, plan: Plan, outcomes: Outcomes, workers: int) -> StudyState:
     """Look at every run of a study."""
     decision = outcomes.decide()
-    runs = [
-        _look_at(study, outcomes, study.run(arm, position), arm.name, arm.seed_offset + position)
-        for arm in plan.arms
-        for position in range(plan.spec.most)
-        if position < decision.needed[arm.name] or study.run(arm, position).exists
-    ]
+    runs = []
+    for arm in plan.arms:
+        begun = _begun(study.run(arm, 0).folder.parent)
+        for position in range(plan.spec.most):
+            run = study.run(arm, position)
+            if position < decision.needed[arm.name] or (run.folder.name in begun and run.exists):
+                runs.append(_look_at(study, outcomes, run, arm.name, arm.seed_offset + position))
     left, most = _time_left(plan, decision, runs, workers)
     return StudyState(plan, decision, runs, workers, left, most)
+
+
+def _begun(folder: Path) -> set[str]:
+    """Name the runs of an arm that have a folder; one listing, where asking for each seed would take many."""
+    return {entry.name for entry in folder.iterdir()} if folder.is_dir() else set()
 
 
 def _look_at(study: StudyDirectory, outcomes: Outcomes, run: Run, arm: str, seed: int) -> RunState:
