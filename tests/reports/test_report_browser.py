@@ -1,16 +1,9 @@
 """The page in a real browser: it fits a wide and a narrow window, and every picture loads."""
 
-import html
 import re
-import shutil
-import subprocess
 
 import pytest
-
-CHROMIUM = next(
-    (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))),
-    None,
-)
+from browser import CHROMIUM, probed_title
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium or Chrome on the PATH")
 
@@ -30,22 +23,9 @@ frame.onload = () => {{
 
 @pytest.mark.parametrize("width", [1280, 400])
 def test_the_page_fits_its_window(reported_run, tmp_path, width):
-    page = html.escape((reported_run / "report.html").read_text(), quote=True)
-    probe = tmp_path / "probe.html"
-    probe.write_text(PROBE.format(width=width, page=page))
-    command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
-    command += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
-    command += [
-        f"--user-data-dir={tmp_path / 'profile'}",
-        "--virtual-time-budget=20000",
-        "--dump-dom",
-        probe.as_uri(),
-    ]
-    answer = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    title = re.search(r"<title>(.*?)</title>", answer.stdout)
-    assert title, answer.stderr[-2000:]
-    numbers = re.findall(r"[\d.]+", title.group(1))
-    assert len(numbers) == 5, title.group(1)
+    title = probed_title(PROBE, (reported_run / "report.html").read_text(), width, tmp_path)
+    numbers = re.findall(r"[\d.]+", title)
+    assert len(numbers) == 5, title
     scroll, pictures, loaded, right, smallest = map(float, numbers)
     assert scroll <= width
     assert pictures == loaded == 8

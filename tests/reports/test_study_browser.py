@@ -1,13 +1,10 @@
 """The study's page in a real browser: it fits a wide and a narrow window, every picture loads, nothing is fetched."""
 
-import html
 import json
-import re
-import subprocess
 
 import pytest
+from browser import CHROMIUM, probed_title
 from fabricated_study import write_study
-from test_report_browser import CHROMIUM
 
 from convtrials.reports.study_report import PICTURES, build_study_report
 from convtrials.reports.style import DPI
@@ -64,20 +61,7 @@ def page(tmp_path_factory):
 
 
 def measured(page, width, folder):
-    probe = folder / "probe.html"
-    probe.write_text(PROBE.format(width=width, page=html.escape(page, quote=True)), encoding="utf-8")
-    command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
-    command += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
-    command += [
-        f"--user-data-dir={folder / 'profile'}",
-        "--virtual-time-budget=20000",
-        "--dump-dom",
-        probe.as_uri(),
-    ]
-    answer = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    title = re.search(r"<title>(.*?)</title>", answer.stdout)
-    assert title, answer.stderr[-2000:]
-    return json.loads(html.unescape(title.group(1)))
+    return json.loads(probed_title(PROBE, page, width, folder))
 
 
 @pytest.mark.parametrize("width", [1280, 390])

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from fabricated_study import TECHNIQUES, write_study
 
+from convtrials.core import files
 from convtrials.core.errors import StudyError
-from convtrials.reports import study_files
 from convtrials.reports.study_read import read_study
 
 
@@ -154,7 +154,7 @@ def test_a_broken_line_of_a_history_is_told_by_its_number(tmp_path):
 
 
 def test_files_of_any_size_are_not_read(study, monkeypatch):
-    monkeypatch.setattr(study_files, "LARGEST_TEXT", 100)
+    monkeypatch.setattr(files, "LARGEST_TEXT", 100)
     assert "larger than 100 bytes" in refused(study)
 
 

@@ -9,6 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from convtrials.core.errors import ConvtrialsError
+
+#: No text file of a run or a study is larger; one from elsewhere cannot fill the memory.
+LARGEST_TEXT = 64 * 2**20
+
 #: Names of temporary files: ours, and those that safetensors makes beside its target.
 _LEFTOVER = re.compile(r"\..+\.tmp|\.tmp\w{6}")
 
@@ -63,6 +68,16 @@ def _encodable(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def read_bounded_text(path: Path, error: type[ConvtrialsError]) -> str:
+    """Read UTF-8 text of at most `LARGEST_TEXT` bytes; raise `error` where that cannot be had."""
+    try:
+        if path.stat().st_size > LARGEST_TEXT:
+            raise error(f"{path}: larger than {LARGEST_TEXT:,} bytes")
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as problem:
+        raise error(f"{path}: not readable ({problem})") from problem
 
 
 def read_json(path: Path) -> Any:

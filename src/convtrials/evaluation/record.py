@@ -7,10 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from convtrials.core.errors import RunError
+from convtrials.core.files import read_bounded_text
 from convtrials.evaluation.predictions import Predictions, read_predictions
-
-#: No text file of a run is larger; one from elsewhere cannot fill the memory.
-LARGEST_TEXT = 64 * 2**20
 
 #: No whole number in a run is larger: larger ones are damage, and fit no float.
 LARGEST_NUMBER = 2**63
@@ -104,7 +102,7 @@ def read_run(folder: Path) -> RunRecord:
         raise RunError(f"{folder}: predictions have {found} classes, dataset.json {len(names)}")
     return RunRecord(
         folder=folder,
-        recipe=_text(folder / "recipe.yaml"),
+        recipe=read_bounded_text(folder / "recipe.yaml", RunError),
         execution=_mapping(folder / "execution.json"),
         environment=_mapping(folder / "environment.json"),
         dataset=dataset,
@@ -115,17 +113,8 @@ def read_run(folder: Path) -> RunRecord:
     )
 
 
-def _text(path: Path) -> str:
-    try:
-        if path.stat().st_size > LARGEST_TEXT:
-            raise RunError(f"{path}: larger than {LARGEST_TEXT:,} bytes")
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as problem:
-        raise RunError(f"{path}: not readable ({problem})") from problem
-
-
 def _mapping(path: Path) -> dict[str, Any]:
-    return _parsed(_text(path), str(path))
+    return _parsed(read_bounded_text(path, RunError), str(path))
 
 
 def _parsed(text: str, where: str) -> dict[str, Any]:
@@ -146,7 +135,7 @@ def _whole(digits: str) -> int:
 
 
 def _history(path: Path) -> list[dict[str, Any]]:
-    lines = [line for line in _text(path).splitlines() if line.strip()]
+    lines = [line for line in read_bounded_text(path, RunError).splitlines() if line.strip()]
     history = [_parsed(line, f"{path} line {number}") for number, line in enumerate(lines, 1)]
     for number, entry in enumerate(history, 1):
         epoch = entry.get("epoch", number)

@@ -9,9 +9,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from convtrials.core.errors import StudyError
-
-#: No text file of a study is larger; one from elsewhere cannot fill the memory.
-LARGEST_TEXT = 64 * 2**20
+from convtrials.core.files import read_bounded_text
 
 Shape = TypeVar("Shape", bound=BaseModel)
 
@@ -24,12 +22,7 @@ def read_text(path: Path) -> str:
     StudyError
         Where it is absent, too large, or no UTF-8.
     """
-    try:
-        if path.stat().st_size > LARGEST_TEXT:
-            raise StudyError(f"{path}: larger than {LARGEST_TEXT:,} bytes")
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as problem:
-        raise StudyError(f"{path}: not readable ({problem})") from problem
+    return read_bounded_text(path, StudyError)
 
 
 def parse_document(text: str, shape: type[Shape], where: str) -> Shape:

@@ -141,9 +141,8 @@ class StudyDirectory:
             fcntl.flock(handle, fcntl.LOCK_SH)
             yield
 
-    @contextmanager
-    def nobody_running(self) -> Iterator[None]:
-        """Hold the directory for a change of the plan.
+    def check_nobody_running(self) -> None:
+        """Refuse a change of the plan while somebody trains under it; who begins later sees the change.
 
         Raises
         ------
@@ -158,7 +157,6 @@ class StudyDirectory:
                     f"{self.folder}: another process is running this study with another plan; "
                     "stop it first, or choose another --out"
                 ) from None
-            yield
 
     def _check_ours(self, begun: bool) -> None:
         """Refuse a folder that holds something else; one where a study was killed while beginning is ours."""

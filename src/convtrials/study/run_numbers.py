@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from convtrials.core.errors import RunError
-from convtrials.evaluation.record import LARGEST_TEXT
+from convtrials.core.files import LARGEST_TEXT
 from convtrials.training.run_directory import Run
 
 T = TypeVar("T")

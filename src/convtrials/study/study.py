@@ -206,8 +206,7 @@ def prepare(
                 )
             changes = plan.changes_since(older)
             if changes:
-                with study.nobody_running():
-                    pass
+                study.check_nobody_running()
         if like is not None and not (study.folder / "execution.json").is_file():
             write_json(study.folder / "execution.json", like.execution)
         _write_execution(study, plan, dataset, wishes, note)

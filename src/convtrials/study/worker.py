@@ -52,23 +52,28 @@ def train_one(
     """
     arm = plan.arm(name)
     run = study.run(arm, position)
-    live = study.live_path(run)
+    live, taken = study.live_path(run), False
+
+    def begin() -> Run:
+        if run.finished:  # by another process, since this run was asked for
+            raise RunTaken(f"{run.folder}: another process has finished this run")
+        return train(
+            arm.recipe,
+            dataset_of_arm(dataset, arm),
+            seed=arm.seed_offset + position,
+            out=run.folder,
+            execution=execution,
+            checkpoint_seconds=checkpoint_seconds,
+            silent=True,
+            follow=_LiveNote(live),
+        )
+
     try:
-        result = _patient(
-            lambda: train(
-                arm.recipe,
-                dataset_of_arm(dataset, arm),
-                seed=arm.seed_offset + position,
-                out=run.folder,
-                execution=execution,
-                checkpoint_seconds=checkpoint_seconds,
-                silent=True,
-                follow=_LiveNote(live),
-            )
-        ).result
+        result = _patient(begin).result
         drop_weights(plan, run, position)
         return {"ended": str(result["status"])}
     except RunTaken:
+        taken = True
         return {"ended": "taken"}
     except Interrupted:
         # Raised as well where the stop was asked for while the end was being written.
@@ -78,8 +83,9 @@ def train_one(
     except Exception:
         return {"ended": "failed", "error": traceback.format_exc()}
     finally:
-        with contextlib.suppress(OSError):
-            live.unlink(missing_ok=True)
+        if not taken:  # else the note is that of the worker who has the run
+            with contextlib.suppress(OSError):
+                live.unlink(missing_ok=True)
 
 
 def drop_weights(plan: Plan, run: Run, position: int) -> None:
