@@ -111,7 +111,7 @@ def test_a_polite_stop_leaves_a_checkpoint_and_says_how_to_go_on(
     train_small: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     unbroken = train_small()
-    original = RunWatcher.after_step
+    original, handler = RunWatcher.after_step, signal.getsignal(signal.SIGINT)
 
     def after_step(self: RunWatcher, state: TrainingState, loss: float, images: int) -> None:
         if state.step == 3:
@@ -122,7 +122,7 @@ def test_a_polite_stop_leaves_a_checkpoint_and_says_how_to_go_on(
         patch.setattr(RunWatcher, "after_step", after_step)
         with pytest.raises(Interrupted, match="the same command goes on from there"):
             train_small(out=tmp_path / "stopped")
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is handler
     assert_same_weights(unbroken, train_small(out=tmp_path / "stopped"))
 
 
