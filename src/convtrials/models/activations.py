@@ -44,6 +44,10 @@ _CLASSES = {
 #: The names that recipes use.
 ACTIVATIONS = tuple(_CLASSES)
 
+#: These never fall where their input rises, so the largest of several outputs is the output of the largest input.
+#: (PReLU is not among them: its slope is learned and may become negative.)
+MONOTONE = ("relu", "leaky_relu", "elu", "selu", "tanh", "sigmoid")
+
 _BY_SPELLING = {name.replace("_", ""): name for name in ACTIVATIONS}
 
 

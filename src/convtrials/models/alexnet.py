@@ -9,7 +9,7 @@ from typing import NamedTuple
 from torch import nn
 
 from convtrials.models.activations import make_activation
-from convtrials.models.layers import ConvNet, convolution
+from convtrials.models.layers import ConvNet, convolution, pooled
 from convtrials.models.registry import register_model
 from convtrials.models.spec import ModelSpec
 
@@ -79,7 +79,7 @@ def _features(spec: ModelSpec, layers: tuple[_Layer, ...]) -> list[nn.Module]:
     inputs = spec.channels
     for layer in layers:
         outputs = spec.scaled(layer.channels)
-        modules += convolution(
+        block = convolution(
             spec,
             inputs,
             outputs,
@@ -88,11 +88,13 @@ def _features(spec: ModelSpec, layers: tuple[_Layer, ...]) -> list[nn.Module]:
             padding=layer.padding,
             groups=layer.groups,
         )
+        pool = nn.MaxPool2d(2) if spec.small else nn.MaxPool2d(3, stride=2)
         if layer.response_norm:
             # The paper multiplies the sum over 5 channels by alpha = 1e-4; PyTorch their mean.
-            modules.append(nn.LocalResponseNorm(size=5, alpha=5e-4, beta=0.75, k=2.0))
-        if layer.pool:
-            modules.append(nn.MaxPool2d(2) if spec.small else nn.MaxPool2d(3, stride=2))
+            block += [nn.LocalResponseNorm(size=5, alpha=5e-4, beta=0.75, k=2.0), pool]
+        elif layer.pool:
+            block = pooled(spec, block, pool)
+        modules += block
         inputs = outputs
     return modules
 

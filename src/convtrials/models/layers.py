@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from convtrials.models.activations import make_activation
+from convtrials.models.activations import MONOTONE, activation_name, make_activation
 from convtrials.models.spec import ModelSpec
 
 
@@ -89,3 +89,16 @@ def convolution(
         layers.append(nn.BatchNorm2d(outputs))
     layers.append(make_activation(spec.activation))
     return layers
+
+
+def pooled(spec: ModelSpec, layers: list[nn.Module], pool: nn.Module) -> list[nn.Module]:
+    """Add max pooling to the layers that `convolution` returned, before the activation where that changes nothing.
+
+    A monotone activation of the largest value is the largest activation, so outputs are those of the usual order bit for
+    bit, while the activation sees a quarter of the values. So are gradients, but where unequal inputs round to the
+    same output (never with ReLU): they go to the larger input, where the usual order takes the first. Parameter names
+    do not change, as convolutions keep their places in the list.
+    """
+    if activation_name(spec.activation) in MONOTONE:
+        return [*layers[:-1], pool, layers[-1]]
+    return [*layers, pool]

@@ -10,7 +10,7 @@ from torch import nn
 
 from convtrials.models.activations import make_activation
 from convtrials.models.initial import vgg_weights
-from convtrials.models.layers import ConvNet, convolution
+from convtrials.models.layers import ConvNet, convolution, pooled
 from convtrials.models.registry import register_model
 from convtrials.models.spec import ModelSpec
 
@@ -31,11 +31,13 @@ def vgg11(spec: ModelSpec) -> nn.Module:
     features: list[nn.Module] = []
     inputs = spec.channels
     for stage in _STAGES:
+        blocks = []
         for channels in stage:
             outputs = spec.scaled(channels)
-            features += convolution(spec, inputs, outputs, 3, padding=1)
+            blocks.append(convolution(spec, inputs, outputs, 3, padding=1))
             inputs = outputs
-        features.append(nn.MaxPool2d(2))
+        blocks[-1] = pooled(spec, blocks[-1], nn.MaxPool2d(2))
+        features += [layer for block in blocks for layer in block]
     pool_to = 1 if spec.small else 7
     return ConvNet(32, features, pool_to, _classifier(spec, inputs * pool_to**2))
 

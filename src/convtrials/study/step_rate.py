@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from convtrials.core.errors import StudyError
+from convtrials.core.memory import keep_freed_memory
 from convtrials.data.batches import as_channels_last, as_contiguous
 from convtrials.training.execution import Execution
 from convtrials.training.network import recipe_network
@@ -101,6 +102,7 @@ def training_rate(probe: StepProbe, execution: Execution, seconds: float, ready:
     ready : callable
         Called after the first step, which warms up; it returns when the measuring may begin.
     """
+    keep_freed_memory()
     torch.set_num_threads(execution.threads)
     height, width, channels = probe.image_shape
     count = max(2, min(probe.recipe.batch_size, _MOST_PIXELS // (height * width)))

@@ -12,6 +12,7 @@ from safetensors import SafetensorError
 from torch import nn
 
 from convtrials.core.errors import Interrupted, RunError
+from convtrials.core.memory import keep_freed_memory
 from convtrials.core.progress import progress_task, say, say_nothing
 from convtrials.core.stopping import StopWish
 from convtrials.data.batches import Batches, steps_per_epoch
@@ -61,7 +62,8 @@ def train(
 
     Called again with the same arguments it goes on where it was stopped or killed; the weights are then bit for bit
     those of a run never killed (CPU, same machine kind, same execution). A finished run is returned as it is. torch's
-    thread count and global generator are left as they were.
+    thread count and global generator are left as they were; the C library is asked to keep freed memory from then on
+    (`convtrials.core.memory`).
 
     Parameters
     ----------
@@ -101,6 +103,7 @@ def train(
     run = Run(out if out is not None else default_run_folder(recipe, dataset, seed))
     identity = identify(recipe, dataset, seed, recorded=run.identity if run.exists else None)
     note = say_nothing if silent else say
+    keep_freed_memory()
     with run.lock(), _torch_left_as_it_was():
         if run.exists:
             asked = {"precision": precision, "threads": threads, "device": device}
