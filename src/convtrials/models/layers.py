@@ -94,8 +94,8 @@ def convolution(
 def pooled(spec: ModelSpec, layers: list[nn.Module], pool: nn.Module) -> list[nn.Module]:
     """Add max pooling to the layers that `convolution` returned, before the activation where that changes nothing.
 
-    A monotone activation of the largest value is the largest activation, so outputs are those of the usual order bit for
-    bit, while the activation sees a quarter of the values. So are gradients, but where unequal inputs round to the
+    A monotone activation of the largest value is the largest activation, so outputs are those of the usual order bit
+    for bit, while the activation sees a quarter of the values. So are gradients, but where unequal inputs round to the
     same output (never with ReLU): they go to the larger input, where the usual order takes the first. Parameter names
     do not change, as convolutions keep their places in the list.
     """
