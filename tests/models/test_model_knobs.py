@@ -161,7 +161,8 @@ def test_impossible_values_are_refused_with_what_is_allowed(key, value):
 
 def test_an_unknown_model_is_refused_with_the_known_ones():
     with pytest.raises(
-        RecipeError, match="'resnet' does not exist; choose one of alexnet, alexnet-2012, vgg11, vgg"
+        RecipeError,
+        match="'resnet' does not exist; choose one of alexnet, alexnet-2012, alexnet-lite, vgg11, vgg11-bn",
     ):
         build_model("resnet", **SMALL)
 

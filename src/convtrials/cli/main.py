@@ -7,9 +7,10 @@ from typing import Annotated
 import typer
 
 from convtrials._version import __version__
-from convtrials.cli import data, study
+from convtrials.cli import bench, data, study
 from convtrials.cli.doctor import doctor
 from convtrials.cli.evaluate import evaluate
+from convtrials.cli.export import export
 from convtrials.cli.models import models
 from convtrials.cli.train import train
 from convtrials.core.errors import ConvtrialsError, Interrupted
@@ -50,6 +51,8 @@ def options(
 app.add_typer(study.app, name="study", rich_help_panel="Try a technique")
 app.command(rich_help_panel="Train and look")(train)
 app.command(rich_help_panel="Train and look")(evaluate)
+app.command(rich_help_panel="Train and look")(export)
+app.add_typer(bench.app, name="bench", rich_help_panel="Measure")
 app.add_typer(data.app, name="data", rich_help_panel="Prepare")
 app.command(rich_help_panel="Prepare")(models)
 app.command(rich_help_panel="Prepare")(doctor)

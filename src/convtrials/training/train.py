@@ -1,24 +1,22 @@
 """Train one recipe with one seed on one dataset: from nothing, or on from a checkpoint."""
 
-import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from lightning_fabric import Fabric
 from safetensors import SafetensorError
 from torch import nn
 
 from convtrials.core.errors import Interrupted, RunError
-from convtrials.core.memory import keep_freed_memory
 from convtrials.core.progress import progress_task, say, say_nothing
 from convtrials.core.stopping import StopWish
-from convtrials.data.batches import Batches, steps_per_epoch
+from convtrials.data.batches import steps_per_epoch
 from convtrials.data.dataset import Dataset
 from convtrials.data.reopen import reopen_dataset
 from convtrials.models.weights import load_weights
+from convtrials.training.beginning import begin_run
 from convtrials.training.curves import CurveWriter
 from convtrials.training.ending import finish_run
 from convtrials.training.environment import describe_environment
@@ -37,7 +35,7 @@ from convtrials.training.loop import train_loop
 from convtrials.training.network import recipe_network
 from convtrials.training.recipe import Recipe
 from convtrials.training.run_directory import Run, default_run_folder
-from convtrials.training.state import TrainingState, steps_in
+from convtrials.training.state import steps_in
 from convtrials.training.watching import Progress, RunWatcher, stop_request
 
 #: Seconds between checkpoints inside an epoch.
@@ -103,7 +101,6 @@ def train(
     run = Run(out if out is not None else default_run_folder(recipe, dataset, seed))
     identity = identify(recipe, dataset, seed, recorded=run.identity if run.exists else None)
     note = say_nothing if silent else say
-    keep_freed_memory()
     with run.lock(), _torch_left_as_it_was():
         if run.exists:
             asked = {"precision": precision, "threads": threads, "device": device}
@@ -204,23 +201,15 @@ def _train(
     follow: Callable[[Progress], None] | None,
 ) -> None:
     started = time.perf_counter()
-    torch.set_num_threads(execution.threads)
-    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it announces the precision, as we did
-    fabric = Fabric(accelerator=execution.device, devices=1, precision=execution.fabric_precision)
     network = _network(recipe, dataset, seed)
     resuming = run.checkpoint_path.is_file()
     if recipe.initial_weights and not resuming:
         for message in load_weights(network, Path(recipe.initial_weights)):
             note(message)
-    network = network.to(memory_format=execution.memory_format)  # type: ignore[call-overload]
-    state = TrainingState.start(recipe, fabric, network)
+    state, train_split, val_split = begin_run(recipe, dataset, execution, network)
     if resuming:
         state.load(run.checkpoint_path)
         note(f"resumed at step {state.step}")
-    train_split, val_split = (
-        Batches(dataset, name, execution.device, channels_last=execution.channels_last)
-        for name in ("train", "val")
-    )
     per_epoch = steps_per_epoch(len(train_split), recipe.batch_size * recipe.accumulate)
     images = round(steps_in(recipe.epochs, per_epoch) / per_epoch * len(train_split))
     with (

@@ -1,0 +1,113 @@
+"""``convtrials bench inference``: what classifying costs, engine by engine."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+
+def inference(
+    run: Annotated[Path, typer.Argument(help="Directory of a finished run.")],
+    batch_sizes: Annotated[
+        str, typer.Option("--batch-sizes", "-b", metavar="N,N", help="Images a call.")
+    ] = "1,512",
+    engines: Annotated[
+        str | None,
+        typer.Option(metavar="NAME,NAME", help="torch-fp32, torch-int8, onnx-fp32, ...; by default all."),
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Results as JSON.")] = Path("bench-inference.json"),
+    table: Annotated[
+        Path | None,
+        typer.Option(help="Markdown file whose block <!-- inference:begin --> ... end gets the table."),
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, max=1024, help="Threads; by default one a core.")
+    ] = None,
+    rounds: Annotated[int, typer.Option(min=1, max=1000, help="Turns of each engine and batch size.")] = 5,
+    seconds: Annotated[float, typer.Option(min=0.01, max=3600, help="Of one turn.")] = 1.0,
+    images: Annotated[
+        int | None, typer.Option(min=1, help="Take at most so many test images for the accuracy.")
+    ] = None,
+    data: Annotated[
+        str | None, typer.Option("--data", "-d", help="Where the dataset is now, if it has moved.")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no table.")] = False,
+) -> None:
+    """Measure a run's inference: latency, throughput and accuracy lost, torch and ONNX Runtime, fp32 to int8.
+
+    Engines take turns, so that what else the machine does hits all alike. An engine that cannot be had here is in the
+    table with the reason.
+    """
+    sizes = parse_sizes(batch_sizes)
+    from convtrials.core.files import write_json
+    from convtrials.deploy.inference_bench import bench_inference, check_batch_sizes
+    from convtrials.deploy.inference_engines import check_engine_names
+    from convtrials.deploy.inference_table import check_block, markdown, replace_block
+    from convtrials.deploy.predictor import check_usable
+    from convtrials.deploy.run_data import reopen_run_data
+    from convtrials.training.run_directory import Run
+
+    asked = [name.strip() for name in (engines or "").split(",") if name.strip()]
+    check_engine_names(asked)
+    check_batch_sizes(sizes)
+    if table is not None:
+        check_block(table)
+    directory = Run(run)
+    check_usable(directory)  # a run that is not finished must not wait for its dataset
+    document = bench_inference(
+        directory,
+        reopen_run_data(directory, data, silent=quiet),
+        engines=asked,
+        batch_sizes=sizes,
+        threads=threads,
+        rounds=rounds,
+        seconds=seconds,
+        most_images=images,
+        silent=quiet,
+    )
+    write_json(out, document)
+    if table is not None:
+        replace_block(table, markdown(document))
+    if not quiet:
+        _show(document)
+    typer.echo(out)
+
+
+def parse_sizes(text: str) -> list[int]:
+    """Read ``1,512``.
+
+    Raises
+    ------
+    typer.BadParameter
+        If a part is no whole number.
+    """
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise typer.BadParameter(
+            f"{text!r}: allowed are whole numbers, such as 1,512", param_hint="--batch-sizes"
+        ) from None
+
+
+def _show(document: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from convtrials.deploy.inference_table import accuracy_table, explanation, speed_table
+
+    console = Console()
+    for headings, rows in (speed_table(document), accuracy_table(document)):
+        table = Table(*headings, box=None, pad_edge=False, header_style="dim")
+        for column in table.columns[1:]:
+            column.justify = "right"
+        for row in rows:
+            table.add_row(*row)
+        console.print(table)
+        console.print()
+    for engine in document["engines"]:
+        if not engine["available"]:
+            console.print(
+                f"{engine['name']}: not available: {engine['reason']}", markup=False, highlight=False
+            )
+    for line in explanation(document):
+        console.print(line, style="dim", markup=False, highlight=False)

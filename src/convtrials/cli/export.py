@@ -1,0 +1,71 @@
+"""``convtrials export``: a finished run as a file for other programs."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+
+if TYPE_CHECKING:
+    from convtrials.data.dataset import Dataset
+    from convtrials.training.run_directory import Run
+
+#: What ``--format`` and ``--precision`` take.
+FORMATS, PRECISIONS = ("onnx",), ("fp32", "int8")
+
+
+def export(
+    run: Annotated[Path, typer.Argument(help="Directory of a finished run.")],
+    file_format: Annotated[str, typer.Option("--format", "-f", help="onnx.")] = "onnx",
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="The file; by default model.onnx in the run directory.")
+    ] = None,
+    precision: Annotated[
+        str, typer.Option(help="fp32, or int8: smaller and faster, calibrated on validation images.")
+    ] = "fp32",
+    data: Annotated[
+        str | None, typer.Option("--data", "-d", help="Where the dataset is now, if it has moved.")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the file's path alone.")] = False,
+) -> None:
+    """Write a run as an ONNX file and compare it with torch on test images.
+
+    Input: images, uint8 (N, height, width, channels), 0 to 255, as in the dataset; normalisation is inside. Output:
+    probabilities, float32 (N, classes). Class names are in the file's metadata.
+    """
+    for flag, value, allowed in (("--format", file_format, FORMATS), ("--precision", precision, PRECISIONS)):
+        if value not in allowed:
+            raise typer.BadParameter(f"{value!r}: allowed is {' or '.join(allowed)}", param_hint=flag)
+    from convtrials.deploy.needs import need_onnx_tools
+
+    need_onnx_tools()  # said before time is spent on opening data
+    from convtrials.deploy.export_run import ExportPrecision, export_onnx
+    from convtrials.deploy.predictor import check_usable
+    from convtrials.training.run_directory import Run
+
+    directory = Run(run)
+    check_usable(directory)  # a run that is not finished must not wait for its dataset
+    dataset, problem = _reopen(directory, data, quiet)
+    done = export_onnx(directory, dataset, out, precision=cast("ExportPrecision", precision))
+    if not quiet:
+        if problem is not None:
+            typer.echo(f"note: compared on random pixels, as the data cannot be had: {problem}", err=True)
+        what = "test images" if done.of_test_split else "random images"
+        typer.echo(
+            f"{done.bytes / 1e6:.1f} MB; against torch fp32 on {done.images} {what}: probabilities differ by at most "
+            f"{done.largest_difference:.1e}, the class of {done.changed:.1%}",
+            err=True,
+        )
+    typer.echo(done.path)
+
+
+def _reopen(run: "Run", source: str | None, silent: bool) -> "tuple[Dataset | None, str | None]":
+    """Return the run's dataset, or None and why it cannot be had; a place that somebody typed must hold it."""
+    from convtrials.core.errors import ConvtrialsError
+    from convtrials.deploy.run_data import reopen_run_data
+
+    try:
+        return reopen_run_data(run, source, silent=silent), None
+    except ConvtrialsError as problem:
+        if source is not None:
+            raise
+        return None, str(problem)

@@ -1,0 +1,191 @@
+"""The predictor: a finished run as one module, from stored pixels to class probabilities."""
+
+import copy
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from convtrials.core.errors import RunError
+from convtrials.data.dataset import Dataset
+from convtrials.models.weights import load_weights
+from convtrials.training.identity import use_recorded_folder
+from convtrials.training.network import recipe_network
+from convtrials.training.run_directory import Run
+
+# As in `convtrials.data.batches`: a channel without contrast is not divided by zero.
+_SMALLEST_STD = 0.5 / 255
+
+#: No image of a run is larger, in pixels a side.
+_LARGEST_SIDE = 4096
+
+
+class Predictor(nn.Module):
+    """Normalisation, network and softmax in one.
+
+    Parameters
+    ----------
+    network : nn.Module
+        Maps normalised images (N, C, H, W) to logits (N, K).
+    mean, std : sequence of float, length C
+        On the scale 0 to 1.
+    precision : torch.dtype
+        What the network takes; its weights must have it too.
+    """
+
+    mean: Tensor
+    inverse_std: Tensor
+
+    def __init__(
+        self,
+        network: nn.Module,
+        mean: Sequence[float],
+        std: Sequence[float],
+        precision: torch.dtype = torch.float32,
+    ):
+        super().__init__()
+        self.network = network
+        self.precision = precision
+        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).reshape(1, -1, 1, 1))
+        spread = torch.tensor(std, dtype=torch.float32).clamp(min=_SMALLEST_STD)
+        self.register_buffer("inverse_std", (1 / spread).reshape(1, -1, 1, 1))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return probabilities, float32 (N, K), of images, uint8 (N, H, W, C)."""
+        logits: Tensor = self.network(self.normalised(images))
+        return logits.float().softmax(dim=1)
+
+    def normalised(self, images: Tensor) -> Tensor:
+        """Return what the network sees of images, uint8 (N, H, W, C): shape (N, C, H, W)."""
+        # The same arithmetic in the same order as in training, so that fp32 probabilities are the same.
+        pixels = images.permute(0, 3, 1, 2).to(torch.float32) * (1 / 255)
+        return ((pixels - self.mean) * self.inverse_std).to(self.precision)
+
+
+@dataclass(frozen=True, eq=False)
+class FinishedRun:
+    """A finished run with its network in memory.
+
+    Attributes
+    ----------
+    run : Run
+        Its directory.
+    network : nn.Module
+        fp32, on the CPU, in evaluation mode, with the weights that count.
+    class_names : tuple of str, length K
+    image_shape : tuple of int
+        (H, W, C).
+    mean, std : tuple of float, length C
+        What images were normalised with, on the scale 0 to 1.
+    origin : dict
+        model, seed, and the fingerprints of recipe and dataset: where the weights come from.
+    """
+
+    run: Run
+    network: nn.Module
+    class_names: tuple[str, ...]
+    image_shape: tuple[int, int, int]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    origin: dict[str, Any]
+
+    def predictor(self, precision: torch.dtype = torch.float32) -> Predictor:
+        """Return a predictor with its own copy of the network, in evaluation mode."""
+        network = copy.deepcopy(self.network).to(precision)
+        return Predictor(network, self.mean, self.std, precision).eval().requires_grad_(False)
+
+    def check_dataset(self, dataset: Dataset) -> None:
+        """Refuse a dataset that the run was not trained on."""
+        if dataset.fingerprint != self.origin["dataset"]:
+            raise RunError(
+                f"{self.run.folder}: was trained on other data than {dataset.name} "
+                f"(fingerprint {self.origin['dataset']!s:.12}, not {dataset.fingerprint:.12})"
+            )
+
+
+def check_usable(run: Run) -> None:
+    """Refuse a directory without a finished run and its weights, before anything else is opened.
+
+    Raises
+    ------
+    RunError
+    """
+    if not run.folder.is_dir():
+        raise RunError(f"{run.folder}: no such run directory")
+    if not run.exists:
+        raise RunError(f"{run.folder}: no run.json here: not a run directory")
+    if run.result.get("status") == "diverged":
+        raise RunError(f"{run.folder}: the run diverged and has no weights to use")
+    if not run.weights_path.is_file():
+        raise RunError(
+            f"{run.folder}: no {run.weights_path.name} here; a study keeps the weights of each arm's first seed"
+        )
+
+
+def load_finished_run(run: Run) -> FinishedRun:
+    """Build a run's network and load the weights that count.
+
+    Raises
+    ------
+    RunError
+        If there is no finished run with weights, or its files are damaged.
+    WeightsError, RecipeError
+        If the weights do not fit, or one's own network is gone.
+    """
+    check_usable(run)
+    recipe = run.recipe
+    names, shape, mean, std = _described(run)
+    if ":" in recipe.model:
+        use_recorded_folder(run)
+        _check_source(run, recipe.model)
+    network = recipe_network(recipe, shape, len(names), run.identity["seed"])
+    replaced = load_weights(network, run.weights_path)
+    if replaced:  # fine for initial weights, but these are a run's own
+        raise RunError(f"{run.weights_path}: does not fit the run: {replaced[0]}")
+    identity = run.identity
+    origin = {
+        "model": recipe.model,
+        "seed": identity["seed"],
+        "recipe": identity.get("recipe"),
+        "dataset": run.dataset.get("fingerprint"),
+    }
+    return FinishedRun(run, network.eval(), names, shape, mean, std, origin)
+
+
+def _described(
+    run: Run,
+) -> tuple[tuple[str, ...], tuple[int, int, int], tuple[float, ...], tuple[float, ...]]:
+    """Class names, image shape, mean and deviation as ``dataset.json`` tells them."""
+    described, where = run.dataset, run.folder / "dataset.json"
+    names, shape = described.get("class_names"), described.get("image_shape")
+    if not isinstance(names, list) or len(names) < 2 or not all(isinstance(name, str) for name in names):
+        raise RunError(f"{where}: class_names must be a list of two names or more")
+    sides = shape if isinstance(shape, list) and len(shape) == 3 else []
+    if not sides or not all(type(side) is int and 1 <= side <= _LARGEST_SIDE for side in sides):
+        raise RunError(f"{where}: image_shape must be [height, width, channels]")
+    mean, std = (_per_channel(described.get(key), sides[2], f"{where}: {key}") for key in ("mean", "std"))
+    return tuple(names), (sides[0], sides[1], sides[2]), mean, std
+
+
+def _per_channel(values: Any, channels: int, where: str) -> tuple[float, ...]:
+    numbers = values if isinstance(values, list) and len(values) == channels else []
+    if not numbers or not all(isinstance(value, int | float) and 0 <= value <= 1 for value in numbers):
+        raise RunError(f"{where} must be {channels} number(s) from 0 to 1")
+    return tuple(float(value) for value in numbers)
+
+
+def _check_source(run: Run, model: str) -> None:
+    """Refuse one's own network whose source has changed: the weights might fit it and mean something else."""
+    from convtrials.models.custom import factory_source
+
+    source, known = factory_source(model), run.identity.get("model source")
+    if source is None or known is None:
+        return
+    with open(source, "rb") as file:
+        if hashlib.file_digest(file, "sha256").hexdigest()[:32] != known:
+            raise RunError(
+                f"{run.folder}: the source of {model} ({source}) has changed since the run was trained"
+            )

@@ -1,0 +1,133 @@
+"""``convtrials bench`` as a person meets it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from convtrials.data.dataset import Dataset
+
+SMALL = ["--width", "0.05", "--batch-size", "16", "--precision", "fp32", "--threads", "1", "--no-peak"]
+
+
+def start(*arguments: str | Path, folder: Path) -> "subprocess.Popen[str]":
+    """Start the command; whatever it writes for its contestants is below ``folder``."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "convtrials.cli.main", "bench", *map(str, arguments)],
+        cwd=folder,
+        env={**os.environ, "TMPDIR": str(folder), "COLUMNS": "160"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def bench(*arguments: str | Path, folder: Path) -> "subprocess.CompletedProcess[str]":
+    process = start(*arguments, folder=folder)
+    shown, told = process.communicate(timeout=200)
+    return subprocess.CompletedProcess(process.args, process.returncode, shown, told)
+
+
+def commands_below(folder: Path) -> list[str]:
+    """Command lines of processes that name a folder."""
+    lines = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            lines.append(path.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+        except OSError:
+            continue
+    return [line for line in lines if f"{folder}/convtrials-bench-" in line]
+
+
+@pytest.fixture
+def images(make_dataset: Callable[..., Dataset], tmp_path: Path) -> Path:
+    data = make_dataset()
+    np.savez(tmp_path / "patterns.npz", images=data.images, labels=data.labels)
+    return tmp_path / "patterns.npz"
+
+
+def test_alone_it_shows_help(tmp_path: Path) -> None:
+    assert " train " in bench(folder=tmp_path).stdout
+    assert "--peers" in bench("train", "--help", folder=tmp_path).stdout
+
+
+def test_ours_is_measured_and_written(images: Path, tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("before\n<!-- bench:begin alexnet -->\n<!-- bench:end alexnet -->\nafter\n")
+    options = ["--data", images, *SMALL, "--rounds", "1", "--steps", "2", "--table", page]
+    done = bench("train", *options, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "results: bench-alexnet.json" in done.stdout
+    result = json.loads((tmp_path / "bench-alexnet.json").read_text())
+    assert [entry["name"] for entry in result["contestants"]] == ["ours", "ours-fp32", "ours-together"]
+    for entry in result["contestants"]:
+        assert (entry["status"], entry["why"]) == ("measured", None)
+        assert entry["parameters"] == result["setting"]["parameters"]
+        (one,) = entry["rounds"]
+        assert one["images"] == 2 * 16 * entry["processes"]
+    ours, fp32, together = result["contestants"]
+    assert ours["settings"] == fp32["settings"]
+    assert ours["ours_over_this"]["median"] == together["ours_over_this"]["median"] == 1
+    assert fp32["ours_over_this"]["median"] == pytest.approx(
+        ours["images_per_second"]["median"] / fp32["images_per_second"]["median"]
+    )
+    assert result["setting"]["image"] == [28, 28, 1]
+    assert result["command"].startswith("convtrials bench train --data")
+    assert result["setting"]["round"] == {"steps": 2}
+    told = page.read_text()
+    assert told.startswith("before\n<!-- bench:begin alexnet -->\n**alexnet**")
+    assert "| convtrials, fp32 |" in told
+    assert told.endswith("<!-- bench:end alexnet -->\nafter\n")
+    assert commands_below(tmp_path) == []
+    assert list(tmp_path.glob("convtrials-bench-*")) == []
+
+
+def test_ctrl_c_leaves_nothing_behind(images: Path, tmp_path: Path) -> None:
+    process = start("train", "--data", images, *SMALL, "--seconds", "600", folder=tmp_path)
+    deadline = time.monotonic() + 100
+    while not commands_below(tmp_path):
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "stopped; nothing is left running" in told
+    assert "Traceback" not in told
+    assert commands_below(tmp_path) == []
+    assert list(tmp_path.glob("convtrials-bench-*")) == []
+    assert not (tmp_path / "bench-alexnet.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--model", "resnet"], "--model resnet: the benchmark knows alexnet and vgg11"),
+        (
+            ["--peers", "keras,pytorch"],
+            "--peers pytorch: choose of keras, lightning, plain, notebook, or all",
+        ),
+        (["--seconds", "1", "--steps", "3"], "in seconds or in steps"),
+        (["--precision", "fp8"], "allowed are fp32 and bf16"),
+        (["--width", "0"], "greater than or equal to 0.01"),
+        (["--out", "nowhere/bench.json"], "must be a file in a folder that is there"),
+        (["--table", "none.md"], "none.md: not readable"),
+        (["--data", "nowhere"], "nowhere: no such file or folder"),
+        (["--data", "patterns.npz", "--batch-size", "64"], "two batches are needed"),
+    ],
+)
+def test_bad_input_is_told_before_anything_is_measured(
+    images: Path, tmp_path: Path, arguments: list[str], told: str
+) -> None:
+    done = bench("train", *arguments, folder=tmp_path)
+    assert done.returncode == 2
+    assert told in " ".join(done.stderr.replace("│", " ").split())
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.glob("bench-*.json"))
