@@ -57,6 +57,15 @@ def run(
         str | None,
         typer.Option(help="cpu or cuda; by default a GPU if there is one.", rich_help_panel=_COMPUTING),
     ] = None,
+    replicas: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=64,
+            help="Seeds of one arm trained at once, in one process; by default 1, on a GPU measured.",
+            rich_help_panel=_COMPUTING,
+        ),
+    ] = None,
     checkpoint_every: Annotated[
         float, typer.Option(min=0, help="Seconds between checkpoints of a run.", rich_help_panel=_COMPUTING)
     ] = 60.0,
@@ -71,7 +80,7 @@ def run(
         raise typer.BadParameter(f"{precision!r}: allowed are fp32 and bf16", param_hint="--precision")
     from convtrials.study.study import Wishes, run_study
 
-    wishes = Wishes(workers, threads, cast("Precision | None", precision), device, checkpoint_every)
+    wishes = Wishes(workers, threads, cast("Precision | None", precision), device, checkpoint_every, replicas)
     directory, plan, dataset = _begin(study, out, data, wishes)
     from rich.console import Console
 

@@ -25,6 +25,7 @@ from convtrials.study.local_processes import LocalProcesses
 from convtrials.study.measures import check_metric
 from convtrials.study.outcomes import Outcomes, units_of_test
 from convtrials.study.plan import Plan
+from convtrials.study.replica_executor import ReplicaExecutor
 from convtrials.study.study_file import (
     DATASET_OPTIONS,
     DEFAULT_ALPHA,
@@ -34,9 +35,10 @@ from convtrials.study.study_file import (
 )
 from convtrials.study.survey import StudyState, survey
 from convtrials.training.environment import describe_environment
-from convtrials.training.execution import Precision
+from convtrials.training.execution import Execution, Precision
 from convtrials.training.identity import check_trainable, describe_dataset
 from convtrials.training.recipe import Recipe
+from convtrials.training.replicas.choose import choose_replicas
 
 #: Stands for the source of a dataset that nobody can open again.
 IN_MEMORY = "made in memory"
@@ -56,6 +58,8 @@ class Wishes:
     precision, device : str or None
     checkpoint_seconds : float
         Between checkpoints inside an epoch.
+    replicas : int or None
+        Seeds of one arm trained at once, in one process.
     """
 
     workers: int | None = None
@@ -63,6 +67,7 @@ class Wishes:
     precision: Precision | None = None
     device: str | None = None
     checkpoint_seconds: float = 60.0
+    replicas: int | None = None
 
 
 @dataclass(frozen=True)
@@ -231,8 +236,8 @@ def _write_execution(
     """Choose how everything is computed, once; a later wish may change the number of workers alone."""
     path = study.folder / "execution.json"
     if path.is_file():
-        known = study.execution
-        for key in ("threads", "precision", "device"):
+        known = {"replicas": 1, **study.execution}
+        for key in ("threads", "precision", "device", "replicas"):
             wanted = getattr(wishes, key)
             if wanted is not None and known.get(key) != wanted:
                 raise StudyError(
@@ -240,18 +245,37 @@ def _write_execution(
                     f"leave out --{key}, or choose another --out"
                 )
         return
+    if (wishes.workers or 1) > 1 and (wishes.replicas or 1) > 1:
+        raise StudyError(
+            f"--workers {wishes.workers} and --replicas {wishes.replicas}: replicas are trained in one process; "
+            "give one of the two"
+        )
     chosen: Arrangement = choose_arrangement(
         plan.arms[0].recipe,
         dataset_of_arm(dataset, plan.arms[0]).image_shape,
         len(dataset.class_names),
-        workers=wishes.workers,
+        workers=1 if (wishes.replicas or 1) > 1 else wishes.workers,
         precision=wishes.precision,
         threads=wishes.threads,
         device=wishes.device,
         report=note,
     )
     known = {"workers": chosen.workers, "measured": chosen.measured, "folder": os.getcwd()}
-    write_json(path, {**chosen.execution.to_dict(), **known})
+    together = _replicas(plan, dataset, wishes, chosen.execution, note)
+    write_json(path, {**chosen.execution.to_dict(), **known, **together})
+
+
+def _replicas(
+    plan: Plan, dataset: Dataset, wishes: Wishes, execution: Execution, note: Callable[[str], None]
+) -> dict[str, Any]:
+    """Choose how many seeds are trained at once: as asked for, or measured on a GPU, or one."""
+    if wishes.replicas is not None or execution.device != "cuda" or (wishes.workers or 1) > 1:
+        return {"replicas": wishes.replicas or 1, "replica_way": None}
+    data = dataset_of_arm(dataset, plan.arms[0])
+    chosen = choose_replicas(
+        plan.arms[0].recipe, data.image_shape, len(data.class_names), execution, report=note
+    )
+    return {"replicas": chosen.replicas, "replica_way": chosen.way}
 
 
 def _write_dataset(study: StudyDirectory, dataset: Dataset) -> None:
@@ -271,8 +295,14 @@ def run_study(
     """Conduct a prepared study and write its documents, also where it is stopped before its end."""
     execution, workers = study.run_execution, wishes.workers or int(study.execution["workers"])
     executor: Executor
-    if dataset.folder is None:
-        seconds = wishes.checkpoint_seconds
+    replicas, seconds = int(study.execution.get("replicas", 1)), wishes.checkpoint_seconds
+    if replicas > 1 or (execution.device == "cuda" and workers == 1):  # one replica too gains by CUDA graphs
+        way = study.execution.get("replica_way")
+        executor, workers = (
+            ReplicaExecutor(study, plan, dataset, execution, replicas, way=way, checkpoint_seconds=seconds),
+            1,
+        )
+    elif dataset.folder is None:
         executor, workers = InProcess(study, plan, dataset, execution, checkpoint_seconds=seconds), 1
     else:
         executor = LocalProcesses(

@@ -65,7 +65,7 @@ def train_one(
             execution=execution,
             checkpoint_seconds=checkpoint_seconds,
             silent=True,
-            follow=_LiveNote(live),
+            follow=LiveNote(live),
         )
 
     try:
@@ -104,7 +104,7 @@ def _patient(begin: Callable[[], Run]) -> Run:
     return begin()
 
 
-class _LiveNote:
+class LiveNote:
     """Writes how far a run is, for whoever looks from another process."""
 
     def __init__(self, path: Path) -> None:
@@ -112,6 +112,7 @@ class _LiveNote:
         path.parent.mkdir(exist_ok=True)
 
     def __call__(self, progress: Progress) -> None:
+        """Write a note, if the last one is old enough."""
         now = time.time()
         if now - self._last < LIVE_INTERVAL:
             return

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import torch
+from torch import Tensor
 
 from convtrials.core.streams import stream_seed
 from convtrials.data.augmentation.pipeline import AugmentedBatch, augmented
@@ -17,12 +18,15 @@ from convtrials.training.recipe import Recipe
 from convtrials.training.schedules import schedule_factor
 from convtrials.training.state import EpochSums, TrainingState, steps_in
 
+#: Steps between two looks at the losses on a GPU: a look waits until the GPU has done all that was asked of it.
+GPU_STEPS = 50
+
 
 class Observer(Protocol):
     """Whoever watches the loop: progress, checkpoints, the person at the keyboard."""
 
     def after_step(self, state: TrainingState, loss: float, images: int) -> None:
-        """Called after each optimizer step; may raise to stop the loop between two steps."""
+        """Called after each optimizer step (on a GPU after some); may raise to stop the loop between two steps."""
 
     def after_epoch(self, state: TrainingState) -> None:
         """Called when an epoch has been validated and stands in ``state.history``."""
@@ -64,24 +68,32 @@ def train_loop(
         # An epoch is over when it has been validated, so a checkpoint after its last step resumes with validation.
         epoch = len(state.history)
         order = epoch_order(len(train), seed, epoch)
-        for step in range(state.step, min((epoch + 1) * per_epoch, total)):
-            started, cpu_started = time.perf_counter(), time.process_time()
-            set_learning_rate(state.optimizer, learning_rate(recipe, state, total, per_epoch))
-            images, labels = train.raw(step_indices(order, step - epoch * per_epoch, group_size))
-            group = augmented(images, labels, recipe.augment, seed, step)
-            group = replace(group, images=train.normalise(group.images))
-            loss, correct = train_step(recipe, seed, state, group)
-            if not math.isfinite(loss):
+        last = min((epoch + 1) * per_epoch, total)
+        while state.step < last:
+            started, cpu_started, first = time.perf_counter(), time.process_time(), state.step
+            results = []
+            for step in range(first, min(last, first + (GPU_STEPS if train.device.type == "cuda" else 1))):
+                set_learning_rate(state.optimizer, learning_rate(recipe, state, total, per_epoch))
+                images, labels = train.raw(step_indices(order, step - epoch * per_epoch, group_size))
+                group = augmented(images, labels, recipe.augment, seed, step)
+                group = replace(group, images=train.normalise(group.images))
+                results.append((*train_step(recipe, seed, state, group), len(group.images)))
+                state.step += 1
+            losses = [float(loss) for loss, _, _ in results]  # waits for the device
+            bad = next((place for place, loss in enumerate(losses) if not math.isfinite(loss)), None)
+            if bad is not None:
+                state.step = first + bad
                 return Outcome(diverged_at=state.step, diverged_in="training")
-            state.step += 1
             state.cpu_seconds += time.process_time() - cpu_started
-            _count(state, loss, correct, len(group.images), time.perf_counter() - started)
-            observer.after_step(state, loss, len(group.images))
+            seconds = (time.perf_counter() - started) / len(results)
+            for loss, (_, correct, count) in zip(losses, results, strict=True):
+                count_step(state, loss, int(correct), count, seconds)
+            observer.after_step(state, losses[-1], sum(count for _, _, count in results))
 
         metrics = validation_metrics(*predict_probabilities(state.judged, val))
         if not math.isfinite(metrics["val_loss"]):
             return Outcome(diverged_at=state.step, diverged_in="validation")
-        state.history.append(_epoch_entry(epoch + 1, state, metrics))
+        state.history.append(epoch_entry(epoch + 1, state, metrics))
         state.sums = EpochSums()
         if state.plateau is not None:
             state.plateau.observe(metrics)
@@ -91,7 +103,9 @@ def train_loop(
     return Outcome(stopped_early=state.step < total)
 
 
-def train_step(recipe: Recipe, seed: int, state: TrainingState, group: AugmentedBatch) -> tuple[float, int]:
+def train_step(
+    recipe: Recipe, seed: int, state: TrainingState, group: AugmentedBatch
+) -> tuple[Tensor, Tensor]:
     """Take one optimizer step on a group of images, one micro-batch at a time.
 
     Each micro-batch adds its share of the group's mean loss, so k micro-batches of b weigh like one batch of k*b,
@@ -99,13 +113,14 @@ def train_step(recipe: Recipe, seed: int, state: TrainingState, group: Augmented
 
     Returns
     -------
-    loss : float
-        Mean over the group, nats.
-    correct : int
+    loss : Tensor, a scalar on the device
+        Mean over the group, nats. Whoever reads it waits for the device.
+    correct : Tensor of int64, a scalar on the device
         Images of the group that were classified right, before the step, augmented and under dropout.
     """
     state.model.train()
-    total, correct = torch.zeros(()), torch.zeros((), dtype=torch.int64)
+    total = torch.zeros((), device=group.images.device)
+    correct = torch.zeros((), dtype=torch.int64, device=group.images.device)
     for micro, piece in enumerate(cut(len(group.images), recipe.batch_size)):
         torch.manual_seed(stream_seed(seed, "dropout" if micro == 0 else f"dropout/{micro}", state.step))
         part = group.part(piece)
@@ -113,15 +128,15 @@ def train_step(recipe: Recipe, seed: int, state: TrainingState, group: Augmented
         loss = cross_entropy_sum(logits, part.labels, part.mixed_labels, part.lam, recipe.label_smoothing)
         loss = loss / len(group.images)
         state.fabric.backward(loss)
-        total = total + loss.detach().cpu()
-        correct += (logits.detach().argmax(dim=1) == part.labels).sum().cpu()
+        total = total + loss.detach()
+        correct += (logits.detach().argmax(dim=1) == part.labels).sum()
     if recipe.clip_norm is not None:
         torch.nn.utils.clip_grad_norm_(state.model.parameters(), recipe.clip_norm)
     state.optimizer.step()
     state.optimizer.zero_grad(set_to_none=True)
     if state.average is not None:
         state.average.update_parameters(state.model)
-    return float(total), int(correct)
+    return total, correct
 
 
 def learning_rate(recipe: Recipe, state: TrainingState, total: int, per_epoch: int) -> float:
@@ -131,7 +146,8 @@ def learning_rate(recipe: Recipe, state: TrainingState, total: int, per_epoch: i
     return recipe.optimizer.lr * factor * (state.plateau.factor if state.plateau is not None else 1.0)
 
 
-def _count(state: TrainingState, loss: float, correct: int, images: int, seconds: float) -> None:
+def count_step(state: TrainingState, loss: float, correct: int, images: int, seconds: float) -> None:
+    """Add a step to the epoch's sums and the run's seconds."""
     state.sums.loss += loss * images
     state.sums.correct += correct
     state.sums.images += images
@@ -139,7 +155,8 @@ def _count(state: TrainingState, loss: float, correct: int, images: int, seconds
     state.train_seconds += seconds
 
 
-def _epoch_entry(epoch: int, state: TrainingState, metrics: dict[str, float]) -> dict[str, Any]:
+def epoch_entry(epoch: int, state: TrainingState, metrics: dict[str, float]) -> dict[str, Any]:
+    """Return the history's line of an epoch that has been validated."""
     sums = state.sums
     return {
         "epoch": epoch,

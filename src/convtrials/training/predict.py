@@ -38,10 +38,10 @@ def predict_probabilities(
     with torch.inference_mode():
         for start in range(0, len(batches), size):
             images, answers = batches.take(np.arange(start, min(start + size, len(batches))))
-            probabilities.append(model(images).float().softmax(dim=1).cpu())
-            labels.append(answers.cpu())
+            probabilities.append(model(images).float().softmax(dim=1))
+            labels.append(answers)
     model.train(was_training)
-    return torch.cat(probabilities).numpy(), torch.cat(labels).numpy()
+    return torch.cat(probabilities).cpu().numpy(), torch.cat(labels).cpu().numpy()  # one wait for the device
 
 
 def validation_metrics(probabilities: NDArray[np.float32], labels: NDArray[np.int64]) -> dict[str, float]:

@@ -101,7 +101,7 @@ def train(
     run = Run(out if out is not None else default_run_folder(recipe, dataset, seed))
     identity = identify(recipe, dataset, seed, recorded=run.identity if run.exists else None)
     note = say_nothing if silent else say
-    with run.lock(), _torch_left_as_it_was():
+    with run.lock(), torch_left_as_it_was():
         if run.exists:
             asked = {"precision": precision, "threads": threads, "device": device}
             check_same(run, identity, execution.to_dict() if execution else asked)
@@ -166,7 +166,7 @@ def resume(
 
 
 @contextmanager
-def _torch_left_as_it_was() -> Iterator[None]:
+def torch_left_as_it_was() -> Iterator[None]:
     """Give the caller's thread count and global generator back; training sets both."""
     threads = torch.get_num_threads()
     gpus = list(range(torch.cuda.device_count())) if torch.cuda.is_available() else []

@@ -1,0 +1,53 @@
+"""What every replica sees in one optimizer step: its own images in its own order, under its own augmentation."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from convtrials.data.augmentation.config import AugmentConfig
+from convtrials.data.augmentation.pipeline import augmented
+from convtrials.data.batches import Batches
+from convtrials.training.replicas.passes import MicroBatch
+
+
+def step_images(
+    train: Batches,
+    indices: Sequence[NDArray[np.int64]],
+    augment: AugmentConfig,
+    seeds: Sequence[int],
+    step: int,
+) -> MicroBatch:
+    """Return the images of one step of every replica, as a run of its own would see them.
+
+    Parameters
+    ----------
+    train : Batches
+        The training split.
+    indices : sequence of ndarray of int64, k of shape (n,)
+        Each replica's images of this step.
+    augment : AugmentConfig
+    seeds : sequence of int, length k
+    step : int
+
+    Returns
+    -------
+    MicroBatch
+        Of n images a replica: the whole step, to be cut.
+    """
+    count = len(indices[0])
+    images, labels = train.raw(np.concatenate(list(indices)))
+    shape, labels = (len(seeds), count, *images.shape[1:]), labels.view(len(seeds), count)
+    if not augment.active:
+        return MicroBatch(train.normalise(images).view(shape), labels)
+    parts = [
+        augmented(images[place * count : (place + 1) * count], labels[place], augment, seed, step)
+        for place, seed in enumerate(seeds)
+    ]
+    images = train.normalise(torch.cat([part.images for part in parts])).view(shape)
+    mixed = [part.mixed_labels for part in parts if part.mixed_labels is not None]
+    if not mixed:
+        return MicroBatch(images, labels)
+    lam = torch.tensor([part.lam for part in parts], dtype=torch.float32, device=images.device)
+    return MicroBatch(images, labels, torch.stack(mixed), lam)

@@ -1,0 +1,136 @@
+"""A pass recorded once and replayed: on a GPU the hundred kernels of a pass then start as one."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from convtrials.training.replicas.passes import GroupedPasses, MicroBatch, Passes
+from convtrials.training.replicas.stack import Stack, stacked
+
+#: ``graphs``: passes are recorded as a CUDA graph. ``compile``: torch.compile beforehand. ``none``: neither.
+Speedup = Literal["none", "graphs", "compile"]
+
+Pass = Callable[[], tuple[Tensor, Tensor]]
+
+
+def cuda_graph(function: Pass) -> Pass:
+    """Record what a function does on the GPU; what is returned does it again, on the same memory."""
+    side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):
+        for _ in range(3):  # libraries choose their kernels and workspaces before the recording
+            function()
+    torch.cuda.current_stream().wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        outputs = function()
+
+    def replay() -> tuple[Tensor, Tensor]:
+        graph.replay()
+        return outputs
+
+    return replay
+
+
+class Replayed:
+    """Passes of one shape recorded and replayed; other shapes, such as an epoch's last step, are computed as they come.
+
+    Parameters
+    ----------
+    passes : Passes
+    stack : Stack
+    size, of : int
+        Images of the micro-batches to be replayed, and of their step.
+    record : callable
+        `cuda_graph`; tests put another in its place.
+    note : callable
+        Told in a line where recording is not possible; passes are then computed as they come.
+    """
+
+    def __init__(
+        self,
+        passes: Passes,
+        stack: Stack,
+        size: int,
+        of: int,
+        *,
+        record: Callable[[Pass], Pass] = cuda_graph,
+        note: Callable[[str], None],
+    ) -> None:
+        self._passes, self._stack, self._record, self._note = passes, stack, record, note
+        self._replayed_size = (size, of)
+        self._inputs: MicroBatch | None = None
+        self._replay: Pass | None = None
+
+    def give(self, noise: dict[str, Tensor]) -> None:
+        """Take the dropout noise of the next pass; the same tensors for the same size, see `DropoutNoise`."""
+        self._passes.give(noise)
+
+    def __call__(self, batch: MicroBatch, of: int) -> tuple[Tensor, Tensor]:
+        """See `Passes`."""
+        if (batch.images.shape[1], of) != self._replayed_size:
+            return self._passes(batch, of)
+        if self._replay is None:
+            self._begin(batch, of)
+        assert self._inputs is not None
+        assert self._replay is not None
+        for kept, given in zip(self._inputs.tensors, batch.tensors, strict=True):
+            kept.copy_(given)
+        losses, correct = self._replay()
+        return losses.clone(), correct.clone()  # the next replay writes to the same memory
+
+    def _begin(self, batch: MicroBatch, of: int) -> None:
+        inputs = MicroBatch(
+            stacked(list(batch.images)),  # each replica's in the layout that its network gets
+            batch.labels.clone(),
+            None if batch.mixed_labels is None else batch.mixed_labels.clone(),
+            None if batch.lam is None else batch.lam.clone(),
+        )
+
+        def compute() -> tuple[Tensor, Tensor]:
+            return self._passes(inputs, of)
+
+        self._inputs = inputs
+        with without_traces(self._stack):
+            try:
+                self._replay = self._record(compute)
+            except RuntimeError as error:
+                self._note(f"replicas: no CUDA graph ({_first_line(error)}); going on without")
+                self._replay = compute
+
+
+def compile_passes(passes: Passes, batch: MicroBatch, stack: Stack, note: Callable[[str], None]) -> None:
+    """Compile the network of grouped passes; say so in a line and leave it as it is where that fails.
+
+    Compiling happens in the first pass, which is made here, on ``batch``, and leaves no trace.
+    """
+    if not isinstance(passes, GroupedPasses):
+        note("replicas: only grouped replicas are compiled; going on without")
+        return
+    plain = passes.network
+    passes.network = torch.compile(plain, dynamic=False)  # type: ignore[assignment]
+    with without_traces(stack):
+        try:
+            passes(batch, batch.images.shape[1])
+        except Exception as error:  # whatever a compiler says
+            note(f"replicas: torch.compile failed ({_first_line(error)}); going on without")
+            passes.network = plain
+
+
+@contextmanager
+def without_traces(stack: Stack) -> Iterator[None]:
+    """Give gradients and running statistics their values back at the end of the block."""
+    touched = [*stack.gradients, *stack.buffers.values()]
+    before = [tensor.clone() for tensor in touched]
+    try:
+        yield
+    finally:
+        for tensor, value in zip(touched, before, strict=True):
+            tensor.copy_(value)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]

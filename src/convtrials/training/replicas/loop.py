@@ -1,0 +1,185 @@
+"""The loop of `convtrials.training.loop`, for several replicas at once."""
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from convtrials.data.batches import Batches, epoch_order, step_indices, steps_per_epoch
+from convtrials.training.loop import Outcome, count_step, epoch_entry, learning_rate
+from convtrials.training.predict import predict_probabilities, validation_metrics
+from convtrials.training.recipe import Recipe
+from convtrials.training.replicas.batch import step_images
+from convtrials.training.replicas.team import Manner, Replica, Team
+from convtrials.training.state import EpochSums, steps_in
+
+#: Steps between two looks at the losses on a GPU: a look waits until the GPU has done all that was asked of it.
+GPU_STEPS = 50
+
+
+class Observer(Protocol):
+    """Whoever watches: progress, checkpoints, the person at the keyboard."""
+
+    def after_steps(self, team: Team, images: int) -> None:
+        """Called after some steps, with the images of one replica in them; may raise to stop the loop."""
+
+    def after_epoch(self, team: Team, going: Sequence[Replica]) -> None:
+        """Called when an epoch stands in the histories of those that go on."""
+
+
+#: A replica and how it ended.
+Ended = tuple[Replica, Outcome]
+
+
+@dataclass(frozen=True)
+class _Length:
+    """Steps of the recipe, and images of the training split."""
+
+    images: int
+    group_size: int
+    per_epoch: int
+    total: int
+
+    @classmethod
+    def of(cls, recipe: Recipe, images: int) -> "_Length":
+        size = recipe.batch_size * recipe.accumulate
+        per_epoch = steps_per_epoch(images, size)
+        return cls(images, size, per_epoch, steps_in(recipe.epochs, per_epoch))
+
+    @property
+    def epochs(self) -> int:
+        return math.ceil(self.total / self.per_epoch)
+
+
+def replica_loop(
+    recipe: Recipe,
+    replicas: Sequence[Replica],
+    manner: Manner,
+    train: Batches,
+    val: Batches,
+    observer: Observer,
+) -> Iterator[Ended]:
+    """Train replicas from where they are to the end of the recipe; tell of each as it ends.
+
+    Whoever diverges or stops early leaves, and the others go on without: what one computes never touches another.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    replicas : sequence of Replica
+        At the same step of the same epoch; their states are changed in place.
+    manner : Manner
+    train, val : Batches
+    observer : Observer
+
+    Yields
+    ------
+    replica : Replica
+    outcome : Outcome
+    """
+    length, going = _Length.of(recipe, len(train)), list(replicas)
+    while going:
+        team = Team(recipe, going, manner)
+        ended = _until_one_ends(recipe, team, length, train, val, observer)
+        team.hand_back()
+        yield from ended
+        going = _without(going, ended)
+
+
+def steps_between_looks(device: torch.device) -> int:
+    """Return how many steps are taken before their losses are looked at."""
+    return GPU_STEPS if device.type == "cuda" else 1
+
+
+def _without(replicas: Sequence[Replica], ended: Sequence[Ended]) -> list[Replica]:
+    left = {replica for replica, _ in ended}
+    return [replica for replica in replicas if replica not in left]
+
+
+def _until_one_ends(
+    recipe: Recipe, team: Team, length: _Length, train: Batches, val: Batches, observer: Observer
+) -> list[Ended]:
+    lead = team.replicas[0].state  # step and epoch are the same for all
+    while True:
+        over = [
+            (one, Outcome(stopped_early=one.state.step < length.total))
+            for one in team.replicas
+            if len(one.state.history) >= length.epochs or one.state.should_stop
+        ]
+        if over:
+            return over
+        epoch = len(lead.history)
+        orders = [epoch_order(length.images, one.seed, epoch) for one in team.replicas]
+        last = min((epoch + 1) * length.per_epoch, length.total)
+        while lead.step < last:
+            until = min(last, lead.step + steps_between_looks(train.device))
+            images, diverged = _steps(recipe, team, length, train, orders, until)
+            if diverged:
+                return diverged
+            observer.after_steps(team, images)
+        diverged = _validate(team, val)
+        observer.after_epoch(team, _without(team.replicas, diverged))
+        if diverged:
+            return diverged
+
+
+def _steps(
+    recipe: Recipe,
+    team: Team,
+    length: _Length,
+    train: Batches,
+    orders: Sequence[NDArray[np.int64]],
+    until: int,
+) -> tuple[int, list[Ended]]:
+    """Take steps without asking the device how they went, then count them; return images and who diverged."""
+    started, cpu_started = time.perf_counter(), time.process_time()
+    lead, first = team.replicas[0].state, team.replicas[0].state.step
+    done = len(lead.history) * length.per_epoch
+    seeds = [one.seed for one in team.replicas]
+    counts, results = [], []
+    for step in range(first, until):
+        indices = [step_indices(order, step - done, length.group_size) for order in orders]
+        batch = step_images(train, indices, recipe.augment, seeds, step)
+        rates = [learning_rate(recipe, one.state, length.total, length.per_epoch) for one in team.replicas]
+        results.append(team.step(batch, rates))
+        counts.append(len(indices[0]))
+    losses = torch.stack([loss for loss, _ in results]).cpu().numpy()  # waits for the device
+    correct = torch.stack([right for _, right in results]).cpu().numpy()
+    share = len(team.replicas) * len(counts)
+    seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - cpu_started
+    diverged: list[Ended] = []
+    for place, one in enumerate(team.replicas):
+        for step, images in enumerate(counts):
+            if not math.isfinite(losses[step, place]):
+                one.state.step = first + step
+                diverged.append((one, Outcome(diverged_at=first + step, diverged_in="training")))
+                break
+            one.state.cpu_seconds += cpu_seconds / share
+            count_step(
+                one.state, float(losses[step, place]), int(correct[step, place]), images, seconds / share
+            )
+    return sum(counts), diverged
+
+
+def _validate(team: Team, val: Batches) -> list[Ended]:
+    """Close the epoch in every replica's history; return whose validation is not a number."""
+    diverged: list[Ended] = []
+    for one in team.replicas:
+        state = one.state
+        metrics = validation_metrics(*predict_probabilities(state.judged, val))
+        if not math.isfinite(metrics["val_loss"]):
+            diverged.append((one, Outcome(diverged_at=state.step, diverged_in="validation")))
+            continue
+        epoch = len(state.history) + 1
+        state.history.append(epoch_entry(epoch, state, metrics))
+        state.sums = EpochSums()
+        if state.plateau is not None:
+            state.plateau.observe(metrics)
+        if state.stopper is not None:
+            state.stopper.observe(epoch, metrics, state.judged_weights())
+    return diverged

@@ -1,0 +1,226 @@
+"""Train several seeds of one recipe at once; each becomes an ordinary run directory."""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from itertools import groupby
+from pathlib import Path
+
+import torch
+from lightning_fabric import Fabric
+from safetensors import SafetensorError
+
+from convtrials.core.errors import Interrupted, RunError
+from convtrials.core.memory import keep_freed_memory
+from convtrials.core.progress import progress_task, say, say_nothing
+from convtrials.core.stopping import StopWish
+from convtrials.data.batches import Batches, steps_per_epoch
+from convtrials.data.dataset import Dataset
+from convtrials.models.weights import load_weights
+from convtrials.training.ending import finish_run
+from convtrials.training.environment import describe_environment
+from convtrials.training.execution import Execution, check_device
+from convtrials.training.identity import (
+    check_empty,
+    check_same,
+    check_trainable,
+    describe_dataset,
+    identify,
+    record,
+)
+from convtrials.training.network import recipe_network
+from convtrials.training.recipe import Recipe
+from convtrials.training.replicas.graphs import Speedup
+from convtrials.training.replicas.grouped import unknown_layer
+from convtrials.training.replicas.loop import replica_loop
+from convtrials.training.replicas.passes import Way
+from convtrials.training.replicas.team import Manner, Replica, usual_speedup, usual_way
+from convtrials.training.replicas.watching import Follow, TeamWatcher
+from convtrials.training.run_directory import Run
+from convtrials.training.state import TrainingState, steps_in
+from convtrials.training.train import CHECKPOINT_SECONDS, torch_left_as_it_was
+from convtrials.training.watching import stop_request
+
+
+def train_replicas(
+    recipe: Recipe,
+    dataset: Dataset,
+    seeds: Sequence[int],
+    outs: Sequence[str | Path],
+    *,
+    execution: Execution,
+    way: Way | None = None,
+    speedup: Speedup | None = None,
+    checkpoint_seconds: float = CHECKPOINT_SECONDS,
+    silent: bool = False,
+    follow: Follow | None = None,
+) -> list[Run]:
+    """Train one run a seed, all at once in this process.
+
+    Each run draws its initial weights, order, augmentation and dropout as `convtrials.training.train.train` would, and
+    leaves the same files; results are equal but for rounding. Time and CPU time are shared out evenly. A replica that
+    diverges ends as diverged, and the others go on. Called again with the same arguments it goes on where it was
+    stopped or killed; so does ``train`` with any one of the directories.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    dataset : Dataset
+    seeds : sequence of int
+        All different.
+    outs : sequence of path
+        The run directory of each.
+    execution : Execution
+    way : {"grouped", "side_by_side"}, optional
+        How they are computed: by grouped convolutions, or network after network (on a GPU on streams of their own).
+        By default grouped, where every layer of the network is known.
+    speedup : {"none", "graphs", "compile"}, optional
+        On a GPU; by default CUDA graphs.
+    checkpoint_seconds : float
+        Seconds between checkpoints inside an epoch.
+    silent : bool
+        No progress output.
+    follow : callable, optional
+        Told after some steps how far each run is.
+
+    Returns
+    -------
+    list of Run
+        In the order of the seeds; each has a result.
+
+    Raises
+    ------
+    RunTaken
+        Another process is training one of the runs.
+    RunError
+        A directory holds another run, the data cannot be trained on, or the network cannot be replicated.
+    Interrupted
+        After Ctrl-C or SIGTERM, with checkpoints written.
+    """
+    if len(set(seeds)) < len(seeds) or len(seeds) != len(outs) or not seeds:
+        raise RunError("replicas: one directory for each of one or more different seeds is needed")
+    check_trainable(recipe, dataset)
+    check_device(execution.device)
+    note = say_nothing if silent else say
+    runs = [Run(out) for out in outs]
+    keep_freed_memory()
+    with ExitStack() as held:
+        for run in runs:
+            held.enter_context(run.lock())
+        held.enter_context(torch_left_as_it_was())
+        sample = recipe_network(recipe, dataset.image_shape, len(dataset.class_names), seeds[0])
+        manner = Manner(
+            execution, way or usual_way(sample), _possible_speedup(speedup, execution, note), note
+        )
+        if manner.way == "grouped" and (layer := unknown_layer(sample)):
+            raise RunError(
+                f"replicas: {layer} cannot be grouped; use side_by_side, or train the runs separately"
+            )
+        for run, seed in zip(runs, seeds, strict=True):
+            _begin(run, recipe, dataset, seed, manner, len(seeds))
+        unfinished = [(run, seed) for run, seed in zip(runs, seeds, strict=True) if not run.finished]
+        with stop_request().listening() as stop:
+            try:
+                _train(unfinished, recipe, dataset, manner, stop, checkpoint_seconds, silent, follow)
+            except (OSError, SafetensorError) as error:
+                raise RunError(
+                    f"replicas: training cannot go on: {error}\nthe same call goes on from the last checkpoints"
+                ) from error
+        if stop.asked:  # while the last end was being written
+            raise Interrupted("replicas: finished; stopped before anything else")
+    return runs
+
+
+def _begin(run: Run, recipe: Recipe, dataset: Dataset, seed: int, manner: Manner, together: int) -> None:
+    """Write what is known before step 0, or check that it is this run."""
+    identity = identify(recipe, dataset, seed, recorded=run.identity if run.exists else None)
+    if run.exists:
+        check_same(run, identity, manner.execution.to_dict())
+        return
+    check_empty(run)
+    run.begin(
+        recipe,
+        execution=manner.execution.to_dict(),
+        # Not a part of the execution: with other replicas, or alone, a run is the same but for rounding.
+        environment={**describe_environment(), "replicas": {"together": together, "way": manner.way}},
+        dataset=describe_dataset(dataset),
+        record=record(identity),
+    )
+
+
+def _train(
+    unfinished: Sequence[tuple[Run, int]],
+    recipe: Recipe,
+    dataset: Dataset,
+    manner: Manner,
+    stop: StopWish,
+    checkpoint_seconds: float,
+    silent: bool,
+    follow: Follow | None,
+) -> None:
+    """Train those at once that stand at the same step: all of them, unless a kill came between two checkpoints."""
+    execution = manner.execution
+    torch.set_num_threads(execution.threads)
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+    fabric = Fabric(accelerator=execution.device, devices=1, precision=execution.fabric_precision)
+    replicas = [_replica(run, seed, recipe, dataset, fabric, manner) for run, seed in unfinished]
+    train_split, val_split = (
+        Batches(dataset, name, execution.device, channels_last=execution.channels_last)
+        for name in ("train", "val")
+    )
+    per_epoch = steps_per_epoch(len(train_split), recipe.batch_size * recipe.accumulate)
+    images = round(steps_in(recipe.epochs, per_epoch) / per_epoch * len(train_split))
+    for place, members in groupby(sorted(replicas, key=_place), key=_place):
+        team, started = list(members), time.perf_counter()
+        seen = place[0] / per_epoch * len(train_split)
+        with (
+            ExitStack() as files,
+            progress_task(
+                f"train {len(team)} x {recipe.model}", images * len(team), silent=silent, log_steps=False
+            ) as task,
+        ):
+            task.advance(seen * len(team))
+            watcher = TeamWatcher(
+                task,
+                files,
+                stop,
+                total_images=images,
+                seen=seen,
+                epochs=recipe.epochs,
+                checkpoint_seconds=checkpoint_seconds,
+                follow=follow,
+            )
+            watcher.begin(team)
+            for one, outcome in replica_loop(recipe, team, manner, train_split, val_split, watcher):
+                seconds = (time.perf_counter() - started) / len(team)
+                finish_run(one.run, dataset, one.seed, one.state, outcome, val_split, seconds)
+
+
+def _place(replica: Replica) -> tuple[int, int]:
+    """Where a replica stands: steps, and epochs that have been validated."""
+    return replica.state.step, len(replica.state.history)
+
+
+def _replica(
+    run: Run, seed: int, recipe: Recipe, dataset: Dataset, fabric: Fabric, manner: Manner
+) -> Replica:
+    """Build one replica's network and state as a run of its own would, and go back to its checkpoint."""
+    network = recipe_network(recipe, dataset.image_shape, len(dataset.class_names), seed)
+    resuming = run.checkpoint_path.is_file()
+    if recipe.initial_weights and not resuming:
+        for message in load_weights(network, Path(recipe.initial_weights)):
+            manner.note(message)
+    network = network.to(memory_format=manner.execution.memory_format)  # type: ignore[call-overload]
+    state = TrainingState.start(recipe, fabric, network)
+    if resuming:
+        state.load(run.checkpoint_path)
+        manner.note(f"seed {seed}: resumed at step {state.step}")
+    return Replica(run, seed, state, network)
+
+
+def _possible_speedup(wanted: Speedup | None, execution: Execution, note: Callable[[str], None]) -> Speedup:
+    if wanted not in (None, "none") and execution.device != "cuda":
+        note(f"replicas: {wanted} needs a GPU; going on without")
+        return "none"
+    return wanted or usual_speedup(execution)

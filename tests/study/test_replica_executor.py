@@ -1,0 +1,155 @@
+"""A study whose seeds are trained several at once: the runs are those of a study that trains them one by one."""
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from small_studies import prepared, spec_of
+
+from convtrials.core.errors import Interrupted
+from convtrials.data.dataset import Dataset
+from convtrials.study import replica_executor
+from convtrials.study.conduct import conduct
+from convtrials.study.documents import write_documents
+from convtrials.study.executor import Executor, InProcess, RunEnd, RunTask
+from convtrials.study.outcomes import Outcomes
+from convtrials.study.replica_executor import ReplicaExecutor, next_team
+from convtrials.training.replicas.watching import TeamWatcher
+
+Make = Callable[..., Dataset]
+
+#: An arm that learns nothing, and one that learns as the baseline does.
+TECHNIQUES = {"frozen": {"optimizer.lr": 1e-12}, "cosine": {"schedule": "cosine"}}
+
+
+class Study:
+    """A prepared study and the ends of its runs, in order."""
+
+    def __init__(self, folder: Path, dataset: Dataset, seeds: tuple[int, int] = (3, 3)) -> None:
+        self.directory, self.plan = prepared(folder, spec_of(TECHNIQUES, seeds), dataset)
+        self.dataset, self.execution = dataset, self.directory.run_execution
+        self.ended: list[list[RunEnd]] = []
+        self.said: list[str] = []
+
+    def executor(self, replicas: int = 2) -> ReplicaExecutor:
+        return ReplicaExecutor(
+            self.directory, self.plan, self.dataset, self.execution, replicas, note=self.said.append
+        )
+
+    def conduct(self, executor: Executor) -> dict[str, Any]:
+        outcomes = Outcomes(self.directory, self.plan, None)
+
+        def show(state: Any, ended: list[RunEnd]) -> None:
+            if ended:
+                self.ended.append(ended)
+
+        conduct(self.directory, self.plan, outcomes, executor, show, workers=1)
+        return write_documents(self.directory, self.plan, outcomes)
+
+    def predictions(self) -> dict[str, np.ndarray]:
+        return {
+            str(path.parent.relative_to(self.directory.folder)): np.load(path)["probabilities"]
+            for path in sorted(self.directory.folder.glob("runs/*/*/predictions-test.npz"))
+        }
+
+
+@pytest.fixture
+def make_study(make_dataset: Make, tmp_path: Path) -> Callable[..., Study]:
+    return lambda name="study", **rest: Study(tmp_path / name, make_dataset(), **rest)
+
+
+def test_teams_are_of_one_arm_and_of_equal_size() -> None:
+    waiting = [RunTask(arm, position) for position in range(5) for arm in ("a", "b")][1:]
+    assert next_team(waiting, 4) == [RunTask("b", 0), RunTask("b", 1), RunTask("b", 2)]
+    assert next_team(waiting[4:5], 4) == [RunTask("b", 2)]
+    assert len(next_team(waiting, 1)) == 1
+    assert len(next_team(waiting, 64)) == 5
+
+
+def test_the_study_is_that_of_runs_one_by_one(make_study: Callable[..., Study]) -> None:
+    together, alone = make_study("together"), make_study("alone")
+    document = together.conduct(together.executor(replicas=4))
+    expected = alone.conduct(InProcess(alone.directory, alone.plan, alone.dataset, alone.execution))
+    assert [len(ended) for ended in together.ended] == [3, 3, 3]
+    assert document["complete"]
+    assert [one["verdict"] for one in document["techniques"]] == [
+        one["verdict"] for one in expected["techniques"]
+    ]
+    found, wanted = together.predictions(), alone.predictions()
+    assert found.keys() == wanted.keys()
+    for name, probabilities in wanted.items():
+        np.testing.assert_allclose(found[name], probabilities, atol=2e-3)
+    kept = [path.parent.name for path in together.directory.folder.glob("runs/*/*/weights.safetensors")]
+    assert kept == ["seed0"] * 3
+    assert not list(together.directory.folder.glob("live/*"))
+    assert together.said == []
+
+
+def test_seeds_that_a_look_asks_for_later_are_trained_too(make_study: Callable[..., Study]) -> None:
+    study = make_study(seeds=(2, 5))
+    document = study.conduct(study.executor())
+    assert document["complete"]
+    runs = [len(list(folder.iterdir())) for folder in (study.directory.folder / "runs").iterdir()]
+    assert max(runs) > 2
+    assert max(len(ended) for ended in study.ended) <= 2
+    assert [len(ended) for ended in study.ended][:3] == [2, 2, 2]  # two seeds of three arms
+
+
+def test_runs_that_others_have_are_left_to_them(make_study: Callable[..., Study]) -> None:
+    study = make_study()
+    executor, arm = study.executor(replicas=3), study.plan.arms[0]
+    for position in range(3):
+        executor.start(RunTask(arm.name, position))
+    with study.directory.run(arm, 1).lock():
+        ended = executor.wait(0.0)
+    assert {end.task.position: end.how for end in ended} == {0: "finished", 1: "taken", 2: "finished"}
+    assert executor.busy == []
+    executor.start(RunTask(arm.name, 0))
+    assert [end.how for end in executor.wait(0.0)] == ["taken"]  # finished, since it was asked for
+
+
+def test_what_cannot_be_trained_at_once_is_trained_one_at_a_time(
+    make_study: Callable[..., Study], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def out_of_memory(*_: Any, **__: Any) -> None:
+        raise RuntimeError("CUDA out of memory.\nTried to allocate")
+
+    monkeypatch.setattr(replica_executor, "train_replicas", out_of_memory)
+    study = make_study()
+    document = study.conduct(study.executor(replicas=3))
+    assert document["complete"]
+    assert study.said[0] == "baseline: CUDA out of memory.; its runs are trained one at a time"
+    assert {end.how for ended in study.ended for end in ended} == {"finished"}
+
+
+def test_a_stop_is_passed_on_and_the_study_goes_on_later(
+    make_study: Callable[..., Study], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original, study = TeamWatcher.after_steps, make_study()
+
+    def after_steps(self: TeamWatcher, team: Any, images: int) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        original(self, team, images)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TeamWatcher, "after_steps", after_steps)
+        with pytest.raises(Interrupted, match="the same command goes on"):
+            study.conduct(study.executor(replicas=3))
+    assert [end.how for end in study.ended[0]] == ["stopped"] * 3
+    checkpoints = list(study.directory.folder.glob("runs/*/*/checkpoint.safetensors"))
+    assert len(checkpoints) == 3
+    assert study.conduct(study.executor(replicas=3))["complete"]
+
+
+def test_nothing_to_do_is_waited_for(make_study: Callable[..., Study]) -> None:
+    executor = make_study().executor()
+    assert executor.wait(0.0) == []
+    free = executor.free
+    executor.start(RunTask("baseline", 0))
+    assert executor.free == free - 1
+    executor.stop()
+    assert executor.busy == []
