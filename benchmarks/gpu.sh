@@ -22,6 +22,7 @@ began=$SECONDS
 budget=465 # seconds in all, whatever the parts' own limits
 work=$(mktemp -d) || exit 2
 trap 'rm -rf "$work"' EXIT
+trap 'exit 130' INT
 
 has_torch() { "$1" -c 'import sys, torch; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; }
 sees_gpu() { "$1" -c 'import sys, torch; sys.exit(not torch.cuda.is_available() or sys.version_info < (3, 11))' 2>/dev/null; }
@@ -66,7 +67,7 @@ measure() { # part, seconds
     : >"$work/$1.jsonl"
     : >"$work/$1.err"
     if [ "$limit" -gt 0 ]; then
-        timeout --kill-after=5 "$limit" "$python" benchmarks/gpu_parts.py "$1" $small \
+        timeout --foreground --kill-after=5 "$limit" "$python" benchmarks/gpu_parts.py "$1" $small \
             >"$work/$1.jsonl" 2>"$work/$1.err"
         echo $? >"$work/$1.code"
     else

@@ -57,7 +57,7 @@ def by_hand(arms: Sequence[Arm], folder: Path, execution: dict, processes: int, 
         assert worker.stdin is not None
         worker.stdin.write(json.dumps(wanted))
         worker.stdin.close()
-    if any(worker.wait() for worker in workers):
+    if any([worker.wait() for worker in workers]):  # all of them are waited for
         raise SystemExit("a process started by hand has failed")
     return time.perf_counter() - started
 

@@ -13,7 +13,7 @@ SCRIPT = Path(__file__).parents[2] / "benchmarks" / "gpu.sh"
 
 
 def test_the_script_measures_and_writes_json(tmp_path: Path) -> None:
-    asked = {"OUT": str(tmp_path), "PARTS": "matmul inference", "CUDA_VISIBLE_DEVICES": ""}
+    asked = {"OUT": str(tmp_path), "PARTS": "matmul inference replicas-quarter", "CUDA_VISIBLE_DEVICES": ""}
     environment = {**os.environ, "PYTHON": sys.executable, **asked}
     done = subprocess.run(
         ["bash", str(SCRIPT), "--small"],

@@ -315,8 +315,8 @@ def test_a_network_of_ones_own_is_computed_side_by_side(together: Any, alone: An
     assert runs[0].environment["replicas"]["way"] == "side_by_side"
     for seed in SEEDS:
         assert_close_weights(alone(seed, changes), runs[seed])
-    with pytest.raises(RunError, match="Net cannot be grouped"):
-        together("g", changes, way="grouped")
+    wished = together("g", changes, way="grouped")  # the way of a study's baseline need not suit every arm
+    assert wished[0].environment["replicas"]["way"] == "side_by_side"
 
 
 @pytest.mark.usefixtures("own_network")

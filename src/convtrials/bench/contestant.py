@@ -40,6 +40,8 @@ class Contestant:
         Whether the others of its group are compared with it.
     missing : str
         Why it cannot be started, where that is known beforehand.
+    own : bool
+        Whether it runs in this Python, with the packages of this process.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Contestant:
     same_network: bool = True
     reference: bool = False
     missing: str = ""
+    own: bool = False
 
 
 class ContestantError(Exception):
@@ -67,12 +70,18 @@ class ContestantProcess:
         Told to OpenMP as well.
     folder : Path
         Where it runs and may write; its log goes beside.
+    own : bool
+        Whether it runs in this Python, with the packages of this process.
     """
 
-    def __init__(self, command: tuple[str, ...], threads: int | None, folder: Path) -> None:
+    def __init__(
+        self, command: tuple[str, ...], threads: int | None, folder: Path, *, own: bool = False
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._log = folder.with_suffix(".log")
         environment = {key: value for key, value in os.environ.items() if key not in _NOT_PASSED_ON}
+        if own and "PYTHONPATH" in os.environ:
+            environment["PYTHONPATH"] = os.environ["PYTHONPATH"]
         if threads is not None:
             environment["OMP_NUM_THREADS"] = str(threads)
         with open(self._log, "wb") as log:
@@ -145,5 +154,6 @@ class ContestantProcess:
             lines = log.read().decode("utf-8", errors="replace").strip().splitlines()
         told = f": {lines[-1].strip()[:200]}" if lines else ""
         if code < 0:
-            return f"ended by {signal.Signals(-code).name}{told}"
+            with contextlib.suppress(ValueError):  # real-time signals have no name
+                return f"ended by {signal.Signals(-code).name}{told}"
         return f"ended with code {code}{told}"

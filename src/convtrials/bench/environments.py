@@ -72,7 +72,9 @@ def make_environment(
     if is_made(folder, environment, requirements):
         return python
     place = folder / environment
-    note(f"making an environment for {environment} in {place} (once; some hundred MB)")
+    note(
+        f"making an environment for {environment} in {place} (once; hundreds of MB, several GB where torch brings CUDA)"
+    )
     by_hand = f"its packages are in {requirements}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -84,7 +86,9 @@ def make_environment(
         write_text(place / _STAMP, _fingerprint(requirements) + "\n")
     except (OSError, subprocess.CalledProcessError) as error:
         why = error.output if isinstance(error, subprocess.CalledProcessError) else error
-        raise BenchError(f"environment {environment}: cannot be made in {place}: {why}\n{by_hand}") from None
+        raise BenchError(
+            f"environment {environment}: cannot be made: {why}\nit would be in {place}; {by_hand}"
+        ) from None
     return python
 
 

@@ -108,6 +108,7 @@ def our_contestants(
             (*command({"precision": precision}), *alone),
             threads=threads,
             reference=True,
+            own=True,
         ),
         Contestant(
             "ours-fp32",
@@ -115,6 +116,7 @@ def our_contestants(
             "alone",
             (*command({"precision": "fp32"}), *alone),
             threads=threads,
+            own=True,
         ),
         Contestant(
             "ours-together",
@@ -124,6 +126,7 @@ def our_contestants(
             processes=TOGETHER,
             threads=1,
             reference=True,
+            own=True,
         ),
     ]
 

@@ -151,7 +151,9 @@ def _start(row: Row, rules: RaceRules, folder: Path) -> None:
             command = contestant.command
             if number > 0 and row.facts.get("settings"):
                 command = (*command, "--settings", json.dumps(row.facts["settings"]))
-            process = ContestantProcess(command, contestant.threads, folder / f"{contestant.name}-{number}")
+            process = ContestantProcess(
+                command, contestant.threads, folder / f"{contestant.name}-{number}", own=contestant.own
+            )
             row.processes.append(process)
             facts = process.answer(rules.ready_seconds)
             if number == 0:

@@ -43,6 +43,7 @@ def inference(
     from convtrials.deploy.inference_bench import bench_inference, check_batch_sizes
     from convtrials.deploy.inference_engines import check_engine_names
     from convtrials.deploy.inference_table import check_block, markdown, replace_block
+    from convtrials.deploy.needs import DeployError
     from convtrials.deploy.predictor import check_usable
     from convtrials.deploy.run_data import reopen_run_data
     from convtrials.training.run_directory import Run
@@ -50,6 +51,8 @@ def inference(
     asked = [name.strip() for name in (engines or "").split(",") if name.strip()]
     check_engine_names(asked)
     check_batch_sizes(sizes)
+    if out.is_dir() or not out.absolute().parent.is_dir():
+        raise DeployError(f"--out {out}: must be a file in a folder that is there")
     if table is not None:
         check_block(table)
     directory = Run(run)

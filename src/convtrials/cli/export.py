@@ -45,6 +45,10 @@ def export(
     directory = Run(run)
     check_usable(directory)  # a run that is not finished must not wait for its dataset
     dataset, problem = _reopen(directory, data, quiet)
+    if precision == "int8" and problem is not None:
+        from convtrials.deploy.needs import DeployError
+
+        raise DeployError(f"--precision int8 needs the run's dataset: {problem}")
     done = export_onnx(directory, dataset, out, precision=cast("ExportPrecision", precision))
     if not quiet:
         if problem is not None:

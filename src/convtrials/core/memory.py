@@ -6,7 +6,8 @@ import sys
 # Names and numbers of glibc's malloc.h.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
-_BLOCK = 256 * 1024**2
+#: Blocks up to this size are kept; older glibc takes 32 MiB at most.
+_BLOCKS = (256 * 1024**2, 32 * 1024**2)
 _NEVER = 2**31 - 1
 
 
@@ -15,8 +16,8 @@ def keep_freed_memory() -> bool:
 
     A training step allocates and frees the same large blocks every time. glibc maps and unmaps blocks of this size, and
     the system fills each new page with zeros: 1,700 page faults a step of quarter-width AlexNet, 7 to 10% of its time.
-    With the wish granted the process holds on to the most that it has needed at once, but for blocks above 256 MiB. No
-    result changes. Where the C library is another nothing happens.
+    With the wish granted the process holds on to the most that it has needed at once, but for blocks above 256 MiB
+    (32 MiB with older versions of glibc). No result changes. Where the C library is another nothing happens.
 
     Returns
     -------
@@ -29,4 +30,5 @@ def keep_freed_memory() -> bool:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError):  # musl and others have no such knob
         return False
-    return bool(mallopt(_M_MMAP_THRESHOLD, _BLOCK)) and bool(mallopt(_M_TRIM_THRESHOLD, _NEVER))
+    kept = any(mallopt(_M_MMAP_THRESHOLD, size) for size in _BLOCKS)
+    return bool(mallopt(_M_TRIM_THRESHOLD, _NEVER)) and kept

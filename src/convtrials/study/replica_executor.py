@@ -1,8 +1,11 @@
 """The executor for one GPU: several seeds of an arm trained at once, in this process."""
 
 import contextlib
+import gc
 import time
 from collections.abc import Callable
+
+import torch
 
 from convtrials.core.errors import Interrupted, RunTaken
 from convtrials.core.progress import say
@@ -96,13 +99,20 @@ class ReplicaExecutor:
         ours = {task: run for task, run in runs.items() if task not in elsewhere}
         if not ours:
             return ended
+        why = ""
         try:
             self._at_once(ours)
         except Interrupted:
+            if all(run.finished for run in ours.values()):
+                raise  # asked for while the last end was being written: nobody else has heard of it
             return ended + [RunEnd(task, _status(run) or "stopped") for task, run in ours.items()]
         except Exception as error:  # what it means for each run, each run tells when it is trained alone
-            first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            self._note(f"{team[0].arm}: {first[:300]}; its runs are trained one at a time")
+            why = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+        if why:  # after the handler: the error's traceback would keep the replicas' memory
+            gc.collect()
+            if self._execution.device == "cuda":
+                torch.cuda.empty_cache()
+            self._note(f"{team[0].arm}: {why}; its runs are trained one at a time")
             return ended + self._one_at_a_time(ours)
         for task, run in ours.items():
             drop_weights(self._plan, run, task.position)
@@ -125,6 +135,7 @@ class ReplicaExecutor:
                 way=self._way,
                 checkpoint_seconds=self._checkpoint_seconds,
                 silent=True,
+                note=self._note,
                 follow=follow,
             )
 

@@ -244,12 +244,9 @@ def _write_execution(
                     f"{study.folder}: was begun with {key} {known.get(key)} and keeps it for all runs; "
                     f"leave out --{key}, or choose another --out"
                 )
+        _one_process(wishes.workers, int(known["replicas"]))
         return
-    if (wishes.workers or 1) > 1 and (wishes.replicas or 1) > 1:
-        raise StudyError(
-            f"--workers {wishes.workers} and --replicas {wishes.replicas}: replicas are trained in one process; "
-            "give one of the two"
-        )
+    _one_process(wishes.workers, wishes.replicas or 1)
     chosen: Arrangement = choose_arrangement(
         plan.arms[0].recipe,
         dataset_of_arm(dataset, plan.arms[0]).image_shape,
@@ -265,17 +262,25 @@ def _write_execution(
     write_json(path, {**chosen.execution.to_dict(), **known, **together})
 
 
+def _one_process(workers: int | None, replicas: int) -> None:
+    """Refuse several workers where replicas are trained in one process."""
+    if (workers or 1) > 1 and replicas > 1:
+        raise StudyError(
+            f"--workers {workers} with {replicas} replicas: they are trained in one process; leave out --workers"
+        )
+
+
 def _replicas(
     plan: Plan, dataset: Dataset, wishes: Wishes, execution: Execution, note: Callable[[str], None]
 ) -> dict[str, Any]:
     """Choose how many seeds are trained at once: as asked for, or measured on a GPU, or one."""
-    if wishes.replicas is not None or execution.device != "cuda" or (wishes.workers or 1) > 1:
+    if wishes.replicas is not None or execution.device != "cuda" or wishes.workers is not None:
         return {"replicas": wishes.replicas or 1, "replica_way": None}
     data = dataset_of_arm(dataset, plan.arms[0])
     chosen = choose_replicas(
         plan.arms[0].recipe, data.image_shape, len(data.class_names), execution, report=note
     )
-    return {"replicas": chosen.replicas, "replica_way": chosen.way}
+    return {"replicas": chosen.replicas, "replica_way": chosen.way, "replicas_measured": chosen.measured}
 
 
 def _write_dataset(study: StudyDirectory, dataset: Dataset) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor
 from convtrials.core.streams import stream_seed
 from convtrials.data.augmentation.pipeline import AugmentedBatch, augmented
 from convtrials.data.batches import Batches, cut, epoch_order, step_indices, steps_per_epoch
+from convtrials.training.draws import seed_layers
 from convtrials.training.loss import cross_entropy_sum
 from convtrials.training.optimizers import set_learning_rate
 from convtrials.training.predict import predict_probabilities, validation_metrics
@@ -72,7 +73,7 @@ def train_loop(
         while state.step < last:
             started, cpu_started, first = time.perf_counter(), time.process_time(), state.step
             results = []
-            for step in range(first, min(last, first + (GPU_STEPS if train.device.type == "cuda" else 1))):
+            for step in range(first, min(last, first + steps_between_looks(train.device))):
                 set_learning_rate(state.optimizer, learning_rate(recipe, state, total, per_epoch))
                 images, labels = train.raw(step_indices(order, step - epoch * per_epoch, group_size))
                 group = augmented(images, labels, recipe.augment, seed, step)
@@ -103,6 +104,11 @@ def train_loop(
     return Outcome(stopped_early=state.step < total)
 
 
+def steps_between_looks(device: torch.device) -> int:
+    """Return how many steps are taken before their losses are looked at."""
+    return GPU_STEPS if device.type == "cuda" else 1
+
+
 def train_step(
     recipe: Recipe, seed: int, state: TrainingState, group: AugmentedBatch
 ) -> tuple[Tensor, Tensor]:
@@ -122,7 +128,8 @@ def train_step(
     total = torch.zeros((), device=group.images.device)
     correct = torch.zeros((), dtype=torch.int64, device=group.images.device)
     for micro, piece in enumerate(cut(len(group.images), recipe.batch_size)):
-        torch.manual_seed(stream_seed(seed, "dropout" if micro == 0 else f"dropout/{micro}", state.step))
+        stream = "dropout" if micro == 0 else f"dropout/{micro}"
+        seed_layers(stream_seed(seed, stream, state.step), group.images.device)
         part = group.part(piece)
         logits = state.model(part.images)
         loss = cross_entropy_sum(logits, part.labels, part.mixed_labels, part.lam, recipe.label_smoothing)

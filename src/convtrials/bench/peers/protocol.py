@@ -14,7 +14,9 @@ import argparse
 import json
 import os
 import platform
+import queue
 import sys
+import threading
 import time
 from importlib import metadata
 from pathlib import Path
@@ -44,6 +46,14 @@ class Rounds:
         self._wanted: dict[str, float] = {}
         self._steps = self._images = 0
         self._started = self._cpu_started = 0.0
+        self._orders: queue.SimpleQueue[str] = queue.SimpleQueue()
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def _listen(self) -> None:
+        """Read what is asked beside the training, so that the end of the race is seen in the middle of a round."""
+        for line in sys.stdin:
+            self._orders.put(line)
+        _leave()
 
     def introduce(self, parameters: int, choice: str, packages: tuple[str, ...], **facts: Any) -> None:
         """Say who will train from now on; it is sent after the first steps.
@@ -100,10 +110,7 @@ class Rounds:
         return self._steps >= FEWEST_STEPS and seconds >= self._wanted["seconds"]
 
     def _wait(self) -> None:
-        line = sys.stdin.readline()
-        if not line:
-            _leave()
-        self._wanted = json.loads(line)
+        self._wanted = json.loads(self._orders.get())
         self._steps = self._images = 0
         self._cpu_started, self._started = _cpu_seconds(), time.perf_counter()
 

@@ -83,6 +83,10 @@ def choose_replicas(
             except torch.OutOfMemoryError:
                 report(f"probe: {replicas} replicas, {way.replace('_', ' ')}: too little memory")
                 continue
+            except Exception as error:  # the executor trains such runs one at a time
+                why = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+                report(f"probe: {replicas} replicas, {way.replace('_', ' ')}: not possible ({why})")
+                continue
             report(f"probe: {replicas} replicas, {way.replace('_', ' ')}: {rate:,.0f} images/s together")
             measured.append({"replicas": replicas, "way": way, "images_per_second": rate})
             if rate > best[2] * (NEEDED_FACTOR if replicas > best[0] else 1.0):

@@ -11,15 +11,12 @@ import torch
 from numpy.typing import NDArray
 
 from convtrials.data.batches import Batches, epoch_order, step_indices, steps_per_epoch
-from convtrials.training.loop import Outcome, count_step, epoch_entry, learning_rate
+from convtrials.training.loop import Outcome, count_step, epoch_entry, learning_rate, steps_between_looks
 from convtrials.training.predict import predict_probabilities, validation_metrics
 from convtrials.training.recipe import Recipe
 from convtrials.training.replicas.batch import step_images
 from convtrials.training.replicas.team import Manner, Replica, Team
 from convtrials.training.state import EpochSums, steps_in
-
-#: Steps between two looks at the losses on a GPU: a look waits until the GPU has done all that was asked of it.
-GPU_STEPS = 50
 
 
 class Observer(Protocol):
@@ -89,11 +86,6 @@ def replica_loop(
         team.hand_back()
         yield from ended
         going = _without(going, ended)
-
-
-def steps_between_looks(device: torch.device) -> int:
-    """Return how many steps are taken before their losses are looked at."""
-    return GPU_STEPS if device.type == "cuda" else 1
 
 
 def _without(replicas: Sequence[Replica], ended: Sequence[Ended]) -> list[Replica]:

@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from convtrials.core.errors import RunError
 from convtrials.core.streams import stream_seed
+from convtrials.training.draws import seed_layers
 
 
 class GivenDropout(nn.Dropout):
@@ -87,7 +88,8 @@ class DropoutNoise:
             }
         if self._layers[size]:
             for place, seed in enumerate(self._seeds):
-                torch.manual_seed(stream_seed(seed, "dropout" if micro == 0 else f"dropout/{micro}", step))
+                stream = "dropout" if micro == 0 else f"dropout/{micro}"
+                seed_layers(stream_seed(seed, stream, step), images.device)
                 for layer in self._layers[size]:  # in the order of the forward pass
                     self._noise[size][layer.name][place] = functional.dropout(layer.ones, layer.p)
         return self._noise[size]

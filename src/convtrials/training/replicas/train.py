@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 
@@ -54,6 +55,7 @@ def train_replicas(
     speedup: Speedup | None = None,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
     silent: bool = False,
+    note: Callable[[str], None] | None = None,
     follow: Follow | None = None,
 ) -> list[Run]:
     """Train one run a seed, all at once in this process.
@@ -81,6 +83,8 @@ def train_replicas(
         Seconds between checkpoints inside an epoch.
     silent : bool
         No progress output.
+    note : callable, optional
+        Told in a line what does not work as wished; by default it is said, unless silent.
     follow : callable, optional
         Told after some steps how far each run is.
 
@@ -102,7 +106,7 @@ def train_replicas(
         raise RunError("replicas: one directory for each of one or more different seeds is needed")
     check_trainable(recipe, dataset)
     check_device(execution.device)
-    note = say_nothing if silent else say
+    note = note or (say_nothing if silent else say)
     runs = [Run(out) for out in outs]
     keep_freed_memory()
     with ExitStack() as held:
@@ -114,9 +118,8 @@ def train_replicas(
             execution, way or usual_way(sample), _possible_speedup(speedup, execution, note), note
         )
         if manner.way == "grouped" and (layer := unknown_layer(sample)):
-            raise RunError(
-                f"replicas: {layer} cannot be grouped; use side_by_side, or train the runs separately"
-            )
+            note(f"replicas: {layer} cannot be grouped; going on side by side")
+            manner = replace(manner, way="side_by_side")
         for run, seed in zip(runs, seeds, strict=True):
             _begin(run, recipe, dataset, seed, manner, len(seeds))
         unfinished = [(run, seed) for run, seed in zip(runs, seeds, strict=True) if not run.finished]
