@@ -92,7 +92,7 @@ def test_an_environment_is_made_once_and_failure_is_two_lines(
     with pytest.raises(BenchError) as told:
         make_environment(tmp_path, "small", wanted, note=notes.append)
     first, second = str(told.value).splitlines()
-    assert first.startswith("environment small: cannot be made in")
+    assert first.startswith("environment small: cannot be made: ")
     assert "no-such-package-anywhere" in first
     assert str(wanted) in second
     assert not is_made(tmp_path, "small", wanted)
