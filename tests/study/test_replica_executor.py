@@ -1,5 +1,6 @@
 """A study whose seeds are trained several at once: the runs are those of a study that trains them one by one."""
 
+import json
 import os
 import signal
 from collections.abc import Callable
@@ -10,14 +11,16 @@ import numpy as np
 import pytest
 from small_studies import prepared, spec_of
 
-from convtrials.core.errors import Interrupted
+from convtrials.core.errors import Interrupted, StudyError
 from convtrials.data.dataset import Dataset
 from convtrials.study import replica_executor
 from convtrials.study.conduct import conduct
+from convtrials.study.directory import StudyDirectory
 from convtrials.study.documents import write_documents
 from convtrials.study.executor import Executor, InProcess, RunEnd, RunTask
 from convtrials.study.outcomes import Outcomes
 from convtrials.study.replica_executor import ReplicaExecutor, next_team
+from convtrials.study.study import Wishes, prepare, run_study
 from convtrials.training.replicas.watching import TeamWatcher
 
 Make = Callable[..., Dataset]
@@ -153,3 +156,37 @@ def test_nothing_to_do_is_waited_for(make_study: Callable[..., Study]) -> None:
     assert executor.free == free - 1
     executor.stop()
     assert executor.busy == []
+
+
+def test_a_study_with_replicas_keeps_its_number(make_dataset: Make, tmp_path: Path) -> None:
+    directory, dataset = StudyDirectory(tmp_path / "study"), make_dataset()
+    spec, wishes = spec_of(TECHNIQUES, (2, 2)), Wishes(threads=1, precision="fp32", replicas=2)
+    plan = prepare(directory, spec, dataset, wishes, note=lambda line: None)
+    run_study(directory, plan, dataset, Wishes(), show=lambda state, ended: None)
+    for run in (directory.run(arm, 0) for arm in plan.arms):
+        assert run.environment["replicas"]["together"] == 2
+    assert directory.execution["replicas"] == 2
+    with pytest.raises(StudyError, match="replicas"):
+        prepare(directory, spec, dataset, Wishes(replicas=3), note=lambda line: None)
+    with pytest.raises(StudyError, match="leave out --workers"):
+        prepare(directory, spec, dataset, Wishes(workers=2), note=lambda line: None)
+
+
+def test_workers_and_replicas_exclude_each_other(make_dataset: Make, tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match="leave out --workers"):
+        prepare(
+            StudyDirectory(tmp_path / "s"), spec_of(TECHNIQUES, (2, 2)), make_dataset(),
+            Wishes(workers=2, threads=1, precision="fp32", replicas=2), note=lambda line: None,
+        )  # fmt: skip
+
+
+def test_a_study_from_before_replicas_goes_on(make_dataset: Make, tmp_path: Path) -> None:
+    directory, dataset = StudyDirectory(tmp_path / "study"), make_dataset()
+    spec = spec_of(TECHNIQUES, (2, 2))
+    prepare(directory, spec, dataset, Wishes(threads=1, precision="fp32"), note=lambda line: None)
+    path = directory.folder / "execution.json"
+    known = json.loads(path.read_text())
+    path.write_text(json.dumps({key: value for key, value in known.items() if "replica" not in key}))
+    prepare(directory, spec, dataset, Wishes(replicas=1), note=lambda line: None)
+    with pytest.raises(StudyError, match="replicas"):
+        prepare(directory, spec, dataset, Wishes(replicas=2), note=lambda line: None)
