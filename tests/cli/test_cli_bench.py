@@ -73,7 +73,8 @@ def test_ours_is_measured_and_written(images: Path, tmp_path: Path) -> None:
         (one,) = entry["rounds"]
         assert one["images"] == 2 * 16 * entry["processes"]
     ours, fp32, together = result["contestants"]
-    assert ours["settings"] == fp32["settings"]
+    pinned = ("device", "precision", "threads")  # the memory format is probed
+    assert [ours["settings"][key] for key in pinned] == [fp32["settings"][key] for key in pinned]
     assert ours["ours_over_this"]["median"] == together["ours_over_this"]["median"] == 1
     assert fp32["ours_over_this"]["median"] == pytest.approx(
         ours["images_per_second"]["median"] / fp32["images_per_second"]["median"]

@@ -24,10 +24,11 @@ def test_the_script_measures_and_writes_json(tmp_path: Path) -> None:
         check=True,
     )
     found = json.loads((tmp_path / "gpu.json").read_text())
-    assert [one["part"] for one in found["rows"]] == ["matmul"] * 2 + ["inference"] * 4
+    parts = ["matmul"] * 2 + ["replicas-quarter"] * 4 + ["inference"] * 4
+    assert [one["part"] for one in found["rows"]] == parts
     assert all(one["value"] > 0 for one in found["rows"])
     assert found["machine"]["torch"]
-    assert done.stdout.count("\n| ") == 2 + 6  # head, rule, rows
+    assert done.stdout.count("\n| ") == 2 + 10  # head, rule, rows
 
 
 def test_a_wrong_option_is_told() -> None:
