@@ -7,14 +7,14 @@ from collections.abc import Callable
 
 import torch
 
-from convtrials.core.errors import Interrupted, RunTaken
+from convtrials.core.errors import Interrupted
 from convtrials.core.progress import say
 from convtrials.data.dataset import Dataset
 from convtrials.study.arm_data import dataset_of_arm
 from convtrials.study.directory import StudyDirectory
 from convtrials.study.executor import RunEnd, RunTask
 from convtrials.study.plan import Plan
-from convtrials.study.worker import LiveNote, drop_weights, train_one
+from convtrials.study.worker import LiveNote, drop_weights, patient, train_one
 from convtrials.training.execution import Execution
 from convtrials.training.replicas.passes import Way
 from convtrials.training.replicas.train import train_replicas
@@ -140,7 +140,7 @@ class ReplicaExecutor:
             )
 
         try:
-            _patient(begin)
+            patient(begin)
         finally:
             for run in ours.values():
                 with contextlib.suppress(OSError):
@@ -191,13 +191,3 @@ def next_team(waiting: list[RunTask], replicas: int) -> list[RunTask]:
 
 def _status(run: Run) -> str | None:
     return str(run.result["status"]) if run.finished else None
-
-
-def _patient(begin: Callable[[], None]) -> None:
-    """Try three times: someone who only looks whether a run is taken holds it for a moment."""
-    for _ in range(2):
-        try:
-            return begin()
-        except RunTaken:
-            time.sleep(0.1)
-    return begin()

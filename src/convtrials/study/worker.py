@@ -16,7 +16,7 @@ import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, TypeVar
 
 from convtrials.core.errors import ConvtrialsError, Interrupted, RunTaken
 from convtrials.data.dataset import Dataset
@@ -28,6 +28,8 @@ from convtrials.training.execution import Execution
 from convtrials.training.run_directory import Run
 from convtrials.training.train import train
 from convtrials.training.watching import Progress
+
+T = TypeVar("T")
 
 #: Seconds between two notes of how far a run is.
 LIVE_INTERVAL = 1.0
@@ -69,7 +71,7 @@ def train_one(
         )
 
     try:
-        result = _patient(begin).result
+        result = patient(begin).result
         drop_weights(plan, run, position)
         return {"ended": str(result["status"])}
     except RunTaken:
@@ -95,7 +97,7 @@ def drop_weights(plan: Plan, run: Run, position: int) -> None:
         run.weights_path.unlink(missing_ok=True)
 
 
-def _patient(begin: Callable[[], Run]) -> Run:
+def patient(begin: Callable[[], T]) -> T:
     """Try three times: someone who only looks whether a run is taken holds it for a moment."""
     for _ in range(2):
         with contextlib.suppress(RunTaken):

@@ -14,12 +14,29 @@ from convtrials.training.recipe import Recipe
 from convtrials.training.state import TrainingState
 
 
+def make_fabric(execution: Execution) -> Fabric:
+    """Make this process ready to train as the execution says.
+
+    Sets torch's thread count, and asks the C library to keep freed memory (`convtrials.core.memory`).
+    """
+    keep_freed_memory()
+    torch.set_num_threads(execution.threads)
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it announces the precision, as we did
+    return Fabric(accelerator=execution.device, devices=1, precision=execution.fabric_precision)
+
+
+def open_splits(dataset: Dataset, execution: Execution) -> tuple[Batches, Batches]:
+    """Return the batches of train and val, where and in the layout that the execution says."""
+    return (
+        Batches(dataset, "train", execution.device, channels_last=execution.channels_last),
+        Batches(dataset, "val", execution.device, channels_last=execution.channels_last),
+    )
+
+
 def begin_run(
     recipe: Recipe, dataset: Dataset, execution: Execution, network: nn.Module
 ) -> tuple[TrainingState, Batches, Batches]:
-    """Set up what the loop needs, as the execution says.
-
-    Sets torch's thread count, and asks the C library to keep freed memory (`convtrials.core.memory`).
+    """Set up what the loop needs, as the execution says; see `make_fabric` for what becomes of the process.
 
     Parameters
     ----------
@@ -36,14 +53,7 @@ def begin_run(
         Before step 0.
     train, val : Batches
     """
-    keep_freed_memory()
-    torch.set_num_threads(execution.threads)
-    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it announces the precision, as we did
-    fabric = Fabric(accelerator=execution.device, devices=1, precision=execution.fabric_precision)
+    fabric = make_fabric(execution)
     network = network.to(memory_format=execution.memory_format)  # type: ignore[call-overload]
     state = TrainingState.start(recipe, fabric, network)
-    train, val = (
-        Batches(dataset, name, execution.device, channels_last=execution.channels_last)
-        for name in ("train", "val")
-    )
-    return state, train, val
+    return state, *open_splits(dataset, execution)

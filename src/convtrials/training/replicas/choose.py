@@ -1,6 +1,5 @@
 """How many replicas at once, and in which way: measured by training the recipe's network on drawn images."""
 
-import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 
 from convtrials.data.batches import as_channels_last, as_contiguous
+from convtrials.training.beginning import make_fabric
 from convtrials.training.execution import Execution
 from convtrials.training.network import recipe_network
 from convtrials.training.recipe import Recipe
@@ -110,9 +109,7 @@ def replica_rate(
 
     Dropout draws and optimizer steps are in it; reading images, augmentation and validation are not.
     """
-    torch.set_num_threads(execution.threads)
-    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
-    fabric = Fabric(accelerator=execution.device, devices=1, precision=execution.fabric_precision)
+    fabric = make_fabric(execution)
     members = []
     for seed in range(replicas):
         network = recipe_network(recipe, image_shape, classes, seed)

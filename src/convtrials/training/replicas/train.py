@@ -1,6 +1,5 @@
 """Train several seeds of one recipe at once; each becomes an ordinary run directory."""
 
-import logging
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -8,17 +7,16 @@ from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 
-import torch
 from lightning_fabric import Fabric
 from safetensors import SafetensorError
 
 from convtrials.core.errors import Interrupted, RunError
-from convtrials.core.memory import keep_freed_memory
 from convtrials.core.progress import progress_task, say, say_nothing
 from convtrials.core.stopping import StopWish
-from convtrials.data.batches import Batches, steps_per_epoch
+from convtrials.data.batches import steps_per_epoch
 from convtrials.data.dataset import Dataset
 from convtrials.models.weights import load_weights
+from convtrials.training.beginning import make_fabric, open_splits
 from convtrials.training.ending import finish_run
 from convtrials.training.environment import describe_environment
 from convtrials.training.execution import Execution, check_device
@@ -108,7 +106,6 @@ def train_replicas(
     check_device(execution.device)
     note = note or (say_nothing if silent else say)
     runs = [Run(out) for out in outs]
-    keep_freed_memory()
     with ExitStack() as held:
         for run in runs:
             held.enter_context(run.lock())
@@ -164,14 +161,9 @@ def _train(
 ) -> None:
     """Train those at once that stand at the same step: all of them, unless a kill came between two checkpoints."""
     execution = manner.execution
-    torch.set_num_threads(execution.threads)
-    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
-    fabric = Fabric(accelerator=execution.device, devices=1, precision=execution.fabric_precision)
+    fabric = make_fabric(execution)
     replicas = [_replica(run, seed, recipe, dataset, fabric, manner) for run, seed in unfinished]
-    train_split, val_split = (
-        Batches(dataset, name, execution.device, channels_last=execution.channels_last)
-        for name in ("train", "val")
-    )
+    train_split, val_split = open_splits(dataset, execution)
     per_epoch = steps_per_epoch(len(train_split), recipe.batch_size * recipe.accumulate)
     images = round(steps_in(recipe.epochs, per_epoch) / per_epoch * len(train_split))
     for place, members in groupby(sorted(replicas, key=_place), key=_place):
