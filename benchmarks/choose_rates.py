@@ -1,36 +1,93 @@
 """Choose learning rates on validation data: one seed, a small grid, for each technique that changes the size of a step.
 
-    python benchmarks/choose_rates.py studies/rates-alexnet.yaml [--data PATH] [--out FOLDER] [--precision bf16]
+    python benchmarks/choose_rates.py studies/rates-alexnet.yaml [--data PATH] [--out FOLDER] [--workers 2]
 
-Stopped, the same command goes on. Test data is never looked at: the runs classify it at their end, as every run does,
-and those files are not opened. FOLDER/rates.json has every figure and what was chosen.
+Runs are trained side by side with one thread each. Stopped, the same command goes on. Test data is never looked at: the
+runs classify it at their end, as every run does, and those files are not opened. FOLDER/rates.json has every figure and
+what was chosen; `--keep` copies it beside the results of the studies.
 """
 
 import argparse
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from convtrials.core.errors import ConvtrialsError
 from convtrials.core.files import write_json
-from convtrials.data.dataset import Dataset
 from convtrials.data.open import load_dataset
 from convtrials.training.execution import Execution
 from convtrials.training.recipe import Recipe, read_yaml
+from convtrials.training.run_directory import Run
 from convtrials.training.train import train
 
+#: Validation accuracies this close are equal: six of 6,100 images.
+NEAR = 0.001
 
-def try_rate(
-    recipe: Recipe, seed: int, dataset: Dataset, folder: Path, execution: Execution
-) -> dict[str, Any]:
-    """Train one recipe and return its validation figures."""
-    run = train(recipe, dataset, seed=seed, out=folder, execution=execution, silent=True)
+
+@dataclass(frozen=True)
+class Trial:
+    """One recipe to be trained."""
+
+    name: str
+    rate: float
+    recipe: Recipe
+    seed: int
+    source: str
+    folder: Path
+    execution: Execution
+
+
+def trials_of(path: Path, source: str | None, out: Path, execution: Execution) -> list[Trial]:
+    """Write out the grid."""
+    grid = read_yaml(path)
+    base = Recipe.make(grid["baseline"], where=f"{path}: baseline")
+    trials = []
+    for name, entry in grid["techniques"].items():
+        for rate in entry.get("rates", [base.optimizer.lr]):
+            recipe = base.changed(entry.get("changes", {}), where=f"{path}: {name}")
+            folder = out / f"{name.replace(', ', '-').replace(' ', '-')}-{rate:g}"
+            recipe = recipe.changed({"optimizer.lr": rate})
+            where = source or grid["dataset"]
+            trials.append(Trial(name, rate, recipe, grid["seed"], where, folder, execution))
+    return trials
+
+
+def try_rate(trial: Trial) -> dict[str, Any]:
+    """Train one recipe and return its validation figures: at its end, and the lowest loss on the way."""
+    dataset = load_dataset(trial.source, silent=True)
+    run = train(
+        trial.recipe, dataset, seed=trial.seed, out=trial.folder, execution=trial.execution, silent=True
+    )
+    return figures_of(trial, run)
+
+
+def figures_of(trial: Trial, run: Run) -> dict[str, Any]:
+    """Return what is told of a run."""
+    if run.identity.get("recipe") != trial.recipe.fingerprint():
+        raise ConvtrialsError(f"{run.folder}: holds another recipe; remove it, or choose another --out")
     result = run.result
     return {
-        "rate": recipe.optimizer.lr,
+        "rate": trial.rate,
         "status": result["status"],
         "val_accuracy": result.get("val_accuracy"),
         "val_loss": result.get("val_loss"),
         "cpu_seconds": result["cpu_seconds"],
     }
+
+
+def chosen_of(tried: list[dict[str, Any]]) -> float | None:
+    """Return the rate with the highest validation accuracy, of near equals the one with the lowest loss.
+
+    None where all diverged.
+    """
+    finished = [one for one in tried if one["val_accuracy"] is not None]
+    if not finished:
+        return None
+    highest = max(one["val_accuracy"] for one in finished)
+    near = [one for one in finished if one["val_accuracy"] >= highest - NEAR]
+    return float(min(near, key=lambda one: one["val_loss"])["rate"])
 
 
 def main() -> None:
@@ -41,29 +98,27 @@ def main() -> None:
     parser.add_argument("--data", help="where the dataset is, in place of the file's")
     parser.add_argument("--out", type=Path, help="by default runs/NAME-OF-FILE")
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="bf16")
+    parser.add_argument("--workers", type=int, default=2, help="runs side by side (2)")
+    parser.add_argument("--keep", type=Path, help="a file for the figures, such as docs/results/rates.json")
     options = parser.parse_args()
-    grid = read_yaml(options.grid)
     out = options.out or Path("runs") / options.grid.stem
-    dataset = load_dataset(options.data or grid["dataset"])
-    base = Recipe.make(grid["baseline"], where=f"{options.grid}: baseline")
-    execution = Execution("cpu", options.precision, True, 1)
-    answers = {}
-    for name, entry in grid["techniques"].items():
-        tried = []
-        for rate in entry["rates"]:
-            recipe = base.changed(entry.get("changes", {}), where=name).changed({"optimizer.lr": rate})
-            folder = out / f"{name.replace(', ', '-').replace(' ', '-')}-{rate:g}"
-            tried.append(try_rate(recipe, grid["seed"], dataset, folder, execution))
-            said = tried[-1]["val_accuracy"]
+    trials = trials_of(options.grid, options.data, out, Execution("cpu", options.precision, True, 1))
+    answers: dict[str, dict[str, Any]] = {trial.name: {"chosen": None, "tried": []} for trial in trials}
+    with ProcessPoolExecutor(options.workers, multiprocessing.get_context("spawn")) as pool:
+        for trial, figures in zip(trials, pool.map(try_rate, trials), strict=True):
+            answers[trial.name]["tried"].append(figures)
+            said = figures["val_accuracy"]
             print(
-                f"{name:24} {rate:<8g} {'diverged' if said is None else f'val {said:.2%}'}"
-                f"  loss {tried[-1]['val_loss']}",
+                f"{trial.name:24} {trial.rate:<8g} {'diverged' if said is None else f'val {said:.2%}'}"
+                f"  loss {figures['val_loss']}",
                 flush=True,
             )
-        finished = [one for one in tried if one["val_accuracy"] is not None]
-        best = max(finished, key=lambda one: one["val_accuracy"])["rate"] if finished else None
-        answers[name] = {"chosen": best, "tried": tried}
-        write_json(out / "rates.json", {"grid": grid, "execution": execution.to_dict(), "answers": answers})
+    for answer in answers.values():
+        answer["chosen"] = chosen_of(answer["tried"])
+    document = {"grid": read_yaml(options.grid), "answers": answers}
+    for path in (out / "rates.json", options.keep):
+        if path is not None:
+            write_json(path, document)
     for name, answer in answers.items():
         print(f"{name:24} {answer['chosen']}")
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from convtrials.core.files import read_bounded_text, write_text
+from convtrials.core.marked import check_marks, put_between_marks
 from convtrials.deploy.needs import DeployError
 
 #: A Markdown file has these two lines where the table goes.
@@ -140,14 +140,9 @@ def replace_block(path: Path, text: str) -> None:
     DeployError
         If the file cannot be read, or does not have each mark once, in order.
     """
-    check_block(path)
-    before, _, rest = read_bounded_text(path, DeployError).partition(BEGIN)
-    after = rest.partition(END)[2]
-    write_text(path, f"{before}{BEGIN}\n{text.rstrip()}\n{END}{after}")
+    put_between_marks(path, BEGIN, END, text, DeployError)
 
 
 def check_block(path: Path) -> None:
     """Raise `DeployError` if a file has no place for the table: better before measuring than after."""
-    text = read_bounded_text(path, DeployError)
-    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
-        raise DeployError(f"{path}: needs a line {BEGIN} and, below it, a line {END}, each once")
+    check_marks(path, BEGIN, END, DeployError)

@@ -117,6 +117,7 @@ def _finished(runs: list[Run]) -> list[EndedRun]:
 def _arm(plan: Plan, outcomes: Outcomes, arm: Arm, runs: list[Run]) -> dict[str, Any]:
     scores = [outcomes.score(run) for run in runs]
     known = [score for score in scores if score is not None]
+    level = outcomes.level(runs)
     return {
         "name": arm.name,
         "slug": arm.slug,
@@ -124,6 +125,8 @@ def _arm(plan: Plan, outcomes: Outcomes, arm: Arm, runs: list[Run]) -> dict[str,
         "scores": [None if score is None else as_told(score, plan.spec.metric) for score in scores],
         "status": [outcomes.status(run) for run in runs],
         "mean": as_told(sum(known) / len(known), plan.spec.metric) if known else None,
+        # Of this recipe alone, over new seeds and new test units; differences have intervals of their own.
+        "mean_interval": None if level is None else sorted(as_told(end, plan.spec.metric) for end in level),
         "also": _mean_also(outcomes, runs),
     }
 

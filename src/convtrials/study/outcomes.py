@@ -22,6 +22,7 @@ from convtrials.study.statistics.decision import (
     RunScores,
     decide,
 )
+from convtrials.study.statistics.level import level_interval
 from convtrials.training.run_directory import Run
 
 
@@ -88,6 +89,12 @@ class Outcomes:
         """Return the mean score of a run, higher is better; None where it has none."""
         scores = self._scores(run)
         return float(scores.mean()) if isinstance(scores, np.ndarray) else None
+
+    def level(self, runs: Sequence[Run]) -> tuple[float, float] | None:
+        """Return the 95% interval of the mean score of an arm's runs; None where a run is lost or there are too few."""
+        scores = [self._scores(run) for run in runs]
+        vectors = [one for one in scores if isinstance(one, np.ndarray)]
+        return level_interval(vectors, units=self.units) if len(vectors) == len(scores) else None
 
     def _scores(self, run: Run) -> RunScores | None:
         known = self._known.get(run.folder)

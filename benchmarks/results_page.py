@@ -1,0 +1,170 @@
+"""Write the tables of docs/results.md (and recipes' figures) from the files in docs/results/, between their marks.
+
+    python benchmarks/results_page.py            # write
+    python benchmarks/results_page.py --check    # say whether the page is what the files say
+
+A block begins with `<!-- begin KIND FOLDER -->` and ends with `<!-- end KIND FOLDER -->`.
+"""
+
+import argparse
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import results_ceiling
+from results_files import Published, read_published, read_rates
+
+from convtrials.core.errors import ConvtrialsError
+from convtrials.core.files import read_bounded_text, write_text
+
+PAGE = Path(__file__).parents[1] / "docs" / "results.md"
+MARK = re.compile(r"(<!-- begin (\S+) (\S+) -->\n).*?(<!-- end \2 \3 -->)", flags=re.DOTALL)
+
+
+def points(value: float | None) -> str:
+    """Write a difference of accuracies in percentage points, signed."""
+    return "–" if value is None else f"{100 * value:+.2f}"
+
+
+def percent(value: float | None) -> str:
+    """Write an accuracy."""
+    return "–" if value is None else f"{100 * value:.2f}%"
+
+
+def span(low: float | None, high: float | None, write: Callable[[float | None], str]) -> str:
+    """Write an interval."""
+    return "–" if low is None or high is None else f"{write(low)} to {write(high)}"
+
+
+def table(header: list[str], rows: list[list[str]]) -> str:
+    """Write a Markdown table; the first column is text, the others stand to the right."""
+    lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def verdict_word(one: dict[str, Any]) -> str:
+    """Say a verdict, and whether the study might still change it."""
+    word = f"**{one['verdict']}**" if one["verdict"] in ("better", "worse", "equivalent") else one["verdict"]
+    return word if one["final"] else f"{word}, so far"
+
+
+def verdicts(study: Published) -> str:
+    """The verdict table, the largest difference first."""
+    cost = {one["name"]: one["cost_ratio"] for one in study.costs["techniques"]}
+    ranked = sorted(study.verdicts["techniques"], key=lambda one: -(one["difference"] or -9))
+    rows = [
+        [
+            one["name"], points(one["difference"]), span(one["low"], one["high"], points), verdict_word(one),
+            percent(one["mean"]), str(one["seeds"]), "–" if cost[one["name"]] is None else f"{cost[one['name']]:.2f}",
+        ]
+        for one in ranked
+    ]  # fmt: skip
+    base = study.verdicts["baseline"]
+    rows.append(["*baseline*", "", "", "", percent(base["mean"]), str(len(base["seeds"])), "1.00"])
+    header = ["technique", "difference, points", "95% together", "verdict", "test accuracy", "seeds", "cost"]
+    return table(header, rows)
+
+
+def spent(study: Published) -> str:
+    """What the study cost, and what stopping saved."""
+    total, machine, how = study.costs["total"], study.how["machine"], study.how["execution"]
+    arms, most = len(study.how["arms"]), study.how["most_seeds"]
+    planned, used = arms * most, sum(study.seeds_of(name) for name in study.how["arms"])
+    state = "finished" if study.verdicts["complete"] else "not finished"
+    saved = (
+        f"{planned - used} of {planned} possible runs ({1 - used / planned:.0%}) were not needed"
+        if study.verdicts["complete"]
+        else f"{used} of at most {planned} runs stand behind the verdicts so far"
+    )
+    counts = study.how["dataset"]["counts"]
+    return (
+        f"{arms - 1} techniques, {total['runs']} runs, {total['cpu_seconds'] / 3600:.1f} CPU hours of training "
+        f"({total['seconds'] / 3600:.1f} hours by the clock, summed over {how['workers']} runs at a time); {state}; "
+        f"{saved}. {counts['train']:,} training, {counts['val']:,} validation, {counts['test']:,} test images. "
+        f"{machine['processor']}, {how['precision']}, {how['threads']} thread a run."
+    )
+
+
+def levels(study: Published) -> str:
+    """Each arm's accuracy with an interval of its own, and what runs of one arm say together."""
+    rows = []
+    for one in (study.verdicts["baseline"], *study.verdicts["techniques"]):
+        answers = study.answers_of(one["name"])
+        if len(answers) == 0:
+            continue
+        low, high = one["mean_interval"] or (None, None)
+        vote = results_ceiling.vote_accuracy(answers, study.labels)
+        name = one["name"] if one["name"] != "baseline" else "*baseline*"
+        rows.append([name, percent(one["mean"]), span(low, high, percent), str(len(answers)), percent(vote)])
+    return table(["recipe", "one network", "95%", "seeds", "vote of its seeds"], rows)
+
+
+def rates(name: str, folder: Path) -> str:
+    """The grid of choices on validation data."""
+    rows = []
+    for technique, answer in read_rates(folder / name)["answers"].items():
+        tried = ", ".join(
+            f"{one['rate']:g}: "
+            + ("diverged" if one["val_accuracy"] is None else percent(one["val_accuracy"]))
+            for one in answer["tried"]
+        )
+        rows.append([technique, tried, f"{answer['chosen']:g}" if answer["chosen"] else "none"])
+    return table(["change", "rate: validation accuracy", "chosen"], rows)
+
+
+def stopping(study: Published) -> str:
+    """How long runs with early stopping ran."""
+    rows = []
+    for name, arm in study.how["arms"].items():
+        if arm["recipe"].get("early_stopping"):
+            epochs = [run["epochs"] for run in study.runs if run["arm"] == name and run["epochs"]]
+            rows.append([name, f"{arm['recipe']['epochs']:g}", ", ".join(epochs)])
+    return table(["technique", "epochs allowed", "epochs run, by seed"], rows)
+
+
+KINDS: dict[str, Callable[[Published], str]] = {
+    "verdicts": verdicts,
+    "spent": spent,
+    "levels": levels,
+    "stopping": stopping,
+    "ceiling": results_ceiling.ceiling,
+    "groups": results_ceiling.groups,
+    "pairs": results_ceiling.pairs,
+}
+
+
+def block(kind: str, name: str, folder: Path) -> str:
+    """Return the text of a block."""
+    if kind == "rates":
+        return rates(name, folder)
+    if kind not in KINDS:
+        raise ConvtrialsError(f"block {kind!r}: unknown; there are: {', '.join([*KINDS, 'rates'])}")
+    return KINDS[kind](read_published(folder / name))
+
+
+def rewritten(text: str, folder: Path) -> str:
+    """Return a page with every block written anew."""
+    return MARK.sub(
+        lambda found: f"{found[1]}{block(found[2], found[3], folder)}\n{found[4]}",
+        text,
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--page", type=Path, default=PAGE)
+    parser.add_argument("--results", type=Path, default=PAGE.with_suffix(""))
+    parser.add_argument("--check", action="store_true")
+    options = parser.parse_args()
+    text = read_bounded_text(options.page, ConvtrialsError)
+    new = rewritten(text, options.results)
+    if options.check:
+        raise SystemExit(0 if new == text else f"{options.page} is not what {options.results} says")
+    write_text(options.page, new)
+
+
+if __name__ == "__main__":
+    main()
