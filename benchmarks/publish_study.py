@@ -3,8 +3,8 @@
     python benchmarks/publish_study.py runs/alexnet docs/results/alexnet
 
 verdicts.json, costs.json, runs.csv and study.yaml are the study's own. how.json says on what machine and data,
-answers.npz holds the class that every run gives every test image: all that is counted in docs/results.md comes from these
-files. Pictures are drawn from the whole study, with their numbers beside them.
+answers.npz holds the class that every run gives every test image: all that is counted in docs/results.md comes from
+these files. Pictures are drawn from the whole study, with their numbers beside them.
 """
 
 import argparse

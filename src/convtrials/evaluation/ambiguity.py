@@ -1,8 +1,8 @@
 """How much of the error is the images' own: classes that look alike, and images that every run gets wrong.
 
-A classifier is asked for the one true name of each image. Some images do not hold it: a handwritten O is often a 0, and
-a few labels are wrong. No recipe can win those, so the accuracy that can be reached lies below one. Nobody knows how far
-below; what can be measured are signs of it.
+A classifier is asked for the one true name of each image. Some images do not hold it: a handwritten O is often a 0,
+and a few labels are wrong. No recipe can win those, so the accuracy that can be reached lies below one. Nobody knows
+how far below; what can be measured are signs of it.
 """
 
 from collections.abc import Sequence
