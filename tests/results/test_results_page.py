@@ -1,0 +1,121 @@
+"""docs/results.md is what docs/results/ says, and what is kept of a study says what the study says."""
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import publish_study
+import pytest
+import results_ceiling
+import results_page
+from results_files import Published, read_published
+from small_studies import Written, counted_test_images, prepared, spec_of
+
+from convtrials.core.errors import ConvtrialsError
+from convtrials.core.files import write_json
+from convtrials.data.dataset import Dataset
+from convtrials.study.conduct import conduct
+from convtrials.study.outcomes import Outcomes
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory, make_dataset: Callable[..., Dataset]) -> Path:
+    """A small study whose runs were written, not trained, and what is kept of it."""
+    folder = tmp_path_factory.mktemp("kept")
+    data = replace(make_dataset(), class_names=("0", "O", "1", "I"))
+    techniques = {"good": {"schedule": "cosine"}, "early stopping": {"early_stopping": True}}
+    study, plan = prepared(folder / "study", spec_of(techniques, (2, 3)), data)
+    counted_test_images(study, 2000)
+    (study.folder / "study.yaml").write_text("dataset: glyphs\n")
+    accuracy = {"baseline": 0.9, "good": 0.97, "early stopping": 0.9}
+    executor = Written(study, plan, lambda arm, position: accuracy[arm])
+    conduct(study, plan, Outcomes(study, plan, None), executor, lambda state, ended: None, workers=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.argv", ["publish_study", str(study.folder), str(folder / "results" / "small")])
+        patch.setattr("convtrials.reports.picture.DPI", 40)
+        publish_study.main()
+    return folder / "results" / "small"
+
+
+@pytest.fixture
+def study(kept: Path, monkeypatch: pytest.MonkeyPatch) -> Published:
+    monkeypatch.setattr(results_ceiling, "CHARACTER_GROUPS", (("0", "O"), ("1", "I")))
+    return read_published(kept)
+
+
+def test_the_page_is_what_the_files_say() -> None:
+    page = (DOCS / "results.md").read_text(encoding="utf-8")
+    assert results_page.MARK.search(page)
+    assert results_page.rewritten(page, DOCS / "results") == page
+
+
+def test_the_answers_give_the_scores_of_the_verdicts(study: Published) -> None:
+    for one in (study.verdicts["baseline"], *study.verdicts["techniques"]):
+        found = (study.answers_of(one["name"]) == study.labels).mean(axis=1)
+        assert found.tolist() == pytest.approx(one["scores"])
+        low, high = one["mean_interval"]
+        assert low < one["mean"] < high
+
+
+def test_nothing_of_the_machine_is_kept(kept: Path) -> None:
+    for path in kept.glob("*.json"):
+        assert str(kept.parents[1]) not in path.read_text()
+
+
+def test_the_verdict_table_has_every_arm_and_the_largest_difference_first(study: Published) -> None:
+    lines = results_page.verdicts(study).splitlines()
+    assert lines[2].startswith("| good | +")
+    assert "**better**" in lines[2]
+    assert lines[-1].startswith("| *baseline* |")
+    assert len(lines) == 2 + 3
+
+
+def test_what_stopping_saved_is_counted(study: Published) -> None:
+    told = results_page.spent(study)
+    used = sum(run["used_in_verdict"] == "true" for run in study.runs)
+    assert study.verdicts["complete"]
+    assert f"{9 - used} of 9 possible runs" in told
+    assert "2 techniques" in told
+
+
+def test_other_tables_name_their_arms(study: Published) -> None:
+    assert "| early stopping | 2 | 2, 2" in results_page.stopping(study)
+    assert "| good |" in results_page.levels(study)
+    assert "0/O" in results_ceiling.groups(study)
+    assert "0 → O" in results_ceiling.pairs(study)
+
+
+def test_errors_inside_groups_are_a_half(study: Published) -> None:
+    # A wrong answer is the next class: O for 0, 1 for O, I for 1, 0 for I. Two of the four lie inside a group.
+    found = re.search(r"inside these groups \| (\d+)%", results_ceiling.ceiling(study))
+    assert found
+    assert 40 < int(found[1]) < 60
+
+
+def test_rates_are_told(tmp_path: Path) -> None:
+    tried = [{"rate": 0.1, "val_accuracy": None}, {"rate": 0.01, "val_accuracy": 0.9}]
+    write_json(tmp_path / "rates.json", {"answers": {"SGD": {"chosen": 0.01, "tried": tried}}})
+    assert "| SGD | 0.1: diverged, 0.01: 90.00% | 0.01 |" in results_page.rates("rates", tmp_path)
+
+
+def test_blocks_are_replaced_and_the_rest_is_left(kept: Path) -> None:
+    page = "before\n<!-- begin spent small -->\nold\n<!-- end spent small -->\nafter\n"
+    new = results_page.rewritten(page, kept.parent)
+    assert new.startswith("before\n<!-- begin spent small -->\n2 techniques")
+    assert new.endswith("<!-- end spent small -->\nafter\n")
+    assert results_page.rewritten(new, kept.parent) == new
+
+
+def test_an_unknown_block_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConvtrialsError, match="there are: verdicts"):
+        results_page.block("verdict", "alexnet", tmp_path)
+
+
+def test_the_answers_file_needs_no_pickle(kept: Path) -> None:
+    with np.load(kept / "answers.npz", allow_pickle=False) as stored:
+        assert stored["answers"].dtype == np.uint8
+        assert stored["answers"].shape[1] == len(stored["labels"])
