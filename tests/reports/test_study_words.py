@@ -201,3 +201,12 @@ def test_labels_are_spread_in_order_and_within_the_plot(wanted):
 def test_labels_with_room_stay_where_they_want():
     assert spread([0.9, 0.5, 0.1], 0.05) == pytest.approx([0.9, 0.5, 0.1])
     assert spread([0.5, 0.5], 0.1) == pytest.approx([0.55, 0.45])
+
+
+def test_the_level_of_the_baseline_has_an_interval(tmp_path):
+    write_study(tmp_path, seeds=2)
+    assert "95% interval" not in lead(read_study(tmp_path))[-1]
+    document = json.loads((tmp_path / "verdicts.json").read_text())
+    document["baseline"]["mean_interval"] = [0.8912, 0.9134]
+    (tmp_path / "verdicts.json").write_text(json.dumps(document))
+    assert lead(read_study(tmp_path))[-1].endswith("; 95% interval for new seeds and images 89.12% to 91.34%).")

@@ -68,6 +68,7 @@ class _Judged(_Document):
     scores: Scores = ()
     status: tuple[Status, ...] = ()
     mean: _Number | None = None
+    mean_interval: tuple[_Number, _Number] | None = Field(default=None, strict=False)
     also: dict[str, _Number | None] = {}
 
 

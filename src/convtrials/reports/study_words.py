@@ -57,6 +57,9 @@ def lead(study: StudyRecord) -> list[str]:
     scores = study.baseline.scores
     if scores:
         spread = f", from {scale.score(min(scores))} to {scale.score(max(scores))}" if len(scores) > 1 else ""
+        if study.verdicts.baseline.mean_interval is not None:
+            low, high = map(scale.score, study.verdicts.baseline.mean_interval)
+            spread += f"; 95% interval for new seeds and images {low} to {high}"
         told.append(
             f"The baseline's {scale.metric} is {scale.score(study.baseline.mean)} "
             f"({'one run' if len(scores) == 1 else f'mean of {len(scores)} runs'}{spread})."
