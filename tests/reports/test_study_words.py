@@ -1,6 +1,7 @@
 """What the page says: conclusion, numbers, labels."""
 
 import json
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -159,7 +160,9 @@ def test_labels(tmp_path):
 def test_changes_are_told_from_what_to_what(tmp_path):
     study = read_study(write_study(tmp_path / "s", seeds=1, images=20))
     cosine = study.techniques[0]
-    assert changes_of(cosine) == ["schedule: cosine"]
+    assert changes_of(study, cosine) == ["schedule: cosine"]
+    everybody = replace(study.baseline, planned=study.baseline.planned.model_copy(update={"seed_offset": 9}))
+    assert changes_of(replace(study, baseline=everybody), cosine) == ["schedule: cosine", "seeds from 0"]
     assert recipe_changes(study, cosine) == [("schedule.name", "constant", "cosine")]
     assert flat({"a": {"b": 1, "c": {}}, "d": [1]}) == {"a.b": 1, "a.c": {}, "d": [1]}
 
@@ -209,4 +212,6 @@ def test_the_level_of_the_baseline_has_an_interval(tmp_path):
     document = json.loads((tmp_path / "verdicts.json").read_text())
     document["baseline"]["mean_interval"] = [0.8912, 0.9134]
     (tmp_path / "verdicts.json").write_text(json.dumps(document))
-    assert lead(read_study(tmp_path))[-1].endswith("; 95% interval for new seeds and images 89.12% to 91.34%).")
+    assert lead(read_study(tmp_path))[-1].endswith(
+        "; 95% interval for new seeds and images 89.12% to 91.34%)."
+    )

@@ -60,6 +60,20 @@ def test_runs_of_a_study_are_those_of_train(make_dataset: Make, tmp_path: Path) 
     assert document["techniques"][0]["sentence"] == result.verdicts()["cosine"]
 
 
+def test_a_study_may_begin_at_seeds_that_nobody_has_looked_at(make_dataset: Make, tmp_path: Path) -> None:
+    study = Study(BASE, COSINE, seeds=2, first_seed=40)
+    result = study.run(
+        make_dataset(), tmp_path / "study", workers=1, threads=1, precision="fp32", silent=True
+    )
+    found = sorted(path.parent.name for path in result.folder.glob("runs/*/*/result.json"))
+    assert found == ["seed40", "seed40", "seed41", "seed41"]
+    document = result.document()
+    assert document["baseline"]["seeds"] == document["techniques"][0]["run_seeds"] == [40, 41]
+    assert StudyDirectory(result.folder).plan.arms[0].seed_offset == 40
+    with pytest.raises(StudyError, match="first_seed -1"):
+        Study(BASE, COSINE, first_seed=-1).spec()
+
+
 def test_weights_of_the_first_seed_alone_are_kept(make_dataset: Make, tmp_path: Path) -> None:
     dataset = make_dataset()
     study, plan = prepared(tmp_path / "study", spec_of(COSINE), dataset)

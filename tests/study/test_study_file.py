@@ -48,6 +48,14 @@ def test_grids_and_combinations_are_written_out(tmp_path: Path) -> None:
     assert spec.dataset_options == {"samples_per_class": 70}
 
 
+def test_fresh_seeds_are_those_of_every_arm(tmp_path: Path) -> None:
+    again = "  again: {seed_offset: 50}\n"
+    spec = read(tmp_path, GOOD.replace("seeds", again + "first_seed: 100\nseeds"))
+    assert [arm.seed_offset for arm in spec.arms] == [100, 100, 100, 100, 100, 150]
+    # Runs of other seeds are other runs: nothing of an earlier study is taken for this one's.
+    assert {arm.slug for arm in spec.arms}.isdisjoint(arm.slug for arm in read(tmp_path, GOOD).arms)
+
+
 def test_a_combination_of_a_grid_is_a_grid(tmp_path: Path) -> None:
     more = "  all: {all of: [cosine schedule, dropout], optimizer.lr: [0.001, 0.01]}\n"
     spec = read(tmp_path, GOOD.replace("seeds", more + "seeds"))
@@ -98,6 +106,8 @@ def test_a_baseline_from_a_recipe_file_with_keys_over_it(tmp_path: Path) -> None
         ("seeds: 4", "seeds: {min: 5, max: 3}", "line 7: seeds: min 5 is more than max 3"),
         ("seeds: 4", "seeds: many", "line 7: seeds: 'many'"),
         ("seeds: 4", "seed: 4", "line 7: seed: unknown key; allowed: title, dataset"),
+        ("seeds: 4", "first_seed: -1", "line 7: first_seed: -1: must be a whole number from 0"),
+        ("seeds: 4", "first_seed: true", "line 7: first_seed: True"),
         ("seeds: 4", "margin: 0", "line 7: margin: 0: must be above 0"),
         ("seeds: 4", "margin: .nan", "line 7: margin: nan"),
         ("seeds: 4", "metric: macro_f1", "line 7: metric: macro_f1 cannot carry a verdict"),

@@ -52,7 +52,7 @@ def render_study_page(study: StudyRecord, figures: Sequence[PageFigure]) -> str:
         also_header=also_header(study),
         also_rows=also_rows(study),
         plan=_plan(study),
-        techniques=[(arm, changes_of(arm), recipe_changes(study, arm)) for arm in study.techniques],
+        techniques=[(arm, changes_of(study, arm), recipe_changes(study, arm)) for arm in study.techniques],
         baseline_recipe=flat(study.baseline.planned.recipe),
         run_rows=run_rows(study),
         lost=lost_runs(study),

@@ -65,7 +65,7 @@ def _verdict_row(study: StudyRecord, arm: StudyArm, scale: Scale) -> VerdictRow:
     return VerdictRow(
         number=arm.number,
         name=arm.name,
-        changes=", ".join(changes_of(arm)),
+        changes=", ".join(changes_of(study, arm)),
         look=look_of(arm),
         preliminary=preliminary(arm),
         beyond=_BEYOND.get(one.beyond_margin or "", "") if one else "",
@@ -80,10 +80,10 @@ def _verdict_row(study: StudyRecord, arm: StudyArm, scale: Scale) -> VerdictRow:
     )
 
 
-def changes_of(arm: StudyArm) -> list[str]:
+def changes_of(study: StudyRecord, arm: StudyArm) -> list[str]:
     """Return what a technique changes in the recipe, as the plan has it: ``schedule: cosine``."""
     told = [f"{key}: {plain(value)}" for key, value in flat(arm.planned.changes).items()]
-    if arm.planned.seed_offset:
+    if arm.planned.seed_offset != study.baseline.planned.seed_offset:
         told.append(f"seeds from {arm.planned.seed_offset}")
     return told or (["nothing"] if arm.number else [])
 

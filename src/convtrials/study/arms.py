@@ -42,7 +42,7 @@ class Arm:
     recipe : Recipe
         The whole recipe.
     seed_offset : int
-        Added to the study's seeds 0, 1, 2, ...; an A/A study compares a recipe with itself at another offset.
+        Its seeds are this number and those after it; an A/A study compares a recipe with itself at another offset.
     """
 
     name: str
@@ -68,7 +68,9 @@ class TechniqueError(StudyError):
         super().__init__(self.told)
 
 
-def build_arms(baseline: Recipe, techniques: Mapping[str, Any], *, most_seeds: int) -> list[Arm]:
+def build_arms(
+    baseline: Recipe, techniques: Mapping[str, Any], *, most_seeds: int, first_seed: int = 0
+) -> list[Arm]:
     """Write out grids and combinations; the baseline comes first.
 
     Parameters
@@ -79,13 +81,15 @@ def build_arms(baseline: Recipe, techniques: Mapping[str, Any], *, most_seeds: i
         A list where the recipe takes none is a grid.
     most_seeds : int
         The largest number of seeds of an arm.
+    first_seed : int
+        Where the seeds of every arm begin; a technique's ``seed_offset`` is added to it.
 
     Raises
     ------
     TechniqueError
         An unknown key, an impossible value, a technique that changes nothing, or two that are the same.
     """
-    arms = [Arm(BASELINE, {}, baseline)]
+    arms = [Arm(BASELINE, {}, baseline, first_seed)]
     technique_of = [BASELINE]
     for name in techniques:
         if name.strip().lower() == BASELINE or not name.strip():
@@ -95,7 +99,7 @@ def build_arms(baseline: Recipe, techniques: Mapping[str, Any], *, most_seeds: i
                 recipe = baseline.changed(changes, where=f"techniques.{name}")
             except RecipeError as error:
                 raise _as_technique_error(name, error) from None
-            arms.append(Arm(label, changes, recipe, offset))
+            arms.append(Arm(label, changes, recipe, first_seed + offset))
             technique_of.append(name)
             if len(arms) > MOST_TECHNIQUES + 1:
                 raise TechniqueError(

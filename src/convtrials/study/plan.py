@@ -9,10 +9,16 @@ from typing import Any
 
 from convtrials.core.errors import RecipeError, StudyError
 from convtrials.core.files import read_json
-from convtrials.study.arms import MOST_TECHNIQUES, Arm
+from convtrials.study.arms import LARGEST_OFFSET, MOST_TECHNIQUES, Arm
 from convtrials.study.measures import METRICS
 from convtrials.study.statistics.design import BASELINE, looks_for
-from convtrials.study.study_file import DATASET_OPTIONS, MOST_SEEDS, WEIGHTS, StudySpec
+from convtrials.study.study_file import (
+    DATASET_OPTIONS,
+    LARGEST_FIRST_SEED,
+    MOST_SEEDS,
+    WEIGHTS,
+    StudySpec,
+)
 from convtrials.training.recipe import Recipe
 
 #: A plan of a hundred techniques takes a tenth of this.
@@ -146,7 +152,7 @@ def _spec(value: dict[str, Any], path: Path) -> StudySpec:
             _text(arm["name"]),
             dict(arm["changes"]),
             Recipe.make(dict(arm["recipe"]), where=f"{path}: {arm['name']}"),
-            _whole(arm["seed_offset"], 0, 1_000_000_000),
+            _whole(arm["seed_offset"], 0, LARGEST_OFFSET + LARGEST_FIRST_SEED),
         )
         for arm in value["arms"][: MOST_TECHNIQUES + 2]
     )

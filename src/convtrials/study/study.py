@@ -30,6 +30,7 @@ from convtrials.study.study_file import (
     DATASET_OPTIONS,
     DEFAULT_ALPHA,
     DEFAULT_MARGIN,
+    LARGEST_FIRST_SEED,
     MOST_SEEDS,
     StudySpec,
 )
@@ -87,6 +88,8 @@ class Study:
         Differences smaller than this do not matter in practice. Accuracy: 0.005; log loss has no default.
     alpha : float
         Chance of any false "better" or "worse" in the whole study.
+    first_seed : int
+        Where the seeds begin; a study that confirms another takes seeds that nobody has looked at.
 
     Examples
     --------
@@ -102,6 +105,7 @@ class Study:
     metric: str = "accuracy"
     margin: float | None = None
     alpha: float = DEFAULT_ALPHA
+    first_seed: int = 0
 
     def spec(self) -> StudySpec:
         """Check everything and return it as a study file would give it."""
@@ -116,7 +120,9 @@ class Study:
             raise StudyError(f"margin {margin}: must be a number above 0")
         if not 0 < self.alpha < 1:
             raise StudyError(f"alpha {self.alpha}: must lie between 0 and 1")
-        arms = build_arms(self.baseline, self.techniques, most_seeds=most)
+        if not 0 <= self.first_seed <= LARGEST_FIRST_SEED:
+            raise StudyError(f"first_seed {self.first_seed}: must be from 0 to {LARGEST_FIRST_SEED:,}")
+        arms = build_arms(self.baseline, self.techniques, most_seeds=most, first_seed=self.first_seed)
         return StudySpec(
             tuple(arms), fewest=fewest, most=most, metric=self.metric, margin=margin, alpha=self.alpha
         )

@@ -21,7 +21,12 @@ DEFAULT_ALPHA = 0.05
 #: More seeds than this an arm is a mistake.
 MOST_SEEDS = 1000
 
-KEYS = ("title", "dataset", "baseline", "techniques", "seeds", "metric", "margin", "confidence", "weights")
+#: With a technique's own offset on top, seeds stay within what a plan can hold.
+LARGEST_FIRST_SEED = 100_000_000
+
+KEYS = (
+    "title", "dataset", "baseline", "techniques", "seeds", "first_seed", "metric", "margin", "confidence", "weights",
+)  # fmt: skip
 WEIGHTS = ("first", "all", "none")
 
 #: What `load_dataset` takes and a study may fix.
@@ -91,7 +96,7 @@ def read_study_file(path: Path, *, data: str | None = None) -> StudySpec:
     if baseline.image_size is not None:
         options.setdefault("image_size", baseline.image_size)
     return StudySpec(
-        arms=tuple(_arms(text, baseline, most)),
+        arms=tuple(_arms(text, baseline, most, _first_seed(text))),
         source=data if data is not None else source,
         dataset_options=options,
         fewest=fewest,
@@ -104,7 +109,7 @@ def read_study_file(path: Path, *, data: str | None = None) -> StudySpec:
     )
 
 
-def _arms(text: LinedYaml, baseline: Recipe, most: int) -> list[Arm]:
+def _arms(text: LinedYaml, baseline: Recipe, most: int, first_seed: int) -> list[Arm]:
     techniques = text.values.get("techniques")
     if not isinstance(techniques, dict) or not techniques:
         raise text.error(
@@ -114,7 +119,7 @@ def _arms(text: LinedYaml, baseline: Recipe, most: int) -> list[Arm]:
         if not isinstance(name, str) or len(name) > 80 or not name.isprintable():
             raise text.error(("techniques", str(name)), "a name must be printable text of at most 80 letters")
     try:
-        return build_arms(baseline, techniques, most_seeds=most)
+        return build_arms(baseline, techniques, most_seeds=most, first_seed=first_seed)
     except TechniqueError as error:
         raise StudyError(f"{text.place(error.keys)}: {error.told}") from None
 
@@ -198,6 +203,15 @@ def _seeds(text: LinedYaml) -> tuple[int, int]:
     if fewest > most:
         raise text.error(("seeds",), f"min {fewest} is more than max {most}")
     return fewest, most
+
+
+def _first_seed(text: LinedYaml) -> int:
+    value = text.values.get("first_seed", 0)
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= LARGEST_FIRST_SEED:
+        raise text.error(
+            ("first_seed",), f"{value!r:.40}: must be a whole number from 0 to {LARGEST_FIRST_SEED:,}"
+        )
+    return value
 
 
 def _metric(text: LinedYaml) -> str:
