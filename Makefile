@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := PIP_CONSTRAINT=constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check calibrate bench format clean
+.PHONY: help demo test check calibrate bench results format clean
 
 help:
 	@echo 'make demo       a study: do three techniques help AlexNet on drawn characters? (minutes)'
@@ -13,6 +13,7 @@ help:
 	@echo 'make check      make test without the tests: seconds'
 	@echo 'make calibrate  simulate thousands of studies with known truth: do verdicts keep their promises?'
 	@echo 'make bench      training speed, side by side with Keras, Lightning and plain PyTorch (half an hour)'
+	@echo 'make results    write the tables of docs/results.md anew from the files in docs/results'
 	@echo 'make format     format the code'
 	@echo 'make clean      remove caches and .venv (runs stay)'
 
@@ -50,6 +51,9 @@ bench: $(VENV)/installed
 	@mkdir -p benchmarks/results
 	$(BIN)/convtrials bench train --peers all --out benchmarks/results/bench-alexnet.json --table docs/performance.md
 	$(BIN)/convtrials bench train --model vgg11 --peers all --out benchmarks/results/bench-vgg11.json --table docs/performance.md
+
+results: $(VENV)/installed
+	$(BIN)/python benchmarks/results_page.py
 
 format: $(VENV)/installed-dev
 	$(BIN)/ruff format .

@@ -1,0 +1,69 @@
+"""Every file in studies/ and recipes/ can be run: each study is a study, each grid a grid, each recipe a recipe."""
+
+from pathlib import Path
+from typing import Any
+
+import choose_rates
+import pytest
+
+from convtrials.study.study_file import read_study_file
+from convtrials.training.execution import Execution
+from convtrials.training.recipe import Recipe, read_yaml
+
+ROOT = Path(__file__).parents[2]
+FILES = sorted((ROOT / "studies").glob("*.yaml"))
+GRIDS = [path for path in FILES if path.name.startswith(("rates-", "choices-"))]
+STUDIES = [path for path in FILES if path not in GRIDS]
+
+
+def named(path: Path) -> str:
+    return path.stem
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=named)
+def test_it_is_a_study(path: Path) -> None:
+    spec = read_study_file(path)
+    assert len(spec.arms) >= 2
+    assert spec.most >= 3
+
+
+@pytest.mark.parametrize("path", GRIDS, ids=named)
+def test_it_is_a_grid(path: Path, tmp_path: Path) -> None:
+    trials = choose_rates.trials_of(path, None, tmp_path, Execution())
+    assert len({trial.folder for trial in trials}) == len(trials)
+    assert len({trial.recipe.fingerprint() for trial in trials}) == len(trials)
+    assert all(trial.recipe.optimizer.lr == trial.rate for trial in trials)
+    assert all(trial.seed >= 1000 for trial in trials)  # no study uses it
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "recipes").glob("*.yaml")), ids=named)
+def test_it_is_a_recipe(path: Path) -> None:
+    assert Recipe.load(path).epochs > 0
+
+
+def test_the_grid_says_what_the_study_of_alexnet_uses() -> None:
+    """The rates in the study are those that validation data chose."""
+    chosen = {
+        name: one["chosen"]
+        for name, one in read_yaml(ROOT / "docs" / "results" / "rates-alexnet.json")["answers"].items()
+    }
+    arms = {arm.name: arm.recipe for arm in read_study_file(ROOT / "studies" / "alexnet.yaml").arms}
+    assert arms["baseline"].optimizer.lr == chosen["base"]
+    compared = [name for name in chosen if name in arms]
+    assert len(compared) >= 14
+    for name in compared:
+        assert arms[name].optimizer.lr == chosen[name], name
+
+
+@pytest.mark.parametrize(
+    ("tried", "chosen"),
+    [
+        ([(1e-3, 0.90, 0.3), (2e-3, 0.91, 0.4)], 2e-3),
+        ([(1e-3, 0.9095, 0.3), (2e-3, 0.91, 0.4)], 1e-3),  # as good, and with the lower loss
+        ([(1e-3, None, None), (2e-3, 0.5, 0.4)], 2e-3),
+        ([(1e-3, None, None)], None),
+    ],
+)
+def test_the_best_on_validation_is_chosen(tried: list[Any], chosen: float | None) -> None:
+    figures = [{"rate": rate, "val_accuracy": one, "val_loss": loss} for rate, one, loss in tried]
+    assert choose_rates.chosen_of(figures) == chosen
