@@ -1,6 +1,6 @@
 """How much of the error is the characters' own: the blocks of docs/results.md on like classes and agreement."""
 
-from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,8 @@ from convtrials.evaluation.ambiguity import (
 )
 from convtrials.evaluation.metrics import confusion_matrix
 from convtrials.evaluation.mistakes import most_confused_pairs
+from convtrials.reports.picture import Picture
+from convtrials.reports.style import BLUE, FAINT, INK, ORANGE, SKY, new_figure
 
 #: Arms this far below the best one say little about what can be reached.
 FAR = 0.01
@@ -47,10 +49,9 @@ def ceiling(study: Published) -> str:
     low, high = beta.interval(0.95, wrong + 0.5, len(labels) - wrong + 0.5)  # Jeffreys
     vote = majority(answers, len(merged))
     vote_inside = float((merged[vote] == merged[labels]).mean())
-    shares = asdict(found)
     same_wrong = f"{_percent(found.same_wrong)} ({_percent(low)} to {_percent(high)})"
     rows = [
-        ("one network, mean", _percent(shares["mean_accuracy"])),
+        ("one network, mean", _percent(found.mean_accuracy)),
         (f"vote of all {found.runs} networks", _percent(found.vote_accuracy)),
         ("every network right", _percent(found.all_right)),
         ("some right, some wrong: decided by recipe and chance", _percent(found.some_right)),
@@ -91,3 +92,54 @@ def pairs(study: Published) -> str:
         for pair in most_confused_pairs(counts, 12)
     ]
     return "Truth → answer, images a run: " + ", ".join(told) + "."
+
+
+def picture(study: Published) -> Picture:
+    """Draw which part of the test images is decided, which is open, and which no network gets."""
+    answers, labels = _good_runs(study), study.labels
+    merged = group_of_classes(study.class_names, CHARACTER_GROUPS)
+    found = agreement(answers, labels, merged)
+    never = ~(answers == labels).any(axis=0)
+    inside = float((never & (merged[majority(answers, len(merged))] == merged[labels])).mean())
+    parts = [
+        ("every network right", found.all_right, BLUE),
+        ("some right", found.some_right, SKY),
+        ("none right: 0/O, 1/I/L, 5/S, 2/Z", inside, ORANGE),
+        ("none right: others", found.none_right - inside, FAINT),
+    ]
+    marks = [("one network", found.mean_accuracy), (f"vote of {found.runs}", found.vote_accuracy)]
+    return Picture(
+        name="ceiling",
+        title="How much of the error is the characters' own?",
+        caption="",
+        alt="; ".join(f"{name} {_percent(share)}" for name, share, _ in parts),
+        draw=lambda: _draw(parts, marks),
+        header=("part", "share of test images"),
+        rows=[*((name, share) for name, share, _ in parts), *marks],
+    )
+
+
+def _draw(parts: list[tuple[str, float, str]], marks: list[tuple[str, float]]) -> Any:
+    figure = new_figure(9.6, 2.1)
+    axes = figure.subplots()
+    left = 0.0
+    for name, share, colour in parts:
+        axes.barh(
+            0, 100 * share, left=100 * left, color=colour, height=0.6, label=f"{name} {_percent(share)}"
+        )
+        left += share
+    for place, (name, value) in enumerate(marks):
+        axes.vlines(100 * value, -0.3, 0.3, color=INK, linewidth=1.6)
+        side = "right" if place == 0 else "left"
+        axes.annotate(
+            f"{name} {_percent(value)}", (100 * value, 0.33), ha=side, va="bottom", fontsize=9, color=INK
+        )
+    low = 5 * np.floor(20 * parts[0][1]) - 2.5
+    axes.set_xlim(low, 100)
+    axes.set_ylim(-0.35, 0.62)
+    axes.set_yticks([])
+    axes.grid(axis="y", visible=False)
+    axes.spines["left"].set_visible(False)
+    axes.set_xlabel("share of test images, % (the axis does not begin at zero)")
+    figure.legend(loc="outside lower center", ncols=2)
+    return figure

@@ -1,4 +1,4 @@
-"""Write the tables of docs/results.md (and recipes' figures) from the files in docs/results/, between their marks.
+"""Write the tables of docs/results.md from the files in docs/results/, between their marks, and draw what they show.
 
     python benchmarks/results_page.py            # write
     python benchmarks/results_page.py --check    # say whether the page is what the files say
@@ -164,6 +164,10 @@ def main() -> None:
     if options.check:
         raise SystemExit(0 if new == text else f"{options.page} is not what {options.results} says")
     write_text(options.page, new)
+    for found in MARK.finditer(new):
+        if found[2] == "ceiling":
+            folder = options.results / found[3]
+            results_ceiling.picture(read_published(folder)).save(folder)
 
 
 if __name__ == "__main__":

@@ -96,6 +96,12 @@ def test_errors_inside_groups_are_a_half(study: Published) -> None:
     assert 40 < int(found[1]) < 60
 
 
+def test_the_picture_of_the_ceiling_adds_up(study: Published, tmp_path: Path) -> None:
+    picture = results_ceiling.picture(study)
+    assert sum(float(share) for _, share in picture.rows[:4] if share is not None) == pytest.approx(1)
+    assert picture.save(tmp_path).stat().st_size > 1000
+
+
 def test_rates_are_told(tmp_path: Path) -> None:
     tried = [{"rate": 0.1, "val_accuracy": None}, {"rate": 0.01, "val_accuracy": 0.9}]
     write_json(tmp_path / "rates.json", {"answers": {"SGD": {"chosen": 0.01, "tried": tried}}})
