@@ -16,6 +16,7 @@ import numpy as np
 
 from convtrials.core.files import atomic_path, write_json
 from convtrials.evaluation.predictions import read_predictions
+from convtrials.reports.study_predictions import TestImages
 from convtrials.reports.study_read import read_study
 from convtrials.reports.study_record import StudyRecord
 from convtrials.reports.study_report import study_pictures
@@ -42,8 +43,8 @@ def how_made(study: StudyRecord) -> dict[str, Any]:
         },
         "execution": {**execution, "workers": study.execution.get("workers")},
         "machine": {
-            key: study.environment.get(key)
-            for key in ("processor", "cores", "vector_units", "torch", "python")
+            **{key: study.environment.get(key) for key in ("processor", "cores", "vector_units", "python")},
+            "torch": study.environment.get("packages", {}).get("torch"),
         },
         "dataset": {key: study.dataset.get(key) for key in ("name", "counts", "class_names", "fingerprint")},
     }
@@ -51,12 +52,11 @@ def how_made(study: StudyRecord) -> dict[str, Any]:
 
 def write_answers(study: StudyRecord, target: Path) -> None:
     """Write the class that each run gives each test image, as bytes."""
-    arms, seeds, answers, labels = [], [], [], None
+    arms, seeds, answers, labels, images = [], [], [], None, TestImages()
     for arm in (study.baseline, *study.techniques):
         for run in arm.finished:
             found = read_predictions(run.folder / "predictions-test.npz")
-            if labels is not None and not np.array_equal(labels, found.labels):
-                raise SystemExit(f"{run.folder}: other test images than those before")
+            images.check(run, found)
             labels = found.labels
             arms.append(arm.name)
             seeds.append(run.seed)

@@ -78,11 +78,12 @@ def spent(study: Published) -> str:
         else f"{used} of at most {planned} runs stand behind the verdicts so far"
     )
     counts = study.how["dataset"]["counts"]
+    amx = "with AMX" if "amx_bf16" in (machine["vector_units"] or []) else "without AMX"
     return (
         f"{arms - 1} techniques, {total['runs']} runs, {total['cpu_seconds'] / 3600:.1f} CPU hours of training "
         f"({total['seconds'] / 3600:.1f} hours by the clock, summed over {how['workers']} runs at a time); {state}; "
         f"{saved}. {counts['train']:,} training, {counts['val']:,} validation, {counts['test']:,} test images. "
-        f"{machine['processor']}, {how['precision']}, {how['threads']} thread a run."
+        f"{machine['processor']} {amx}, {how['precision']}, {how['threads']} thread a run."
     )
 
 

@@ -34,7 +34,8 @@ def doctor(
         "processor", f"{found['processor']}, {cores} core{'s' if cores != 1 else ''} for this process"
     )
     table.add_row(
-        "vector units", ", ".join(_vector_units()) or "nothing beyond " + str(found["cpu_capability"])
+        "vector units",
+        ", ".join(_vector_units(found["vector_units"])) or "nothing beyond " + str(found["cpu_capability"]),
     )
     table.add_row("GPU", found["gpu"] or "none that torch can use")
     for name, version in found["packages"].items():
@@ -59,17 +60,12 @@ def doctor(
         console.print(f"A run here would use: [bold]{best.describe()}[/bold]")
 
 
-def _vector_units() -> list[str]:
-    """Name the units that decide how fast bf16 is; empty where the system does not tell."""
-    try:
-        with open("/proc/cpuinfo") as file:
-            flags = next((line for line in file if line.startswith("flags")), "").split()
-    except OSError:
-        return []
+def _vector_units(found: list[str]) -> list[str]:
+    """Name the units that decide how fast bf16 is."""
     names = {
         "amx_bf16": "AMX (bf16 matrices: fast)",
         "avx512_bf16": "AVX-512 bf16",
-        "avx512f": "AVX-512",
+        "avx512_f": "AVX-512",
         "avx2": "AVX2",
     }
-    return [text for flag, text in names.items() if flag in flags]
+    return [text for unit, text in names.items() if unit in found]

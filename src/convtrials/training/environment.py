@@ -21,6 +21,11 @@ PACKAGES = (
     "matplotlib",
 )
 
+#: Units of a processor that decide how fast bf16 and int8 are, and the last bits of a result.
+VECTOR_UNITS = (
+    "amx_bf16", "amx_int8", "avx512_bf16", "avx512_vnni", "avx_vnni", "avx512_f", "avx2",
+)  # fmt: skip
+
 
 def describe_environment() -> dict[str, Any]:
     """Return versions, processor, cores and the git commit, as plain values for JSON."""
@@ -33,10 +38,19 @@ def describe_environment() -> dict[str, Any]:
         "processor": processor_name(),
         "cores": os.cpu_count(),
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "vector_units": vector_units(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "packages": {name: _version(name) for name in PACKAGES},
         "git_commit": git_commit(Path(__file__).parent),
     }
+
+
+def vector_units() -> list[str]:
+    """Return which of `VECTOR_UNITS` the processor has."""
+    import torch
+
+    has = torch.cpu.get_capabilities()
+    return [unit for unit in VECTOR_UNITS if has.get(unit)]
 
 
 def processor_name() -> str:
