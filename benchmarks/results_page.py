@@ -21,6 +21,9 @@ from convtrials.core.files import read_bounded_text, write_text
 PAGE = Path(__file__).parents[1] / "docs" / "results.md"
 MARK = re.compile(r"(<!-- begin (\S+) (\S+) -->\n).*?(<!-- end \2 \3 -->)", flags=re.DOTALL)
 
+#: An interval as wide as this says nothing: a few runs that differ much.
+NOTHING = 0.2
+
 
 def points(value: float | None) -> str:
     """Write a difference of accuracies in percentage points, signed."""
@@ -43,6 +46,13 @@ def table(header: list[str], rows: list[list[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
+def difference_span(low: float | None, high: float | None) -> str:
+    """Write an interval of differences; one that says nothing is called so."""
+    if low is not None and high is not None and high - low > NOTHING:
+        return "wider than 20 points"
+    return span(low, high, points)
+
+
 def verdict_word(one: dict[str, Any]) -> str:
     """Say a verdict, and whether the study might still change it."""
     word = f"**{one['verdict']}**" if one["verdict"] in ("better", "worse", "equivalent") else one["verdict"]
@@ -55,7 +65,7 @@ def verdicts(study: Published) -> str:
     ranked = sorted(study.verdicts["techniques"], key=lambda one: -(one["difference"] or -9))
     rows = [
         [
-            one["name"], points(one["difference"]), span(one["low"], one["high"], points), verdict_word(one),
+            one["name"], points(one["difference"]), difference_span(one["low"], one["high"]), verdict_word(one),
             percent(one["mean"]), str(one["seeds"]), "–" if cost[one["name"]] is None else f"{cost[one['name']]:.2f}",
         ]
         for one in ranked
@@ -90,7 +100,8 @@ def spent(study: Published) -> str:
 def levels(study: Published) -> str:
     """Each arm's accuracy with an interval of its own, and what runs of one arm say together."""
     rows = []
-    for one in (study.verdicts["baseline"], *study.verdicts["techniques"]):
+    arms = (study.verdicts["baseline"], *study.verdicts["techniques"])
+    for one in sorted(arms, key=lambda one: -(one["mean"] or 0)):
         answers = study.answers_of(one["name"])
         if len(answers) == 0:
             continue

@@ -145,6 +145,22 @@ def test_extremes_do_not_squeeze_the_others(tmp_path):
     assert "10, 10, 10" in [text.get_text() for text in seeds.texts]
 
 
+def test_an_interval_that_says_nothing_does_not_squeeze_the_others(tmp_path):
+    folder = write_study(tmp_path / "study", seeds=3, images=150)
+    document = json.loads((folder / "verdicts.json").read_text())
+    for one in document["techniques"][:2]:
+        one.update(difference=0.01, low=-0.02, high=0.04)
+    document["techniques"][2].update(difference=-0.005, low=-2.1, high=2.09)
+    (folder / "verdicts.json").write_text(json.dumps(document))
+    study = read_study(folder)
+    low, high = difference_limits(study)
+    assert -3 < low < -2
+    assert 4 < high < 5
+    axes = drawn(forest_picture(study)).axes[0]
+    assert sorted(line.get_marker() for line in axes.lines if line.get_marker() in ("<", ">")) == ["<", ">"]
+    assert "−100.00 to +100.00" in [text.get_text() for text in axes.texts]
+
+
 def test_the_range_holds_margin_zero_and_intervals(study):
     low, high = difference_limits(study)
     factor = 1 if study.plan.metric == "log_loss" else 100

@@ -52,16 +52,17 @@ def _row(arm: StudyArm) -> list[str | int | float | None]:
 def difference_limits(study: StudyRecord) -> tuple[float, float]:
     """Return the range of an axis of differences, in the unit of the page.
 
-    It holds zero, the margin and the intervals, save that one extreme technique does not squeeze all others: what lies
-    farther out than four times the middle technique ends in an arrow.
+    It holds zero, the margin and the intervals, save that an extreme technique does not squeeze all others: what lies
+    farther out than four times the middle technique ends in an arrow, where the others end.
     """
     factor, margin = scale_of(study.plan.metric).factor, study.plan.margin
     judged = [arm.technique for arm in study.techniques if arm.technique is not None]
     ends = [(one.low, one.high) for one in judged if one.low is not None and one.high is not None]
     ends += [(d, d) for one in judged if one.low is None and (d := one.difference) is not None]
     reach = 4 * max(float(np.median([max(abs(low), abs(high)) for low, high in ends] or [0.0])), 1.3 * margin)
-    low = max(min([low for low, _ in ends] + [-1.3 * margin]), -reach)
-    high = min(max([high for _, high in ends] + [1.3 * margin]), reach)
+    points = [one.difference for one in judged if one.difference is not None]
+    shown = [value for value in (*points, *(end for pair in ends for end in pair)) if abs(value) <= reach]
+    low, high = min([*shown, -1.3 * margin]), max([*shown, 1.3 * margin])
     room = 0.04 * (high - low)
     return factor * (low - room), factor * (high + room)
 

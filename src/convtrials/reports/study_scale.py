@@ -48,7 +48,13 @@ class Scale:
 
     def span(self, low: float | None, high: float | None) -> str:
         """Return an interval of differences: ``+0.90 to +1.74``."""
-        return "–" if low is None or high is None else f"{self.signed(low)} to {self.signed(high)}"
+        if low is None or high is None:
+            return "–"
+        if (
+            self.factor == 100
+        ):  # no two accuracies are farther apart; few runs that differ much give such intervals
+            low, high = max(low, -1.0), min(high, 1.0)
+        return f"{self.signed(low)} to {self.signed(high)}"
 
     def score(self, value: float | None) -> str:
         """Return a score: ``90.13%`` or ``0.3124``."""
