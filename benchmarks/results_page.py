@@ -83,7 +83,9 @@ def spent(study: Published) -> str:
     planned, used = arms * most, sum(study.seeds_of(name) for name in study.how["arms"])
     state = "finished" if study.verdicts["complete"] else "not finished"
     saved = (
-        f"{planned - used} of {planned} possible runs ({1 - used / planned:.0%}) were not needed"
+        "the number of seeds was fixed"
+        if len(study.how["looks"]) == 1
+        else f"{planned - used} of {planned} possible runs ({1 - used / planned:.0%}) were not needed"
         if study.verdicts["complete"]
         else f"{used} of at most {planned} runs stand behind the verdicts so far"
     )
