@@ -103,6 +103,7 @@ def main() -> None:
     options = parser.parse_args()
     out = options.out or Path("runs") / options.grid.stem
     trials = trials_of(options.grid, options.data, out, Execution("cpu", options.precision, True, 1))
+    load_dataset(trials[0].source)  # packed once, before several processes open it
     answers: dict[str, dict[str, Any]] = {trial.name: {"chosen": None, "tried": []} for trial in trials}
     with ProcessPoolExecutor(options.workers, multiprocessing.get_context("spawn")) as pool:
         for trial, figures in zip(trials, pool.map(try_rate, trials), strict=True):
@@ -115,7 +116,8 @@ def main() -> None:
             )
     for answer in answers.values():
         answer["chosen"] = chosen_of(answer["tried"])
-    document = {"grid": read_yaml(options.grid), "answers": answers}
+    execution = trials[0].execution.to_dict()
+    document = {"grid": read_yaml(options.grid), "execution": execution, "answers": answers}
     for path in (out / "rates.json", options.keep):
         if path is not None:
             write_json(path, document)

@@ -83,7 +83,9 @@ def main() -> None:
     write_study_documents(options.study)
     study = read_study(options.study)
     options.target.mkdir(parents=True, exist_ok=True)
-    for name in OWN:
+    for name in (
+        name for name in OWN if (options.study / name).is_file()
+    ):  # from Python there is no study.yaml
         shutil.copyfile(options.study / name, options.target / name)
     write_json(options.target / "how.json", how_made(study))
     write_answers(study, options.target / "answers.npz")

@@ -24,9 +24,9 @@ from convtrials.reports.style import BLUE, FAINT, INK, ORANGE, SKY, new_figure
 FAR = 0.01
 
 
-def vote_accuracy(answers: NDArray[np.int64], labels: NDArray[np.int64]) -> float:
+def vote_accuracy(answers: NDArray[np.int64], labels: NDArray[np.int64], classes: int) -> float:
     """Return the accuracy of the class that most runs name."""
-    return float((majority(answers, int(labels.max()) + 1) == labels).mean())
+    return float((majority(answers, classes) == labels).mean())
 
 
 def _good_runs(study: Published) -> NDArray[np.int64]:

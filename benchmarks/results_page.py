@@ -62,7 +62,10 @@ def verdict_word(one: dict[str, Any]) -> str:
 def verdicts(study: Published) -> str:
     """The verdict table, the largest difference first."""
     cost = {one["name"]: one["cost_ratio"] for one in study.costs["techniques"]}
-    ranked = sorted(study.verdicts["techniques"], key=lambda one: -(one["difference"] or -9))
+    ranked = sorted(
+        study.verdicts["techniques"],
+        key=lambda one: -(-9 if one["difference"] is None else one["difference"]),
+    )
     rows = [
         [
             one["name"], points(one["difference"]), difference_span(one["low"], one["high"]), verdict_word(one),
@@ -90,12 +93,13 @@ def spent(study: Published) -> str:
         else f"{used} of at most {planned} runs stand behind the verdicts so far"
     )
     counts = study.how["dataset"]["counts"]
-    amx = "with AMX" if "amx_bf16" in (machine["vector_units"] or []) else "without AMX"
+    units = machine["vector_units"]
+    amx = "" if units is None else " with AMX" if "amx_bf16" in units else " without AMX"
     return (
         f"{arms - 1} techniques, {total['runs']} runs, {total['cpu_seconds'] / 3600:.1f} CPU hours of training "
-        f"({total['seconds'] / 3600:.1f} hours by the clock, summed over {how['workers']} runs at a time); {state}; "
+        f"({total['wall_seconds'] / 3600:.1f} hours by the clock, {how['workers']} runs at a time); {state}; "
         f"{saved}. {counts['train']:,} training, {counts['val']:,} validation, {counts['test']:,} test images. "
-        f"{machine['processor']} {amx}, {how['precision']}, {how['threads']} thread a run."
+        f"{machine['processor']}{amx}, {how['precision']}, {how['threads']} thread a run."
     )
 
 
@@ -108,7 +112,7 @@ def levels(study: Published) -> str:
         if len(answers) == 0:
             continue
         low, high = one["mean_interval"] or (None, None)
-        vote = results_ceiling.vote_accuracy(answers, study.labels)
+        vote = results_ceiling.vote_accuracy(answers, study.labels, len(study.class_names))
         name = one["name"] if one["name"] != "baseline" else "*baseline*"
         rows.append([name, percent(one["mean"]), span(low, high, percent), str(len(answers)), percent(vote)])
     return table(["recipe", "one network", "95%", "seeds", "vote of its seeds"], rows)
@@ -132,7 +136,9 @@ def stopping(study: Published) -> str:
     rows = []
     for name, arm in study.how["arms"].items():
         if arm["recipe"].get("early_stopping"):
-            epochs = [run["epochs"] for run in study.runs if run["arm"] == name and run["epochs"]]
+            epochs = [
+                run["epochs"] for run in study.runs if run["arm"] == name and run["used_in_verdict"] == "true"
+            ]
             rows.append([name, f"{arm['recipe']['epochs']:g}", ", ".join(epochs)])
     return table(["technique", "epochs allowed", "epochs run, by seed"], rows)
 
@@ -159,6 +165,9 @@ def block(kind: str, name: str, folder: Path) -> str:
 
 def rewritten(text: str, folder: Path) -> str:
     """Return a page with every block written anew."""
+    marks = len(re.findall("<!-- (?:begin|end) ", text))
+    if marks != 2 * len(MARK.findall(text)):
+        raise ConvtrialsError("a block has no end, or an end of another name: its table would not be renewed")
     return MARK.sub(
         lambda found: f"{found[1]}{block(found[2], found[3], folder)}\n{found[4]}",
         text,

@@ -116,6 +116,21 @@ def test_blocks_are_replaced_and_the_rest_is_left(kept: Path) -> None:
     assert results_page.rewritten(new, kept.parent) == new
 
 
+def test_a_block_without_its_end_is_refused(kept: Path) -> None:
+    page = "<!-- begin spent small -->\nold\n<!-- end spent smal -->\n"
+    with pytest.raises(ConvtrialsError, match="no end"):
+        results_page.rewritten(page, kept.parent)
+
+
+def test_no_difference_ranks_above_a_loss(study: Published) -> None:
+    good, other = study.verdicts["techniques"]
+    changed = [{**good, "name": "good", "difference": -0.01}, {**other, "difference": 0.0}]
+    lines = results_page.verdicts(
+        replace(study, verdicts={**study.verdicts, "techniques": changed})
+    ).splitlines()
+    assert [line.split("|")[1].strip() for line in lines[2:4]] == ["early stopping", "good"]
+
+
 def test_an_unknown_block_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConvtrialsError, match="there are: verdicts"):
         results_page.block("verdict", "alexnet", tmp_path)

@@ -55,6 +55,17 @@ def test_the_grid_says_what_the_study_of_alexnet_uses() -> None:
         assert arms[name].optimizer.lr == chosen[name], name
 
 
+def test_the_best_recipe_is_the_one_that_was_confirmed() -> None:
+    arms = {arm.name: arm.recipe for arm in read_study_file(ROOT / "studies" / "confirm-alexnet.yaml").arms}
+    assert arms["best"] == Recipe.load(ROOT / "recipes" / "best.yaml")
+    answers = read_yaml(ROOT / "docs" / "results" / "choices-best.json")["answers"]
+    best = max(
+        (one for answer in answers.values() for one in answer["tried"]), key=lambda one: one["val_accuracy"]
+    )
+    assert best in answers["plain"]["tried"]
+    assert best["rate"] == arms["best"].optimizer.lr
+
+
 @pytest.mark.parametrize(
     ("tried", "chosen"),
     [

@@ -70,8 +70,9 @@ def test_a_study_may_begin_at_seeds_that_nobody_has_looked_at(make_dataset: Make
     document = result.document()
     assert document["baseline"]["seeds"] == document["techniques"][0]["run_seeds"] == [40, 41]
     assert StudyDirectory(result.folder).plan.arms[0].seed_offset == 40
-    with pytest.raises(StudyError, match="first_seed -1"):
-        Study(BASE, COSINE, first_seed=-1).spec()
+    for wrong in (-1, 1.5, True):
+        with pytest.raises(StudyError, match=f"first_seed {wrong}"):
+            Study(BASE, COSINE, first_seed=wrong).spec()  # type: ignore[arg-type]
 
 
 def test_weights_of_the_first_seed_alone_are_kept(make_dataset: Make, tmp_path: Path) -> None:

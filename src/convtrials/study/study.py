@@ -120,8 +120,11 @@ class Study:
             raise StudyError(f"margin {margin}: must be a number above 0")
         if not 0 < self.alpha < 1:
             raise StudyError(f"alpha {self.alpha}: must lie between 0 and 1")
-        if not 0 <= self.first_seed <= LARGEST_FIRST_SEED:
-            raise StudyError(f"first_seed {self.first_seed}: must be from 0 to {LARGEST_FIRST_SEED:,}")
+        whole = isinstance(self.first_seed, int) and not isinstance(self.first_seed, bool)
+        if not whole or not 0 <= self.first_seed <= LARGEST_FIRST_SEED:
+            raise StudyError(
+                f"first_seed {self.first_seed}: must be a whole number from 0 to {LARGEST_FIRST_SEED:,}"
+            )
         arms = build_arms(self.baseline, self.techniques, most_seeds=most, first_seed=self.first_seed)
         return StudySpec(
             tuple(arms), fewest=fewest, most=most, metric=self.metric, margin=margin, alpha=self.alpha
