@@ -95,7 +95,7 @@ def share_out(total: int, shares: NDArray[np.float64]) -> NDArray[np.int64]:
     """
     exact = total * shares
     counts: NDArray[np.int64] = np.floor(exact + 1e-9).astype(np.int64)
-    remainder = exact - counts
+    remainder = np.round(exact - counts, 9)  # equal remainders are equal, whatever the last bit says
     for place in np.argsort(-remainder, kind="stable")[: total - int(counts.sum())]:
         counts[place] += 1
     if total >= int((shares > 0).sum()):
