@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from results_files import Published
+from results_words import percent, table
 from scipy.stats import beta
 
 from convtrials.evaluation.ambiguity import (
@@ -36,10 +37,6 @@ def _good_runs(study: Published) -> NDArray[np.int64]:
     return study.answers[np.isin(study.arms, good)]
 
 
-def _percent(value: float) -> str:
-    return f"{100 * value:.2f}%"
-
-
 def ceiling(study: Published) -> str:
     """Signs of how high accuracy can get, from all good runs of the study together."""
     answers, labels = _good_runs(study), study.labels
@@ -47,24 +44,23 @@ def ceiling(study: Published) -> str:
     found, forgiven = agreement(answers, labels, merged), forgive_groups(answers, labels, merged)
     wrong = round(found.same_wrong * len(labels))
     low, high = beta.interval(0.95, wrong + 0.5, len(labels) - wrong + 0.5)  # Jeffreys
-    vote = majority(answers, len(merged))
-    vote_inside = float((merged[vote] == merged[labels]).mean())
-    outside_solved = 1 - (vote_inside - found.vote_accuracy)
-    same_wrong = f"{_percent(found.same_wrong)} ({_percent(low)} to {_percent(high)})"
+    vote = forgive_groups(majority(answers, len(merged))[None], labels, merged)
+    outside_solved = 1 - (vote.merged_accuracy - vote.accuracy)
+    same_wrong = f"{percent(found.same_wrong)} ({percent(low)} to {percent(high)})"
     rows = [
-        ("one network, mean", _percent(found.mean_accuracy)),
-        (f"vote of all {found.runs} networks", _percent(found.vote_accuracy)),
-        ("every network right", _percent(found.all_right)),
-        ("some right, some wrong: decided by recipe and chance", _percent(found.some_right)),
-        ("no network right", _percent(found.none_right)),
+        ("one network, mean", percent(found.mean_accuracy)),
+        (f"vote of all {found.runs} networks", percent(found.vote_accuracy)),
+        ("every network right", percent(found.all_right)),
+        ("some right, some wrong: decided by recipe and chance", percent(found.some_right)),
+        ("no network right", percent(found.none_right)),
         ("every network gives the same wrong answer", same_wrong),
-        ("... of which inside 0/O, 1/I/L, 5/S, 2/Z", _percent(found.same_wrong_inside)),
-        ("one network, confusions inside 0/O, 1/I/L, 5/S, 2/Z forgiven", _percent(forgiven.merged_accuracy)),
+        ("... of which inside 0/O, 1/I/L, 5/S, 2/Z", percent(found.same_wrong_inside)),
+        ("one network, confusions inside 0/O, 1/I/L, 5/S, 2/Z forgiven", percent(forgiven.merged_accuracy)),
         ("share of all errors that lie inside these groups", f"{forgiven.errors_inside:.0%}"),
-        ("vote, confusions inside these groups forgiven", _percent(vote_inside)),
-        ("no error outside these groups, inside them those of the vote", _percent(outside_solved)),
+        ("vote, confusions inside these groups forgiven", percent(vote.merged_accuracy)),
+        ("no error outside these groups, inside them those of the vote", percent(outside_solved)),
     ]  # fmt: skip
-    return "| | test images |\n| --- | ---: |\n" + "\n".join(f"| {name} | {value} |" for name, value in rows)
+    return table(["", "test images"], [list(row) for row in rows])
 
 
 def groups(study: Published) -> str:
@@ -114,7 +110,7 @@ def picture(study: Published) -> Picture:
         name="ceiling",
         title="How much of the error is the characters' own?",
         caption="",
-        alt="; ".join(f"{name} {_percent(share)}" for name, share, _ in parts),
+        alt="; ".join(f"{name} {percent(share)}" for name, share, _ in parts),
         draw=lambda: _draw(parts, marks),
         header=("part", "share of test images"),
         rows=[*((name, share) for name, share, _ in parts), *marks],
@@ -126,15 +122,13 @@ def _draw(parts: list[tuple[str, float, str]], marks: list[tuple[str, float]]) -
     axes = figure.subplots()
     left = 0.0
     for name, share, colour in parts:
-        axes.barh(
-            0, 100 * share, left=100 * left, color=colour, height=0.6, label=f"{name} {_percent(share)}"
-        )
+        axes.barh(0, 100 * share, left=100 * left, color=colour, height=0.6, label=f"{name} {percent(share)}")
         left += share
     for place, (name, value) in enumerate(marks):
         axes.vlines(100 * value, -0.3, 0.3, color=INK, linewidth=1.6)
         side = "right" if place == 0 else "left"
         axes.annotate(
-            f"{name} {_percent(value)}", (100 * value, 0.33), ha=side, va="bottom", fontsize=9, color=INK
+            f"{name} {percent(value)}", (100 * value, 0.33), ha=side, va="bottom", fontsize=9, color=INK
         )
     low = 5 * np.floor(20 * parts[0][1]) - 2.5
     axes.set_xlim(low, 100)

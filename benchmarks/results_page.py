@@ -14,6 +14,7 @@ from typing import Any
 
 import results_ceiling
 from results_files import Published, read_published, read_rates
+from results_words import percent, table
 
 from convtrials.core.errors import ConvtrialsError
 from convtrials.core.files import read_bounded_text, write_text
@@ -30,20 +31,9 @@ def points(value: float | None) -> str:
     return "–" if value is None else f"{100 * value:+.2f}"
 
 
-def percent(value: float | None) -> str:
-    """Write an accuracy."""
-    return "–" if value is None else f"{100 * value:.2f}%"
-
-
 def span(low: float | None, high: float | None, write: Callable[[float | None], str]) -> str:
     """Write an interval."""
     return "–" if low is None or high is None else f"{write(low)} to {write(high)}"
-
-
-def table(header: list[str], rows: list[list[str]]) -> str:
-    """Write a Markdown table; the first column is text, the others stand to the right."""
-    lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def difference_span(low: float | None, high: float | None) -> str:
