@@ -18,12 +18,10 @@ from results_words import percent, table
 
 from convtrials.core.errors import ConvtrialsError
 from convtrials.core.files import read_bounded_text, write_text
+from convtrials.core.intervals import TOO_WIDE, too_wide
 
 PAGE = Path(__file__).parents[1] / "docs" / "results.md"
 MARK = re.compile(r"(<!-- begin (\S+) (\S+) -->\n).*?(<!-- end \2 \3 -->)", flags=re.DOTALL)
-
-#: An interval as wide as this says nothing: a few runs that differ much.
-NOTHING = 0.2
 
 
 def points(value: float | None) -> str:
@@ -38,8 +36,8 @@ def span(low: float | None, high: float | None, write: Callable[[float | None], 
 
 def difference_span(low: float | None, high: float | None) -> str:
     """Write an interval of differences; one that says nothing is called so."""
-    if low is not None and high is not None and high - low > NOTHING:
-        return "wider than 20 points"
+    if low is not None and high is not None and too_wide(low, high, "accuracy"):
+        return TOO_WIDE
     return span(low, high, points)
 
 

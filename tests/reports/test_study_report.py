@@ -220,6 +220,7 @@ def test_an_unfinished_study_says_so(tmp_path):
     assert "no result yet" in rows[-1][1]
     assert rows[-1][2:] == ["–", "–", "–", "–", "0", "–", "–"]
     assert "3 to 5 seeds an arm" in page.text
+    assert re.search(r"first seed\s*0\b", page.text)
 
 
 def test_a_study_before_its_first_run_has_a_page(tmp_path):

@@ -53,6 +53,13 @@ def result(verdict: str, **values: Any) -> Result:
         ),
         (
             result(
+                "inconclusive", difference=0.003, low=-0.64, high=0.65, reason="more seeds", more_seeds=17
+            ),
+            "gelu: not enough evidence (an interval wider than 20 points). "
+            "About 17 more seeds would probably settle it.",
+        ),
+        (
+            result(
                 "inconclusive", difference=0.001, low=-0.04, high=0.042, reason="test set", resolvable=0.0
             ),
             "gelu: not enough evidence (between -4.00 and +4.20 points). No realistic number of seeds would settle it: "

@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
+from convtrials.core.intervals import TOO_WIDE, too_wide
+
 if TYPE_CHECKING:
     from rich.console import Console, Group
     from rich.table import Table
@@ -84,10 +86,12 @@ def _verdict(state: "StudyState", name: str) -> Any:
         return Text("not enough runs yet", style="dim")
     text = Text(result.verdict, style=COLOURS[result.verdict] if result.final else "dim")
     if result.difference is not None and result.low is not None and result.high is not None:
-        scale, digits = (100, 2) if state.plan.spec.metric == "accuracy" else (1, 4)
+        metric = state.plan.spec.metric
+        scale, digits = (100, 2) if metric == "accuracy" else (1, 4)
         low, high = (f"{scale * end:+.{digits}f}" for end in (result.low, result.high))
+        interval = TOO_WIDE if too_wide(result.low, result.high, metric) else f"{low} to {high}"
         text.append(
-            f"  {scale * result.difference:+.{digits}f} ({low} to {high})",
+            f"  {scale * result.difference:+.{digits}f} ({interval})",
             style="" if result.final else "dim",
         )
     if not result.final:

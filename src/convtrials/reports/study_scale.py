@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from convtrials.core.intervals import TOO_WIDE, too_wide
+
 
 @dataclass(frozen=True)
 class Scale:
@@ -47,13 +49,11 @@ class Scale:
         return f"{size} {self.unit.removesuffix('s') if size == '1' else self.unit}"
 
     def span(self, low: float | None, high: float | None) -> str:
-        """Return an interval of differences: ``+0.90 to +1.74``."""
+        """Return an interval of differences: ``+0.90 to +1.74``; in words, where it says nothing."""
         if low is None or high is None:
             return "–"
-        if (
-            self.factor == 100
-        ):  # no two accuracies are farther apart; few runs that differ much give such intervals
-            low, high = max(low, -1.0), min(high, 1.0)
+        if too_wide(low, high, self.metric):
+            return TOO_WIDE
         return f"{self.signed(low)} to {self.signed(high)}"
 
     def score(self, value: float | None) -> str:

@@ -1,5 +1,6 @@
 """One plain sentence for every verdict."""
 
+from convtrials.core.intervals import TOO_WIDE, too_wide
 from convtrials.study.statistics.result import Result
 
 
@@ -40,6 +41,8 @@ def sentence(name: str, result: Result, metric: str, margin: float, runs: int) -
             f"{name} makes no practical difference: {between}{unit}, inside the margin of {_amount(margin, metric)}"
             f" either way.{tentative}"
         )
+    if too_wide(result.low, result.high, metric):
+        between, unit = f"an interval {TOO_WIDE}", ""
     return f"{name}: not enough evidence ({between}{unit}). {_what_would_settle(result, metric)}{tentative}"
 
 
