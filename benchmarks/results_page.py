@@ -3,7 +3,8 @@
     python benchmarks/results_page.py            # write
     python benchmarks/results_page.py --check    # say whether the page is what the files say
 
-A block begins with `<!-- begin KIND FOLDER -->` and ends with `<!-- end KIND FOLDER -->`.
+A block begins with `<!-- begin KIND FOLDER -->` and ends with `<!-- end KIND FOLDER -->`; `compute`, which
+counts everything, has `all` for a folder.
 """
 
 import argparse
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import results_ceiling
+from results_compute import compute, runs_saved
 from results_files import Published, read_published, read_rates
 from results_words import percent, table
 
@@ -70,21 +72,21 @@ def verdicts(study: Published) -> str:
 def spent(study: Published) -> str:
     """What the study cost, and what stopping saved."""
     total, machine, how = study.costs["total"], study.how["machine"], study.how["execution"]
-    arms, most = len(study.how["arms"]), study.how["most_seeds"]
-    planned, used = arms * most, sum(study.seeds_of(name) for name in study.how["arms"])
+    saved_runs, planned = runs_saved(study)
     state = "finished" if study.verdicts["complete"] else "not finished"
     saved = (
         "the number of seeds was fixed"
         if len(study.how["looks"]) == 1
-        else f"{planned - used} of {planned} possible runs ({1 - used / planned:.0%}) were not needed"
+        else f"{saved_runs} of {planned} possible runs ({saved_runs / planned:.0%}) were not needed"
         if study.verdicts["complete"]
-        else f"{used} of at most {planned} runs stand behind the verdicts so far"
+        else f"{planned - saved_runs} of at most {planned} runs stand behind the verdicts so far"
     )
     counts = study.how["dataset"]["counts"]
     units = machine["vector_units"]
     amx = "" if units is None else " with AMX" if "amx_bf16" in units else " without AMX"
     return (
-        f"{arms - 1} techniques, {total['runs']} runs, {total['cpu_seconds'] / 3600:.1f} CPU hours of training "
+        f"{len(study.how['arms']) - 1} techniques, {total['runs']} runs, "
+        f"{total['cpu_seconds'] / 3600:.1f} CPU hours of training "
         f"({total['wall_seconds'] / 3600:.1f} hours by the clock, {how['workers']} runs at a time); {state}; "
         f"{saved}. {counts['train']:,} training, {counts['val']:,} validation, {counts['test']:,} test images. "
         f"{machine['processor']}{amx}, {how['precision']}, {how['threads']} thread a run."
@@ -144,10 +146,14 @@ KINDS: dict[str, Callable[[Published], str]] = {
 
 def block(kind: str, name: str, folder: Path) -> str:
     """Return the text of a block."""
+    if kind == "compute":
+        return compute(folder)
     if kind == "rates":
         return rates(name, folder)
     if kind not in KINDS:
-        raise ConvtrialsError(f"block {kind!r}: unknown; there are: {', '.join([*KINDS, 'rates'])}")
+        raise ConvtrialsError(
+            f"block {kind!r}: unknown; there are: {', '.join([*KINDS, 'rates', 'compute'])}"
+        )
     return KINDS[kind](read_published(folder / name))
 
 

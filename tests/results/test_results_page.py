@@ -10,6 +10,7 @@ import publish_study
 import pytest
 import results_ceiling
 import results_page
+from results_compute import runs_saved
 from results_files import Published, read_published
 from small_studies import Written, counted_test_images, prepared, spec_of
 
@@ -100,6 +101,18 @@ def test_the_picture_of_the_ceiling_adds_up(study: Published, tmp_path: Path) ->
     picture = results_ceiling.picture(study)
     assert sum(float(share) for _, share in picture.rows[:4] if share is not None) == pytest.approx(1)
     assert picture.save(tmp_path).stat().st_size > 1000
+
+
+def test_all_that_was_spent_is_summed(kept: Path) -> None:
+    tried = [{"rate": 0.1, "val_accuracy": 0.9, "cpu_seconds": 1800.0}] * 2
+    write_json(kept.parent / "grid.json", {"answers": {"SGD": {"chosen": 0.1, "tried": tried}}})
+    study, lines = read_published(kept), results_page.block("compute", "all", kept.parent).splitlines()
+    saved, planned = runs_saved(study)
+    spent = study.costs["total"]["cpu_seconds"] / 3600
+    assert planned == 9
+    assert lines[2] == f"| small | {len(study.runs)} | {spent:.1f} | {saved} of 9 ({saved / 9:.0%}) |"
+    assert lines[3] == "| grid | 2 | 1.0 | choices on validation data |"
+    assert lines[4] == f"| *all* | {len(study.runs) + 2} | {spent + 1:.1f} |  |"
 
 
 def test_rates_are_told(tmp_path: Path) -> None:
