@@ -16,6 +16,7 @@ from typing import Any
 import results_ceiling
 from results_compute import compute, runs_saved
 from results_files import Published, read_published, read_rates
+from results_rejudged import rejudged
 from results_words import percent, table
 
 from convtrials.core.errors import ConvtrialsError
@@ -138,6 +139,7 @@ KINDS: dict[str, Callable[[Published], str]] = {
     "spent": spent,
     "levels": levels,
     "stopping": stopping,
+    "rejudged": rejudged,
     "ceiling": results_ceiling.ceiling,
     "groups": results_ceiling.groups,
     "pairs": results_ceiling.pairs,

@@ -12,6 +12,7 @@ import results_ceiling
 import results_page
 from results_compute import runs_saved
 from results_files import Published, read_published
+from results_rejudged import rejudged
 from small_studies import Written, counted_test_images, prepared, spec_of
 
 from convtrials.core.errors import ConvtrialsError
@@ -73,6 +74,12 @@ def test_the_verdict_table_has_every_arm_and_the_largest_difference_first(study:
     assert "**better**" in lines[2]
     assert lines[-1].startswith("| *baseline* |")
     assert len(lines) == 2 + 3
+
+
+def test_the_answers_judged_anew_give_the_verdicts(study: Published) -> None:
+    assert rejudged(study) == "Judged anew: the same."
+    study.verdicts["techniques"][0]["verdict"] = "worse"
+    assert rejudged(study).startswith("Judged anew today: good better (+")
 
 
 def test_what_stopping_saved_is_counted(study: Published) -> None:

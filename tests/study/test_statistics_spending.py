@@ -31,6 +31,19 @@ def test_every_look_spends_what_it_may(fractions, alpha):
         assert spent == pytest.approx(obrien_fleming(fractions[look - 1], alpha), rel=5e-3, abs=3e-5)
 
 
+@pytest.mark.parametrize("fractions", [(0.3, 0.5, 0.7, 1.0), (0.3, 1.0)])
+def test_a_technique_of_several_has_its_share_of_what_each_look_spends_of_the_family(fractions):
+    found = levels(fractions, 0.0034, family=0.05)
+    edges = -stats.norm.ppf(np.array(found) / 2)
+    for look in range(1, len(fractions) + 1):
+        spent = crossing(fractions[:look], edges[:look])
+        allowed = obrien_fleming(fractions[look - 1], 0.05) * 0.0034 / 0.05
+        assert spent == pytest.approx(allowed, rel=5e-3, abs=2e-5)
+    alone = levels(fractions, 0.0034)
+    assert found[0] > 100 * alone[0]
+    assert 0.8 * alone[-1] < found[-1] < alone[-1]
+
+
 def test_levels_of_a_study_of_3_to_10_seeds():
     assert levels((0.3, 0.5, 0.7, 1.0), 0.05) == pytest.approx((0.00035, 0.0054, 0.0171, 0.0426), rel=0.015)
 

@@ -135,7 +135,8 @@ class _Study:
         else:
             if name not in self.levels:
                 share = image_share(now, seeds) if now.known else 0.0
-                self.levels[name] = levels(information(self.design.looks, share), self.fixed_level)
+                fractions = information(self.design.looks, share)
+                self.levels[name] = levels(fractions, self.fixed_level, self.design.alpha)
             level = self.levels[name]
             stage = Stage(look, seeds, self.design.looks[-1], level[look], level[-1], self.fixed_level)
         if sums.identical[number]:

@@ -5,6 +5,10 @@ follows from the joint normal distribution of the estimates at all looks up to i
 McPherson and Rowe (1969). Information is the inverse of the variance of the difference. It does not grow with the
 number of seeds alone, because the test images stay the same: where images carry much of the doubt, the first looks
 already hold most of what there is to know and may use more of alpha.
+
+With several techniques the error of the whole family is spent over the looks, and each technique has its share of what
+a look may use. To spend each technique's own small error that way instead would leave next to nothing for early looks:
+with 22 techniques 0.00003 of it at 3 of 10 seeds, where one technique has 0.007.
 """
 
 from functools import lru_cache
@@ -59,28 +63,34 @@ def information(looks: tuple[int, ...], share: float = 0.0) -> tuple[float, ...]
 
 
 @lru_cache(maxsize=4096)
-def levels(fractions: tuple[float, ...], alpha: float) -> tuple[float, ...]:
-    """Return the two-sided nominal level of each look.
+def levels(fractions: tuple[float, ...], alpha: float, family: float | None = None) -> tuple[float, ...]:
+    """Return the two-sided nominal level of each look, for one technique.
 
     Parameters
     ----------
     fractions : tuple of float
         Information fraction at each look, ascending, the last 1.
     alpha : float
-        Two-sided error over all looks.
+        Two-sided error of the technique over all looks.
+    family : float, optional
+        Error of all techniques together: decides which part of `alpha` each look may use. By default `alpha`, as for a
+        single technique.
 
     Examples
     --------
     >>> [round(level, 5) for level in levels((0.3, 0.5, 0.7, 1.0), 0.05)]
     [0.00035, 0.00544, 0.0171, 0.04259]
+    >>> [round(level, 5) for level in levels((0.3, 0.5, 0.7, 1.0), 0.005, family=0.05)]
+    [3e-05, 0.00054, 0.00162, 0.00391]
     """
+    family = alpha if family is None else family
     nodes, weights = np.polynomial.legendre.leggauss(NODES)
     found: list[float] = []
     # `density` holds the weights of a quadrature over the Brownian path at the last look, while never across an edge.
     place, density, spent, reached = np.zeros(1), np.ones(1), 0.0, 0.0
     for fraction in fractions:
         step = sqrt(max(fraction - reached, SMALLEST_STEP))
-        target = obrien_fleming(fraction, alpha)
+        target = obrien_fleming(fraction, family) * alpha / family
         edge = _edge(place, density, step, max(target - spent, 1e-15))
         found.append(float(2 * ndtr(-edge / sqrt(fraction))))
         new = edge * nodes
