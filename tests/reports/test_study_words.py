@@ -182,6 +182,9 @@ def test_numbers_are_written_for_people():
     assert accuracy.amount(0.01) == "1 point"
     assert loss.score(0.31239) == "0.3124"
     assert loss.span(-0.01, 0.002) == "−0.0100 to +0.0020"
+    assert accuracy.span(-0.15, 0.06) == "wider than 20 points"
+    assert accuracy.span(-0.7, -0.3) == "−70.00 to −30.00"
+    assert loss.span(-0.15, 0.06) == "−0.1500 to +0.0600"
     assert accuracy.signed(None) == accuracy.score(None) == accuracy.span(None, 1) == p_value(None) == "–"
     assert (p_value(0.0004), p_value(0.0321)) == ("< 0.001", "0.032")
     assert joined(["a"]) == "a"

@@ -1,12 +1,15 @@
 """Intervals that say nothing, as a few runs that differ much give them: one rule wherever they are told."""
 
-#: An interval of a difference in accuracy that is wider than this is not told number by number: 20 points.
+#: An interval of a difference in accuracy that holds zero and is wider than this is told in words: 20 points.
 WIDEST_TOLD = 0.2
 
-#: What is told in its place.
+#: What is told in place of its ends.
 TOO_WIDE = "wider than 20 points"
 
 
 def too_wide(low: float, high: float, metric: str) -> bool:
-    """Say whether an interval of differences is too wide to tell anything; log loss has no scale to judge by."""
-    return metric == "accuracy" and high - low > WIDEST_TOLD
+    """Say whether an interval of differences tells nothing, neither a sign nor a size that anyone would doubt.
+
+    One that leaves out zero tells the sign, however wide it is. Log loss has no scale to judge by.
+    """
+    return metric == "accuracy" and low <= 0 <= high and high - low > WIDEST_TOLD
