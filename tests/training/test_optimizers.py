@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from convtrials.training.muon import MuonWithAdamW
+from convtrials.training.muon import Muon, MuonWithAdamW, orthogonal, product_dtype
 from convtrials.training.optimizer_config import OPTIMIZERS, OptimizerConfig
 from convtrials.training.optimizers import build_optimizer, parameter_groups, set_learning_rate
 
@@ -113,6 +113,47 @@ class TestMuon:
         cosine = (update.double() * exact).sum() / (update.double().norm() * exact.norm())
         assert cosine > 0.97
         assert 0.7 < float(update.norm() / exact.norm()) < 1.3
+
+    @pytest.mark.parametrize("shape", [(24, 8), (8, 24), (16, 16)])
+    def test_on_matrices_in_bf16_it_is_torchs_own(
+        self, shape: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("convtrials.training.muon.product_dtype", lambda device: torch.bfloat16)
+        torch.manual_seed(3)
+        ours = nn.Parameter(torch.randn(shape))
+        theirs = nn.Parameter(ours.detach().clone())
+        one = Muon([{"params": [ours], "weight_decay": 0.1}], lr=0.03, momentum=0.9, nesterov=True)
+        other = torch.optim.Muon(
+            [theirs], lr=0.03, momentum=0.9, weight_decay=0.1, adjust_lr_fn="match_rms_adamw"
+        )
+        for _ in range(4):
+            ours.grad = torch.randn(shape)
+            theirs.grad = ours.grad.clone()
+            one.step()
+            other.step()
+        torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=1e-7)
+
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+    def test_singular_values_end_near_one_in_either_precision(self, dtype: torch.dtype) -> None:
+        torch.manual_seed(4)
+        matrix = torch.randn(12, 40)
+        u, _, vt = torch.linalg.svd(matrix.double(), full_matrices=False)
+        found = orthogonal(matrix, dtype).double()
+        assert found.shape == matrix.shape
+        values = torch.linalg.svdvals(found)
+        assert 0.6 < float(values.min()) <= float(values.max()) < 1.3
+        # The same singular vectors: between them the result is diagonal.
+        inside = u.T @ found @ vt.T
+        assert (inside - inside.diag().diag()).abs().max() < (1e-5 if dtype == torch.float32 else 0.05)
+
+    def test_a_processor_without_bf16_products_computes_in_fp32(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        has: dict[str, bool] = {"avx2": True}
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: has)
+        assert product_dtype.__wrapped__("cpu") == torch.float32
+        has["avx512_bf16"] = True
+        assert product_dtype.__wrapped__("cpu") == product_dtype.__wrapped__("cuda") == torch.bfloat16
 
     def test_biases_and_the_last_layer_are_adamws(self) -> None:
         ours, theirs = small_network(), small_network()
