@@ -66,6 +66,19 @@ def test_the_best_recipe_is_the_one_that_was_confirmed() -> None:
     assert best["rate"] == arms["best"].optimizer.lr
 
 
+def test_the_study_of_vgg11_uses_what_validation_data_chose() -> None:
+    arms = {arm.name: arm.recipe for arm in read_study_file(ROOT / "studies" / "vgg11.yaml").arms}
+    assert arms["best"] == Recipe.load(ROOT / "recipes" / "best-vgg11.yaml")
+    answers = read_yaml(ROOT / "docs" / "results" / "choices-vgg11.json")["answers"]
+    assert arms["baseline"].optimizer.lr == answers["base"]["chosen"]
+    assert arms["seed-optimised"].optimizer.lr == answers["seed-optimised"]["chosen"]
+    candidates = [answers["best"], answers["best, batch norm"]]
+    best = max((one for answer in candidates for one in answer["tried"]), key=lambda one: one["val_accuracy"])
+    assert best in answers["best, batch norm"]["tried"]
+    assert arms["best"].batch_norm
+    assert arms["best"].optimizer.lr == best["rate"]
+
+
 @pytest.mark.parametrize(
     ("tried", "chosen"),
     [
