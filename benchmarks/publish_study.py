@@ -26,6 +26,12 @@ OWN = ("verdicts.json", "costs.json", "runs.csv", "study.yaml")
 PICTURES = ("forest", "seeds", "learning-curves", "cost", "class-pairs")
 
 
+def without_folders(settings: dict[str, Any]) -> dict[str, Any]:
+    """Leave of a file of weights its name: where it lay is nobody's business."""
+    weights = settings.get("initial_weights")
+    return {**settings, "initial_weights": Path(weights).name} if weights else settings
+
+
 def how_made(study: StudyRecord) -> dict[str, Any]:
     """Return what a reader must know beside the verdicts: the plan's outline, machine, execution, data."""
     execution = {key: study.execution.get(key) for key in ("device", "precision", "channels_last", "threads")}
@@ -38,7 +44,11 @@ def how_made(study: StudyRecord) -> dict[str, Any]:
         "looks": list(study.plan.looks),
         "most_seeds": study.plan.seeds.max,
         "arms": {
-            arm.name: {"changes": arm.changes, "recipe": arm.recipe, "seed_offset": arm.seed_offset}
+            arm.name: {
+                "changes": without_folders(arm.changes),
+                "recipe": without_folders(arm.recipe),
+                "seed_offset": arm.seed_offset,
+            }
             for arm in study.plan.arms
         },
         "execution": {**execution, "workers": study.execution.get("workers")},

@@ -68,6 +68,12 @@ def test_nothing_of_the_machine_is_kept(kept: Path) -> None:
         assert str(kept.parents[1]) not in path.read_text()
 
 
+def test_of_a_file_of_weights_its_name_is_kept() -> None:
+    found = publish_study.without_folders({"initial_weights": "/home/somebody/start.pth", "width": 0.25})
+    assert found == {"initial_weights": "start.pth", "width": 0.25}
+    assert publish_study.without_folders({"width": 0.25}) == {"width": 0.25}
+
+
 def test_the_verdict_table_has_every_arm_and_the_largest_difference_first(study: Published) -> None:
     lines = results_page.verdicts(study).splitlines()
     assert lines[2].startswith("| good | +")
