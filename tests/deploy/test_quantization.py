@@ -10,7 +10,7 @@ from convtrials.deploy.calibration_images import calibration_images
 from convtrials.deploy.inference_engines import Workshop
 from convtrials.deploy.needs import DeployError
 from convtrials.deploy.predictor import load_finished_run
-from convtrials.deploy.quantize_torch import quantize_network, without_idle_layers
+from convtrials.deploy.quantize_torch import _scheme, quantize_network, without_idle_layers
 from convtrials.models.layers import AveragePoolTo, PadToAtLeast
 from convtrials.models.registry import build_model
 
@@ -33,7 +33,9 @@ def test_little_accuracy_is_lost_and_the_arithmetic_is_another(workshops, traine
     made = workshops[name].make(engine)
     got = made.classify(dataset.images[positions])
     assert abs((got.argmax(1) == labels).mean() - (expected.argmax(1) == labels).mean()) < 0.03
-    assert (got.argmax(1) == expected.argmax(1)).mean() > 0.93
+    # Where torch leaves one bit of the activations unused, rounding is twice as coarse (see `_scheme`).
+    coarse = engine == "torch-int8" and _scheme() == "x86"
+    assert (got.argmax(1) == expected.argmax(1)).mean() > (0.9 if coarse else 0.93)
     assert 1e-4 < np.abs(got - expected).max() < 0.35
     assert np.abs(got.sum(axis=1) - 1).max() < 1e-5
     share = {"torch-int8": 0.3, "onnx-int8": 0.5, "torch-bf16": 0.51}[engine]
