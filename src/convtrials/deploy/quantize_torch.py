@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from convtrials.deploy.needs import DeployError, first_line
+from convtrials.training.environment import vector_units
 
 #: Images that pass through the network at once while ranges are taken.
 _PIECE = 64
@@ -46,7 +47,7 @@ def quantize_network(network: nn.Module, images: Tensor) -> nn.Module:
         try:
             prepared = graphs.prepare_fx(
                 without_idle_layers(network, images[:2]),
-                tools.get_default_qconfig_mapping(_scheme()),
+                _scheme(tools),
                 (images[:2],),
                 prepare_custom_config=settings,
             )
@@ -102,15 +103,20 @@ def _opaque_classes(network: nn.Module) -> list[type[nn.Module]]:
     )
 
 
-def _scheme() -> str:
-    """Return torch's name for how ranges are used on this processor.
+def _scheme(tools: Any) -> Any:
+    """Return how torch is to use the ranges on this processor.
 
-    Without instructions that add 8-bit products in 32 bits, an x86 processor adds pairs of them in 16 bits, and torch
-    leaves one bit of the activations unused.
+    Without instructions that add 8-bit products in 32 bits, an x86 processor adds pairs of them in 16 bits, which
+    overflow. torch's own scheme then leaves one bit of the activations unused; weights, which have a scale for each
+    channel, can spare it better, as in the ONNX file.
     """
     engine: str = torch.backends.quantized.engine
-    if engine == "x86" and platform.machine() in ("x86_64", "AMD64"):
-        has = torch.cpu.get_capabilities()
-        if any(has.get(unit) for unit in ("avx512_vnni", "avx_vnni", "amx_int8")):
-            return "onednn"
-    return engine
+    if engine != "x86" or platform.machine() not in ("x86_64", "AMD64"):
+        return tools.get_default_qconfig_mapping(engine)
+    if {"avx512_vnni", "avx_vnni", "amx_int8"}.intersection(vector_units()):
+        return tools.get_default_qconfig_mapping("onednn")
+    weights = tools.PerChannelMinMaxObserver.with_args(
+        dtype=torch.qint8, qscheme=torch.per_channel_symmetric, quant_min=-64, quant_max=63
+    )
+    ranges = tools.QConfig(activation=tools.HistogramObserver.with_args(reduce_range=False), weight=weights)
+    return tools.get_default_qconfig_mapping(engine).set_global(ranges)
