@@ -1,7 +1,7 @@
 """What all studies and grids of docs/results cost together, and what stopping early saved."""
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from results_files import Published, read_published, read_rates
 from results_words import table
@@ -9,21 +9,35 @@ from results_words import table
 
 def compute(folder: Path) -> str:
     """Write a line for each study and each grid in a folder, and their sum."""
-    studies = {path.parent.name: read_published(path.parent) for path in sorted(folder.glob("*/costs.json"))}
-    grids = {path.stem: read_rates(path) for path in sorted(folder.glob("*.json"))}
-    rows: list[list[str]] = []
-    runs, hours = 0, 0.0
-    for name, study in studies.items():
-        total = study.costs["total"]
-        rows.append(_line(name, total["runs"], total["cpu_seconds"] / 3600, _saved(study)))
-        runs, hours = runs + total["runs"], hours + total["cpu_seconds"] / 3600
-    for name, grid in grids.items():
-        tried = [one for answer in grid["answers"].values() for one in answer["tried"]]
-        spent = sum(one["cpu_seconds"] for one in tried) / 3600
-        rows.append(_line(name, len(tried), spent, "choices on validation data"))
-        runs, hours = runs + len(tried), hours + spent
-    rows.append(_line("*all*", runs, hours, ""))
+    spent = [
+        *(_of_study(path.parent) for path in sorted(folder.glob("*/costs.json"))),
+        *(_of_grid(path) for path in sorted(folder.glob("*.json"))),
+    ]
+    spent.append(Spent("*all*", sum(one.runs for one in spent), sum(one.hours for one in spent), ""))
+    rows = [[one.name, f"{one.runs}", f"{one.hours:.1f}", one.saved] for one in spent]
     return table(["study or grid", "runs", "CPU hours", "runs that stopping saved"], rows)
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What a study or a grid took, and what it says of runs that stopping saved."""
+
+    name: str
+    runs: int
+    hours: float
+    saved: str
+
+
+def _of_study(folder: Path) -> Spent:
+    study = read_published(folder)
+    total = study.costs["total"]
+    return Spent(folder.name, total["runs"], total["cpu_seconds"] / 3600, _saved(study))
+
+
+def _of_grid(path: Path) -> Spent:
+    tried = [one for answer in read_rates(path)["answers"].values() for one in answer["tried"]]
+    hours = sum(one["cpu_seconds"] for one in tried) / 3600
+    return Spent(path.stem, len(tried), hours, "choices on validation data")
 
 
 def runs_saved(study: Published) -> tuple[int, int]:
@@ -40,7 +54,3 @@ def _saved(study: Published) -> str:
     if not study.verdicts["complete"]:
         return "not finished"
     return f"{saved} of {planned} ({saved / planned:.0%})"
-
-
-def _line(name: str, runs: Any, hours: float, saved: str) -> list[str]:
-    return [name, f"{runs}", f"{hours:.1f}", saved]

@@ -157,7 +157,6 @@ def _plan(study: StudyRecord) -> dict[str, str]:
     scale = scale_of(plan.metric)
     looks = joined([str(look) for look in plan.looks]) if plan.looks else "–"
     several = len(plan.looks) > 1
-    first = study.baseline.planned.seed_offset
     return {
         "metric": scale.metric,
         "margin": scale.amount(plan.margin),
@@ -165,7 +164,7 @@ def _plan(study: StudyRecord) -> dict[str, str]:
         "seeds an arm": str(plan.seeds.min)
         if plan.seeds.min == plan.seeds.max
         else f"{plan.seeds.min} to {plan.seeds.max}, added where the answer is open",
-        "first seed": str(first),
+        "first seed": str(study.baseline.planned.seed_offset),
         "looks at the results": f"after {looks} seeds an arm",
         "sampling unit": f"{study.verdicts.unit} ({study.verdicts.test_units:,} in the test split)",
         "fingerprint": plan.fingerprint,

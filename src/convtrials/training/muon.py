@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from convtrials.training.environment import vector_units
+
 #: Coefficients of the quintic iteration, and how often it is applied (Jordan et al. 2024).
 QUINTIC = (3.4445, -4.7750, 2.0315)
 ITERATIONS = 5
@@ -144,5 +146,4 @@ def product_dtype(device: str) -> torch.dtype:
     """Return bf16 where the device multiplies matrices faster in it, else fp32."""
     if device != "cpu":
         return torch.bfloat16
-    has = torch.cpu.get_capabilities()
-    return torch.bfloat16 if has.get("amx_bf16") or has.get("avx512_bf16") else torch.float32
+    return torch.bfloat16 if {"amx_bf16", "avx512_bf16"}.intersection(vector_units()) else torch.float32
