@@ -4,7 +4,7 @@
 
 Runs are trained side by side with one thread each. Stopped, the same command goes on. Test data is never looked at: the
 runs classify it at their end, as every run does, and those files are not opened. FOLDER/rates.json has every figure and
-what was chosen; `--keep` copies it beside the results of the studies.
+what was chosen; `--keep` copies it beside the results of the studies. `--only NAME` tries a part of the grid.
 """
 
 import argparse
@@ -91,9 +91,16 @@ def main() -> None:
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="bf16")
     parser.add_argument("--workers", type=int, default=2, help="runs side by side (2)")
     parser.add_argument("--keep", type=Path, help="a file for the figures, such as docs/results/rates.json")
+    parser.add_argument(
+        "--only", action="append", metavar="NAME", help="a technique to try; may be given again"
+    )
     options = parser.parse_args()
     out = options.out or Path("runs") / options.grid.stem
     trials = trials_of(options.grid, options.data, out, Execution("cpu", options.precision, True, 1))
+    unknown = set(options.only or ()) - {trial.name for trial in trials}
+    if unknown:
+        parser.error(f"{options.grid}: has no technique {min(unknown)!r}")
+    trials = [trial for trial in trials if not options.only or trial.name in options.only]
     load_dataset(trials[0].source)  # packed once, before several processes open it
     answers: dict[str, dict[str, Any]] = {trial.name: {"chosen": None, "tried": []} for trial in trials}
     with ProcessPoolExecutor(options.workers, multiprocessing.get_context("spawn")) as pool:

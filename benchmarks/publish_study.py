@@ -4,7 +4,8 @@
 
 verdicts.json, costs.json, runs.csv and study.yaml are the study's own. how.json says on what machine and data,
 answers.npz holds the class that every run gives every test image: all that is counted in docs/results.md comes from
-these files. Pictures are drawn from the whole study, with their numbers beside them.
+these files. Pictures are drawn from the whole study, with their numbers beside them; further seeds of another study,
+which say nothing by themselves, are kept with `--no-pictures` (results_joined.py).
 """
 
 import argparse
@@ -89,6 +90,7 @@ def main() -> None:
     )
     parser.add_argument("study", type=Path)
     parser.add_argument("target", type=Path)
+    parser.add_argument("--no-pictures", action="store_true", help="draw nothing")
     options = parser.parse_args()
     write_study_documents(options.study)
     study = read_study(options.study)
@@ -99,7 +101,7 @@ def main() -> None:
         shutil.copyfile(options.study / name, options.target / name)
     write_json(options.target / "how.json", how_made(study))
     write_answers(study, options.target / "answers.npz")
-    for picture in study_pictures(study):
+    for picture in () if options.no_pictures else study_pictures(study):
         if picture.name in PICTURES:
             picture.save(options.target)
     size = sum(path.stat().st_size for path in options.target.iterdir())

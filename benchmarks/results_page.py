@@ -4,10 +4,11 @@
     python benchmarks/results_page.py --check    # say whether the page is what the files say
 
 A block begins with `<!-- begin KIND FOLDER -->` and ends with `<!-- end KIND FOLDER -->`; `compute`, which
-counts everything, has `all` for a folder.
+counts everything, has `all` for a folder. `FOLDER+MORE` is a study judged together with further seeds of it.
 """
 
 import argparse
+import functools
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -16,32 +17,15 @@ from typing import Any
 import results_ceiling
 from results_compute import compute, runs_saved
 from results_files import Published, read_published, read_rates
+from results_joined import forest, joined
 from results_rejudged import rejudged
-from results_words import percent, table
+from results_words import difference_span, percent, points, span, table
 
 from convtrials.core.errors import ConvtrialsError
 from convtrials.core.files import read_bounded_text, write_text
-from convtrials.core.intervals import TOO_WIDE, too_wide
 
 PAGE = Path(__file__).parents[1] / "docs" / "results.md"
 MARK = re.compile(r"(<!-- begin (\S+) (\S+) -->\n).*?(<!-- end \2 \3 -->)", flags=re.DOTALL)
-
-
-def points(value: float | None) -> str:
-    """Write a difference of accuracies in percentage points, signed."""
-    return "–" if value is None else f"{100 * value:+.2f}"
-
-
-def span(low: float | None, high: float | None, write: Callable[[float | None], str]) -> str:
-    """Write an interval."""
-    return "–" if low is None or high is None else f"{write(low)} to {write(high)}"
-
-
-def difference_span(low: float | None, high: float | None) -> str:
-    """Write an interval of differences; one that says nothing is called so."""
-    if low is not None and high is not None and too_wide(low, high, "accuracy"):
-        return TOO_WIDE
-    return span(low, high, points)
 
 
 def verdict_word(one: dict[str, Any]) -> str:
@@ -156,7 +140,12 @@ def block(kind: str, name: str, folder: Path) -> str:
         raise ConvtrialsError(
             f"block {kind!r}: unknown; there are: {', '.join([*KINDS, 'rates', 'compute'])}"
         )
-    return KINDS[kind](read_published(folder / name))
+    return KINDS[kind](study_of(name, folder))
+
+
+def study_of(name: str, folder: Path) -> Published:
+    """Read a study, or several parts of one."""
+    return functools.reduce(joined, [read_published(folder / part) for part in name.split("+")])
 
 
 def rewritten(text: str, folder: Path) -> str:
@@ -187,6 +176,8 @@ def main() -> None:
         if found[2] == "ceiling":
             folder = options.results / found[3]
             results_ceiling.picture(read_published(folder)).save(folder)
+        if found[2] == "verdicts" and "+" in found[3]:
+            forest(study_of(found[3], options.results)).save(options.results / found[3].split("+")[-1])
 
 
 if __name__ == "__main__":

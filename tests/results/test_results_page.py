@@ -1,7 +1,6 @@
 """docs/results.md is what docs/results/ says, and what is kept of a study says what the study says."""
 
 import re
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,34 +12,11 @@ import results_page
 from results_compute import runs_saved
 from results_files import Published, read_published
 from results_rejudged import rejudged
-from small_studies import Written, counted_test_images, prepared, spec_of
 
 from convtrials.core.errors import ConvtrialsError
 from convtrials.core.files import write_json
-from convtrials.data.dataset import Dataset
-from convtrials.study.conduct import conduct
-from convtrials.study.outcomes import Outcomes
 
 DOCS = Path(__file__).parents[2] / "docs"
-
-
-@pytest.fixture(scope="module")
-def kept(tmp_path_factory: pytest.TempPathFactory, make_dataset: Callable[..., Dataset]) -> Path:
-    """A small study whose runs were written, not trained, and what is kept of it."""
-    folder = tmp_path_factory.mktemp("kept")
-    data = replace(make_dataset(), class_names=("0", "O", "1", "I"))
-    techniques = {"good": {"schedule": "cosine"}, "early stopping": {"early_stopping": True}}
-    study, plan = prepared(folder / "study", spec_of(techniques, (2, 3)), data)
-    counted_test_images(study, 2000)
-    (study.folder / "study.yaml").write_text("dataset: glyphs\n")
-    accuracy = {"baseline": 0.9, "good": 0.97, "early stopping": 0.9}
-    executor = Written(study, plan, lambda arm, position: accuracy[arm])
-    conduct(study, plan, Outcomes(study, plan, None), executor, lambda state, ended: None, workers=1)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sys.argv", ["publish_study", str(study.folder), str(folder / "results" / "small")])
-        patch.setattr("convtrials.reports.picture.DPI", 40)
-        publish_study.main()
-    return folder / "results" / "small"
 
 
 @pytest.fixture

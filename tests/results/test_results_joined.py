@@ -1,0 +1,91 @@
+"""Parts of a study, kept apart, say together what the whole says."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from results_files import Published, read_published
+from results_joined import forest, joined
+
+from convtrials.core.errors import ConvtrialsError
+from convtrials.reports.study_documents import Verdicts
+from convtrials.reports.study_files import parse_document
+
+
+@pytest.fixture
+def whole(kept_long: Path) -> Published:
+    study = read_published(kept_long)
+    assert {one["name"]: one["seeds"] for one in study.verdicts["techniques"]} == {"good": 2, "near": 3}
+    return study
+
+
+def part(study: Published, seeds: range) -> Published:
+    """Return what would have been kept of some seeds."""
+    own = [int(run["seed"]) in seeds for run in study.runs]
+    runs = [run for run, kept in zip(study.runs, own, strict=True) if kept]
+    arms = {name: arm for name, arm in study.how["arms"].items() if any(run["arm"] == name for run in runs)}
+    return replace(
+        study,
+        how={**study.how, "arms": arms},
+        runs=runs,
+        arms=study.arms[own],
+        answers=study.answers[own],
+    )
+
+
+def test_the_parts_say_what_the_whole_says(whole: Published) -> None:
+    found = joined(part(whole, range(2)), part(whole, range(2, 3)))
+    verdicts = parse_document(json.dumps(found.verdicts), Verdicts, "verdicts")
+    told = {one["name"]: one for one in whole.verdicts["techniques"]}
+    for one in verdicts.techniques:
+        for key in ("verdict", "final", "look", "seeds", "difference", "low", "high", "p_adjusted", "mean"):
+            assert getattr(one, key) == pytest.approx(told[one.name][key]), key
+        assert one.scores == pytest.approx(told[one.name]["scores"])
+        assert list(one.run_seeds) == told[one.name]["run_seeds"]
+        assert one.mean_interval == pytest.approx(told[one.name]["mean_interval"])
+    assert verdicts.complete == whole.verdicts["complete"]
+    assert list(verdicts.baseline.seeds) == whole.verdicts["baseline"]["seeds"]
+    assert verdicts.baseline.mean == pytest.approx(whole.verdicts["baseline"]["mean"])
+
+
+def test_the_runs_of_both_are_told(whole: Published) -> None:
+    found = joined(part(whole, range(2)), part(whole, range(2, 3)))
+    assert found.seeds_of("near") == 3
+    assert found.seeds_of("good") == 2
+    assert len(found.answers) == len(found.runs) == len(whole.runs)
+    assert (
+        found.costs["total"]["runs"] == 2 * whole.costs["total"]["runs"]
+    )  # each part keeps the whole's costs here
+
+
+def test_a_cost_is_over_the_seeds_that_the_technique_has(whole: Published) -> None:
+    first, more = part(whole, range(2)), part(whole, range(2, 3))
+    slow = {"baseline": 30.0, "near": 60.0}
+    more = replace(more, runs=[{**run, "cpu_seconds": str(slow[run["arm"]])} for run in more.runs])
+    first = replace(
+        first, runs=[{**run, "cpu_seconds": "15" if run["arm"] == "good" else "10"} for run in first.runs]
+    )
+    costs = {one["name"]: one["cost_ratio"] for one in joined(first, more).costs["techniques"]}
+    assert costs == {"good": pytest.approx(1.5), "near": pytest.approx(80 / 50)}
+
+
+def test_the_forest_shows_every_technique(whole: Published, tmp_path: Path) -> None:
+    picture = forest(joined(part(whole, range(2)), part(whole, range(2, 3))))
+    assert [row[0] for row in picture.rows] == ["good", "near"]
+    assert picture.save(tmp_path).stat().st_size > 1000
+
+
+def test_what_is_no_part_of_the_study_is_refused(whole: Published) -> None:
+    first, more = part(whole, range(2)), part(whole, range(2, 3))
+    with pytest.raises(ConvtrialsError, match=r"seeds of baseline are \[0, 1, 0, 1\]"):
+        joined(first, first)
+    with pytest.raises(ConvtrialsError, match="the test images is not the same"):
+        joined(first, replace(more, labels=np.roll(more.labels, 1)))
+    other = json.loads(json.dumps(more.how))
+    other["arms"]["near"]["recipe"]["epochs"] = 99
+    with pytest.raises(ConvtrialsError, match="the recipe of near"):
+        joined(first, replace(more, how=other))
+    with pytest.raises(ConvtrialsError, match="the execution"):
+        joined(first, replace(more, how={**more.how, "execution": {"precision": "bf16"}}))
