@@ -82,6 +82,20 @@ def test_the_study_of_vgg11_uses_what_validation_data_chose() -> None:
     assert arms["best"].optimizer.lr == best["rate"]
 
 
+def test_further_seeds_of_vgg11_are_of_the_same_recipes() -> None:
+    whole, more = (read_study_file(ROOT / "studies" / name) for name in ("vgg11.yaml", "vgg11-look-5.yaml"))
+    recipes = {arm.name: arm.recipe for arm in whole.arms}
+    assert all(arm.recipe == recipes[arm.name] for arm in more.arms)
+    assert {arm.seed_offset for arm in more.arms} == {whole.fewest}
+    assert whole.fewest + more.most == whole.most
+
+
+def test_the_parts_of_vgg11s_recipe_use_what_validation_data_chose() -> None:
+    arms = {arm.name: arm.recipe for arm in read_study_file(ROOT / "studies" / "vgg11-parts.yaml").arms}
+    for name, one in read_yaml(ROOT / "docs" / "results" / "rates-vgg11.json")["answers"].items():
+        assert arms[name].optimizer.lr == one["chosen"]
+
+
 @pytest.mark.parametrize(
     ("tried", "chosen"),
     [
