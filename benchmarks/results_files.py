@@ -23,6 +23,8 @@ class Published:
         The lines of runs.csv.
     arms : ndarray of str, shape (R,)
         Which arm each row of `answers` belongs to.
+    seeds : ndarray of int64, shape (R,)
+        Which seed each row of `answers` belongs to.
     answers : ndarray of int64, shape (R, N)
         The class that each run gives each test image.
     labels : ndarray of int64, shape (N,)
@@ -33,6 +35,7 @@ class Published:
     how: dict[str, Any]
     runs: list[dict[str, str]]
     arms: NDArray[np.str_]
+    seeds: NDArray[np.int64]
     answers: NDArray[np.int64]
     labels: NDArray[np.int64]
 
@@ -53,7 +56,7 @@ class Published:
 def read_published(folder: Path) -> Published:
     """Read a folder that `publish_study.py` wrote."""
     with np.load(folder / "answers.npz", allow_pickle=False) as stored:
-        arms, answers, labels = stored["arms"], stored["answers"], stored["labels"]
+        arms, seeds, answers, labels = (stored[name] for name in ("arms", "seeds", "answers", "labels"))
     with open(folder / "runs.csv", encoding="utf-8", newline="") as file:
         runs = list(csv.DictReader(file))
     return Published(
@@ -62,6 +65,7 @@ def read_published(folder: Path) -> Published:
         how=cast(dict[str, Any], read_json(folder / "how.json")),
         runs=runs,
         arms=arms,
+        seeds=seeds.astype(np.int64),
         answers=answers.astype(np.int64),
         labels=labels.astype(np.int64),
     )

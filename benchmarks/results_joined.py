@@ -40,18 +40,20 @@ def joined(first: Published, more: Published) -> Published:
         The two are no parts of one study.
     """
     _check_alike(first, more)
-    runs = [run for part in (first, more) for run in part.runs if run["status"] == "finished"]
+    runs = _finished(first) + _finished(more)
     both = replace(
         first,
         runs=runs,
         arms=np.concatenate([first.arms, more.arms]),
+        seeds=np.concatenate([first.seeds, more.seeds]),
         answers=np.concatenate([first.answers, more.answers]),
     )
     scores = {arm: list((both.answers_of(arm) == first.labels).astype(float)) for arm in first.how["arms"]}
     seeds = {arm: [int(run["seed"]) for run in runs if run["arm"] == arm] for arm in scores}
+    begin = int(first.seeds.min())
     for arm, found in seeds.items():
-        if found != [*range(found[0], found[0] + len(scores[arm]))]:
-            raise _no_parts(f"the seeds of {arm} are {found}, not one after the other")
+        if found != [*range(begin, begin + len(found))]:
+            raise _no_parts(f"the seeds of {arm} are {found}, not one after the other from {begin} on")
 
     design = Design(first.how["margin"], tuple(first.how["looks"]), first.verdicts["alpha"])
     techniques = {name: one for name, one in scores.items() if name != BASELINE}
@@ -99,6 +101,25 @@ def _check_alike(first: Published, more: Published) -> None:
     different = [what for what, same in alike.items() if not same]
     if different:
         raise _no_parts(f"{different[0]} is not the same, or not what can be judged")
+
+
+def _finished(part: Published) -> list[dict[str, str]]:
+    """Return the lines of finished runs, one for each row of answers, in their order."""
+    for run in part.runs:
+        if run["status"] not in (
+            "finished",
+            "unfinished",
+            "missing",
+            "running",
+        ):  # a lost run has a say in a verdict
+            raise _no_parts(
+                f"{run['arm']}, seed {run['seed']} is {run['status']}; only finished runs can be judged"
+            )
+    runs = [run for run in part.runs if run["status"] == "finished"]
+    rows = list(zip(part.arms.tolist(), part.seeds.tolist(), strict=True))
+    if [(run["arm"], int(run["seed"])) for run in runs] != rows:
+        raise _no_parts("runs.csv and answers.npz name different runs, or in another order")
+    return runs
 
 
 def _no_parts(why: str) -> ConvtrialsError:

@@ -22,15 +22,23 @@ def whole(kept_long: Path) -> Published:
 
 
 def part(study: Published, seeds: range) -> Published:
-    """Return what would have been kept of some seeds."""
+    """Return what would have been kept of some seeds, less all that a verdict over them would say."""
     own = [int(run["seed"]) in seeds for run in study.runs]
-    runs = [run for run, kept in zip(study.runs, own, strict=True) if kept]
+    runs = [{**run, "used_in_verdict": "false"} for run, kept in zip(study.runs, own, strict=True) if kept]
+    blank = {
+        **study.verdicts,
+        "complete": None,
+        "baseline": {key: study.verdicts["baseline"][key] for key in ("name", "slug")},
+        "techniques": [{key: one[key] for key in ("name", "slug")} for one in study.verdicts["techniques"]],
+    }
     arms = {name: arm for name, arm in study.how["arms"].items() if any(run["arm"] == name for run in runs)}
     return replace(
         study,
         how={**study.how, "arms": arms},
+        verdicts=blank,
         runs=runs,
         arms=study.arms[own],
+        seeds=study.seeds[own],
         answers=study.answers[own],
     )
 
@@ -89,3 +97,29 @@ def test_what_is_no_part_of_the_study_is_refused(whole: Published) -> None:
         joined(first, replace(more, how=other))
     with pytest.raises(ConvtrialsError, match="the execution"):
         joined(first, replace(more, how={**more.how, "execution": {"precision": "bf16"}}))
+
+
+def test_a_run_beyond_a_technique_s_verdict_is_kept_and_not_used(whole: Published) -> None:
+    """Another process may have trained one more seed before the verdict was known."""
+    first, more = part(whole, range(2)), part(whole, range(2, 3))
+    row = int(np.flatnonzero(more.arms == "near")[0])
+    extra = replace(
+        more,
+        how={**more.how, "arms": whole.how["arms"]},
+        runs=[*more.runs, {**more.runs[row], "arm": "good"}],
+        arms=np.array([*more.arms.tolist(), "good"]),
+        seeds=np.append(more.seeds, more.seeds[row]),
+        answers=np.vstack([more.answers, more.answers[row]]),
+    )
+    found = joined(first, extra)
+    assert [run["used_in_verdict"] for run in found.runs if run["arm"] == "good"] == ["true", "true", "false"]
+    assert next(one for one in found.verdicts["techniques"] if one["name"] == "good")["seeds"] == 2
+
+
+def test_lost_and_misplaced_runs_are_refused(whole: Published) -> None:
+    first, more = part(whole, range(2)), part(whole, range(2, 3))
+    lost = [{**run, "status": "diverged"} if run["arm"] == "near" else run for run in more.runs]
+    with pytest.raises(ConvtrialsError, match="near, seed 2 is diverged"):
+        joined(first, replace(more, runs=lost))
+    with pytest.raises(ConvtrialsError, match="in another order"):
+        joined(replace(first, seeds=first.seeds[::-1].copy()), more)
