@@ -48,6 +48,10 @@ class Published:
         """Return the answers of an arm's runs, shape (runs, N)."""
         return self.answers[self.arms == arm]
 
+    def scores_of(self, arm: str) -> list[NDArray[np.float64]]:
+        """Return the accuracy of an arm's runs on each test image: 1 for right, 0 for wrong, shape (N,) each."""
+        return list((self.answers_of(arm) == self.labels).astype(float))
+
     def seeds_of(self, arm: str) -> int:
         """Return how many runs of an arm its verdict (or, of the baseline, any verdict) rests on."""
         return sum(run["arm"] == arm and run["used_in_verdict"] == "true" for run in self.runs)

@@ -5,23 +5,19 @@ verdict on accuracy needs, so further seeds can be trained anywhere, as a study 
 with the first ones.
 """
 
-import json
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from results_files import Published
+from results_rejudged import judge
 
 from convtrials.core.errors import ConvtrialsError
-from convtrials.reports.picture import Picture
-from convtrials.reports.study_documents import ArmCost, Costs, Plan, Verdicts
-from convtrials.reports.study_files import parse_document
-from convtrials.reports.study_forest import forest_picture
-from convtrials.reports.study_record import StudyArm, StudyRecord
-from convtrials.study.statistics.decision import BASELINE, Design, decide
+from convtrials.study.statistics.decision import BASELINE, Decision
 from convtrials.study.statistics.level import level_interval
+
+#: What runs.csv calls a run that may still end; one that was lost has a say in a verdict, and is in no answers.
+NOT_ENDED = ("unfinished", "missing", "running")
 
 
 def joined(first: Published, more: Published) -> Published:
@@ -48,39 +44,19 @@ def joined(first: Published, more: Published) -> Published:
         seeds=np.concatenate([first.seeds, more.seeds]),
         answers=np.concatenate([first.answers, more.answers]),
     )
-    scores = {arm: list((both.answers_of(arm) == first.labels).astype(float)) for arm in first.how["arms"]}
-    seeds = {arm: [int(run["seed"]) for run in runs if run["arm"] == arm] for arm in scores}
-    begin = int(first.seeds.min())
-    for arm, found in seeds.items():
-        if found != [*range(begin, begin + len(found))]:
-            raise _no_parts(f"the seeds of {arm} are {found}, not one after the other from {begin} on")
-
-    design = Design(first.how["margin"], tuple(first.how["looks"]), first.verdicts["alpha"])
-    techniques = {name: one for name, one in scores.items() if name != BASELINE}
-    decision = decide(scores[BASELINE], techniques, design)
+    for arm in both.how["arms"]:
+        _check_seeds(both, arm)
+    decision = judge(both)
     used = {name: result.seeds for name, result in decision.results.items()}
     used[BASELINE] = max(used.values())
-    judged = [
-        {
-            **{key: one[key] for key in ("name", "slug")},
-            **vars(decision.results[one["name"]]),
-            **_level(scores[one["name"]][: used[one["name"]]]),
-            "run_seeds": seeds[one["name"]][: used[one["name"]]],
-        }
-        for one in first.verdicts["techniques"]
-    ]
-    base = {
-        **{key: first.verdicts["baseline"][key] for key in ("name", "slug")},
-        **_level(scores[BASELINE][: used[BASELINE]]),
-        "seeds": seeds[BASELINE][: used[BASELINE]],
-    }
-    in_verdict = [int(run["seed"]) in seeds[run["arm"]][: used[run["arm"]]] for run in runs]
+    begin = int(both.seeds.min())
     return replace(
         both,
         runs=[
-            {**run, "used_in_verdict": str(one).lower()} for run, one in zip(runs, in_verdict, strict=True)
+            {**run, "used_in_verdict": str(int(run["seed"]) < begin + used[run["arm"]]).lower()}
+            for run in runs
         ],
-        verdicts={**first.verdicts, "complete": decision.complete, "baseline": base, "techniques": judged},
+        verdicts=_verdicts(both, decision, used),
         costs=_costs(first, more, runs),
     )
 
@@ -106,12 +82,7 @@ def _check_alike(first: Published, more: Published) -> None:
 def _finished(part: Published) -> list[dict[str, str]]:
     """Return the lines of finished runs, one for each row of answers, in their order."""
     for run in part.runs:
-        if run["status"] not in (
-            "finished",
-            "unfinished",
-            "missing",
-            "running",
-        ):  # a lost run has a say in a verdict
+        if run["status"] not in ("finished", *NOT_ENDED):
             raise _no_parts(
                 f"{run['arm']}, seed {run['seed']} is {run['status']}; only finished runs can be judged"
             )
@@ -122,19 +93,46 @@ def _finished(part: Published) -> list[dict[str, str]]:
     return runs
 
 
+def _check_seeds(study: Published, arm: str) -> None:
+    found, begin = study.seeds[study.arms == arm].tolist(), int(study.seeds.min())
+    if found != [*range(begin, begin + len(found))]:
+        raise _no_parts(f"the seeds of {arm} are {found}, not one after the other from {begin} on")
+
+
 def _no_parts(why: str) -> ConvtrialsError:
     return ConvtrialsError(f"two studies cannot be judged together: {why}")
 
 
-def _level(scores: list[NDArray[np.float64]]) -> dict[str, Any]:
-    """An arm's scores, their mean, and its interval."""
-    means = [float(one.mean()) for one in scores]
+def _verdicts(study: Published, decision: Decision, used: dict[str, int]) -> dict[str, Any]:
+    """Return what verdicts.json would say, as far as answers tell it."""
+    baseline, techniques = study.verdicts["baseline"], study.verdicts["techniques"]
+    judged = []
+    for one in techniques:
+        seeds, level = _level(study, one, used)
+        judged.append({**vars(decision.results[one["name"]]), **level, "run_seeds": seeds})
+    seeds, level = _level(study, baseline, used)
     return {
+        **study.verdicts,
+        "complete": decision.complete,
+        "baseline": {**level, "seeds": seeds},
+        "techniques": judged,
+    }
+
+
+def _level(study: Published, arm: dict[str, Any], used: dict[str, int]) -> tuple[list[int], dict[str, Any]]:
+    """Return the seeds that an arm's verdict rests on, and its scores there, their mean, and its interval."""
+    name = arm["name"]
+    scores = study.scores_of(name)[: used[name]]
+    means = [float(one.mean()) for one in scores]
+    level = {
+        "name": name,
+        "slug": arm["slug"],
         "scores": means,
         "status": ["finished"] * len(means),
         "mean": float(np.mean(means)),
         "mean_interval": level_interval(scores),
     }
+    return study.seeds[study.arms == name][: used[name]].tolist(), level
 
 
 def _costs(first: Published, more: Published, runs: list[dict[str, str]]) -> dict[str, Any]:
@@ -147,32 +145,3 @@ def _costs(first: Published, more: Published, runs: list[dict[str, str]]) -> dic
         techniques.append({"name": one["name"], "cost_ratio": spent / base})
     total = {key: first.costs["total"][key] + more.costs["total"][key] for key in first.costs["total"]}
     return {**first.costs, "techniques": techniques, "total": total}
-
-
-def forest(study: Published) -> Picture:
-    """Return the forest plot of a study that is kept or was judged together."""
-    verdicts = parse_document(json.dumps(study.verdicts), Verdicts, "verdicts")
-    judged = {one.name: one for one in (verdicts.baseline, *verdicts.techniques)}
-    slugs = {one["name"]: one["slug"] for one in (study.verdicts["baseline"], *study.verdicts["techniques"])}
-    arms = [
-        {"name": name, "slug": slugs[name], "recipe": arm["recipe"]}
-        for name, arm in study.how["arms"].items()
-    ]
-    looks = study.how["looks"]
-    document = {
-        **{key: study.how[key] for key in ("title", "metric", "margin", "looks")},
-        "fingerprint": study.how["plan"],
-        "alpha": study.verdicts["alpha"],
-        "seeds": {"min": looks[0], "max": looks[-1]},
-        "arms": arms,
-    }
-    plan = parse_document(json.dumps(document), Plan, "plan")
-    technique_of = {one.name: one for one in verdicts.techniques}
-    shown = [
-        StudyArm(number, arm, technique_of.get(arm.name), ArmCost(), (), judged[arm.name].mean)
-        for number, arm in enumerate(plan.arms)
-    ]
-    record = StudyRecord(
-        Path(), plan, verdicts, Costs(), [], {}, {}, {}, tuple(study.class_names), shown[0], tuple(shown[1:])
-    )
-    return forest_picture(record)

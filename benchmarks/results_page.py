@@ -17,7 +17,8 @@ from typing import Any
 import results_ceiling
 from results_compute import compute, runs_saved
 from results_files import Published, read_published, read_rates
-from results_joined import forest, joined
+from results_forest import forest
+from results_joined import joined
 from results_rejudged import rejudged
 from results_words import difference_span, percent, points, span, table
 

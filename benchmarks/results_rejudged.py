@@ -3,17 +3,22 @@
 from results_files import Published
 from results_words import difference_span, points
 
-from convtrials.study.statistics.decision import BASELINE, Design, decide
+from convtrials.study.statistics.decision import BASELINE, Decision, Design, decide
 
 
-def rejudged(study: Published) -> str:
-    """Name the techniques whose verdict today's statistics would change, with their intervals.
+def judge(study: Published) -> Decision:
+    """Return what today's statistics say of the kept answers, by the study's own plan.
 
     Only for accuracy on images that are sampled one by one: that is what the kept answers tell.
     """
-    scores = {arm: list((study.answers_of(arm) == study.labels).astype(float)) for arm in study.how["arms"]}
+    scores = {arm: study.scores_of(arm) for arm in study.how["arms"]}
     design = Design(study.how["margin"], tuple(study.how["looks"]), study.verdicts["alpha"])
-    results = decide(scores.pop(BASELINE), scores, design).results
+    return decide(scores.pop(BASELINE), scores, design)
+
+
+def rejudged(study: Published) -> str:
+    """Name the techniques whose verdict today's statistics would change, with their intervals."""
+    results = judge(study).results
     changed = [
         f"{one['name']} {now.verdict} ({points(now.difference)}, {difference_span(now.low, now.high)})"
         for one in study.verdicts["techniques"]

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from results_files import Published, read_published
-from results_joined import forest, joined
+from results_forest import forest
+from results_joined import joined
 
 from convtrials.core.errors import ConvtrialsError
 from convtrials.reports.study_documents import Verdicts
