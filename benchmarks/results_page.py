@@ -17,8 +17,8 @@ from typing import Any
 import results_ceiling
 from results_compute import compute, runs_saved
 from results_files import Published, read_published, read_rates
-from results_forest import forest
 from results_joined import joined
+from results_pictures import pictures
 from results_rejudged import rejudged
 from results_words import difference_span, percent, points, span, table
 
@@ -177,8 +177,11 @@ def main() -> None:
         if found[2] == "ceiling":
             folder = options.results / found[3]
             results_ceiling.picture(read_published(folder)).save(folder)
-        if found[2] == "verdicts" and "+" in found[3]:
-            forest(study_of(found[3], options.results)).save(options.results / found[3].split("+")[-1])
+        if found[2] == "verdicts":
+            part = found[3].split("+")[-1]
+            for picture in pictures(study_of(found[3], options.results)):
+                if f"{options.results.name}/{part}/{picture.name}.png" in new:
+                    picture.save(options.results / part)
 
 
 if __name__ == "__main__":

@@ -9,12 +9,14 @@ from fabricated_study import TECHNIQUES, write_study
 from matplotlib.text import Text
 
 from convtrials.reports import study_curves
+from convtrials.reports.study_cost import MOST_POINTS, cost_picture
 from convtrials.reports.study_curves import curves_picture
 from convtrials.reports.study_forest import difference_limits, forest_picture
 from convtrials.reports.study_looks import LOOKS, look_of
 from convtrials.reports.study_read import read_study
 from convtrials.reports.study_report import PICTURES, study_pictures
 from convtrials.reports.study_rows import text_width
+from convtrials.reports.study_scale import scale_of
 from convtrials.reports.study_seeds import seeds_picture
 from convtrials.reports.style import figure_style
 
@@ -205,6 +207,28 @@ def test_of_many_techniques_the_extremes_are_drawn(tmp_path, monkeypatch):
 def test_costs_below_zero_or_unknown_are_not_drawn(tmp_path):
     study = read_study(write_study(tmp_path / "study", seeds=1, images=40, costs=False))
     assert "cost" not in {picture.name for picture in study_pictures(study)}
+
+
+def test_costs_of_many_techniques_are_rows(tmp_path):
+    many = {f"t{n}": ({"dropout": n / 50}, n / 7) for n in range(MOST_POINTS + 1)}
+    study = read_study(write_study(tmp_path / "study", many, seeds=1, images=40, epochs=1))
+    axes = drawn(cost_picture(study)).axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == [arm.name for arm in study.ranked]
+    points = {line.get_ydata()[0]: line.get_xdata()[0] for line in axes.lines if line.get_marker() in "o^vs"}
+    assert points == {place: arm.cost.cost_ratio for place, arm in enumerate(study.ranked)}
+    written = [text.get_text() for text in axes.texts]
+    scale = scale_of(study.plan.metric)
+    for arm in study.ranked:
+        assert f"{arm.cost.cost_ratio:.2f}×" in written
+        assert scale.signed(arm.difference) in written
+
+
+def test_costs_of_few_techniques_are_points(tmp_path):
+    many = {f"t{n}": ({"dropout": n / 50}, n / 7) for n in range(MOST_POINTS)}
+    study = read_study(write_study(tmp_path / "study", many, seeds=1, images=40, epochs=1))
+    picture = cost_picture(study)
+    assert "Upwards" in picture.caption
+    assert drawn(picture).axes[0].get_ylabel() == scale_of(study.plan.metric).difference_label
 
 
 def test_an_unstable_technique_is_not_called_the_best(tmp_path):

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from results_files import Published, read_published
-from results_forest import forest
 from results_joined import joined
+from results_pictures import pictures
 
 from convtrials.core.errors import ConvtrialsError
 from convtrials.reports.study_documents import Verdicts
@@ -80,10 +80,13 @@ def test_a_cost_is_over_the_seeds_that_the_technique_has(whole: Published) -> No
     assert costs == {"good": pytest.approx(1.5), "near": pytest.approx(80 / 50)}
 
 
-def test_the_forest_shows_every_technique(whole: Published, tmp_path: Path) -> None:
-    picture = forest(joined(part(whole, range(2)), part(whole, range(2, 3))))
-    assert [row[0] for row in picture.rows] == ["good", "near"]
-    assert picture.save(tmp_path).stat().st_size > 1000
+def test_pictures_of_kept_studies_show_every_technique(whole: Published, tmp_path: Path) -> None:
+    study = joined(part(whole, range(2)), part(whole, range(2, 3)))
+    forest, cost = pictures(study)
+    assert [row[0] for row in forest.rows] == ["good", "near"]
+    ratios = {one["name"]: one["cost_ratio"] for one in study.costs["techniques"]}
+    assert {row[0]: row[1] for row in cost.rows} == ratios
+    assert all(picture.save(tmp_path).stat().st_size > 1000 for picture in (forest, cost))
 
 
 def test_what_is_no_part_of_the_study_is_refused(whole: Published) -> None:

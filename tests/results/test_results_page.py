@@ -1,6 +1,7 @@
 """docs/results.md is what docs/results/ says, and what is kept of a study says what the study says."""
 
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -142,3 +143,16 @@ def test_the_answers_file_needs_no_pickle(kept: Path) -> None:
     with np.load(kept / "answers.npz", allow_pickle=False) as stored:
         assert stored["answers"].dtype == np.uint8
         assert stored["answers"].shape[1] == len(stored["labels"])
+
+
+def test_the_page_draws_what_it_shows(kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    results = tmp_path / "results"
+    shutil.copytree(kept, results / "whole", ignore=shutil.ignore_patterns("*.png"))
+    page = tmp_path / "results.md"
+    page.write_text(
+        "<!-- begin verdicts whole -->\n<!-- end verdicts whole -->\n![](results/whole/forest.png)\n"
+    )
+    monkeypatch.setattr("sys.argv", ["results_page.py", "--page", str(page), "--results", str(results)])
+    results_page.main()
+    assert sorted(path.name for path in results.rglob("*.png")) == ["forest.png"]
+    assert "| good |" in page.read_text()

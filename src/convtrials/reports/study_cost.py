@@ -8,12 +8,16 @@ from typing import Any
 import numpy as np
 
 from convtrials.reports.picture import Picture
+from convtrials.reports.study_cost_rows import draw_cost_rows
 from convtrials.reports.study_forest import difference_limits
 from convtrials.reports.study_looks import labels_of, look_of, preliminary
 from convtrials.reports.study_record import StudyArm, StudyRecord
 from convtrials.reports.study_rows import BAND
 from convtrials.reports.study_scale import scale_of
 from convtrials.reports.style import FAINT, INK, MUTED, new_figure
+
+#: More techniques than this get a row each: their names would not fit beside points, nor would the lines to them.
+MOST_POINTS = 8
 
 
 def cost_picture(study: StudyRecord) -> Picture | None:
@@ -23,18 +27,34 @@ def cost_picture(study: StudyRecord) -> Picture | None:
     if not shown:
         return None
     of_what = "CPU time" if study.costs.unit == "cpu_seconds" else "time"
+    many = len(shown) > MOST_POINTS
     return Picture(
         name="cost",
         title="What does it cost?",
-        caption=f"Upwards: the difference in {scale.metric} with its {study.level} interval. To the right: {of_what} "
-        "of a run as a multiple of the baseline's. Best is the upper left: more for less. The shaded band is the "
-        "margin.",
-        alt="Scatter plot of difference against relative cost: "
+        caption=_rows_caption(study, of_what) if many else _points_caption(study, of_what),
+        alt=f"{'Rows' if many else 'Scatter plot'} of difference against relative cost: "
         + "; ".join(f"{arm.name} {arm.cost.cost_ratio:.2f} times the cost" for arm in shown[:6])
         + ".",
-        draw=lambda: _draw(study, shown, of_what),
+        draw=lambda: draw_cost_rows(shown, scale, of_what) if many else _draw(study, shown, of_what),
         header=("technique", "cost_ratio", "difference", "low", "high"),
         rows=[_row(arm) for arm in shown],
+    )
+
+
+def _points_caption(study: StudyRecord, of_what: str) -> str:
+    metric = scale_of(study.plan.metric).metric
+    return (
+        f"Upwards: the difference in {metric} with its {study.level} interval. To the right: {of_what} of a run as a "
+        "multiple of the baseline's. Best is the upper left: more for less. The shaded band is the margin."
+    )
+
+
+def _rows_caption(study: StudyRecord, of_what: str) -> str:
+    scale = scale_of(study.plan.metric)
+    return (
+        f"To the right: {of_what} of a run as a multiple of the baseline's. Beside it the difference in "
+        f"{scale.metric}, {scale.unit}; the largest is on top. Best is high up and far left: more for less. Open "
+        "points have no clear answer, or none yet; how sure a difference is, the plot of differences shows."
     )
 
 

@@ -1,0 +1,71 @@
+"""Cost and gain of many techniques: a row each, for in a scatter plot their names would find no room."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from convtrials.reports.study_looks import labels_of, look_of, preliminary
+from convtrials.reports.study_record import StudyArm
+from convtrials.reports.study_rows import figure_of_rows, text_width, write_beside
+from convtrials.reports.study_scale import Scale
+from convtrials.reports.style import INK, MUTED
+
+
+def draw_cost_rows(shown: Sequence[StudyArm], scale: Scale, unit: str) -> Any:
+    """Draw the cost of each technique as a point, its difference beside it; the largest difference on top.
+
+    Parameters
+    ----------
+    shown : sequence of StudyArm
+        Techniques with a cost and a difference.
+    scale : Scale
+        How the study's metric is written.
+    unit : str
+        What the cost is counted in, such as ``CPU time``.
+    """
+    labels = labels_of(shown)
+    ratios = [float(arm.cost.cost_ratio or 1) for arm in shown]
+    costs = [f"{ratio:.2f}×" for ratio in ratios]
+    gains = [scale.signed(arm.difference) for arm in shown]
+    first = 0.15 + max(text_width(text, 9) for text in [*costs, "cost"])
+    second = first + 0.25 + max(text_width(text, 10, "bold") for text in [*gains, "difference"])
+    figure, axes = figure_of_rows([labels[arm.name] for arm in shown], second + 0.08, above=0.3)
+    axes.axvline(1, color=INK, linewidth=1, zorder=1)
+    for place, (arm, ratio) in enumerate(zip(shown, ratios, strict=True)):
+        _draw_row(axes, arm, place, ratio)
+        write_beside(axes, place, first, costs[place], ha="right", fontsize=9, color=MUTED)
+        write_beside(
+            axes,
+            place,
+            second,
+            gains[place],
+            ha="right",
+            fontsize=10,
+            weight="bold",
+            color=look_of(arm).colour,
+        )
+    left, right = min([*ratios, 0.95]), max([*ratios, 1.05])
+    room = 0.05 * (right - left)
+    axes.set(xlim=(max(left - room, 0), right + room), xlabel=f"{unit} of a run, times the baseline's")
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:.4g}×")
+    _write_heads(axes, first, second)
+    return figure
+
+
+def _draw_row(axes: Any, arm: StudyArm, place: int, ratio: float) -> None:
+    look = look_of(arm)
+    axes.hlines(place, min(1, ratio), max(1, ratio), color=look.colour, linewidth=3, alpha=0.35, zorder=2)
+    face = "white" if preliminary(arm) or look.key == "inconclusive" else look.colour
+    axes.plot(ratio, place, look.marker, markerfacecolor=face, markeredgecolor=look.colour, markeredgewidth=1.6,
+              markersize=8.5, zorder=4)  # fmt: skip
+
+
+def _write_heads(axes: Any, first: float, second: float) -> None:
+    """Name the columns, above the first row."""
+    for inches, text in ((first, "cost"), (second, "difference")):
+        axes.annotate(text, (1, 1), xycoords="axes fraction", xytext=(72 * inches, 5), textcoords="offset points",
+                      ha="right", fontsize=9, color=MUTED, annotation_clip=False)  # fmt: skip
+    for x, text, side in ((0, "◂ cheaper", "left"), (1, "dearer ▸", "right")):
+        axes.annotate(text, (x, 1), xycoords="axes fraction", xytext=(0, 5), textcoords="offset points", ha=side,
+                      fontsize=9, color=MUTED)  # fmt: skip
