@@ -67,11 +67,12 @@ def spent(study: Published) -> str:
         if study.verdicts["complete"]
         else f"{planned - saved_runs} of at most {planned} runs stand behind the verdicts so far"
     )
+    tried = len(study.how["arms"]) - 1
     counts = study.how["dataset"]["counts"]
     units = machine["vector_units"]
     amx = "" if units is None else " with AMX" if "amx_bf16" in units else " without AMX"
     return (
-        f"{len(study.how['arms']) - 1} techniques, {total['runs']} runs, "
+        f"{tried} technique{'' if tried == 1 else 's'}, {total['runs']} runs, "
         f"{total['cpu_seconds'] / 3600:.1f} CPU hours of training "
         f"({total['wall_seconds'] / 3600:.1f} hours by the clock, {how['workers']} runs at a time); {state}; "
         f"{saved}. {counts['train']:,} training, {counts['val']:,} validation, {counts['test']:,} test images. "
