@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from convtrials.reports.picture import Picture
-from convtrials.reports.study_cost_rows import draw_cost_rows
+from convtrials.reports.study_cost_rows import draw_cost_rows, set_cost_axis
 from convtrials.reports.study_forest import difference_limits
-from convtrials.reports.study_looks import labels_of, look_of, preliminary
+from convtrials.reports.study_looks import draw_mark, labels_of, look_of
 from convtrials.reports.study_record import StudyArm, StudyRecord
 from convtrials.reports.study_rows import BAND
 from convtrials.reports.study_scale import scale_of
@@ -65,7 +65,7 @@ def _row(arm: StudyArm) -> list[str | float | None]:
 
 
 def _draw(study: StudyRecord, shown: Sequence[StudyArm], of_what: str) -> Any:
-    figure = new_figure(9.6, max(4.4, 0.9 + 0.26 * len(shown)))
+    figure = new_figure(9.6, 4.4)
     axes = figure.subplots()
     scale, margin = scale_of(study.plan.metric), study.plan.margin
     low, high = difference_limits(study)
@@ -73,15 +73,12 @@ def _draw(study: StudyRecord, shown: Sequence[StudyArm], of_what: str) -> Any:
     axes.axhline(0, color=INK, linewidth=1, zorder=1)
     axes.axvline(1, color=MUTED, linewidth=1, linestyle=(0, (3, 3)), zorder=1)
     ratios = [float(arm.cost.cost_ratio or 1) for arm in shown]
+    set_cost_axis(axes, ratios, of_what)
+    axes.set(ylim=(low, high), ylabel=scale.difference_label)
     heights = [scale.factor * float(arm.difference or 0) for arm in shown]
-    left, right = min([*ratios, 0.95]), max([*ratios, 1.05])
-    room = 0.05 * (right - left)
-    axes.set(xlim=(max(left - room, 0), right + room), ylim=(low, high))
     for arm, ratio, height in zip(shown, ratios, heights, strict=True):
         _draw_point(axes, arm, ratio, float(np.clip(height, low, high)), scale.factor)
     _write_names(axes, shown, ratios, np.clip(heights, low, high), (low, high))
-    axes.set(xlabel=f"{of_what} of a run, times the baseline's", ylabel=f"{scale.difference_label}")
-    axes.xaxis.set_major_formatter(lambda value, _: f"{value:.4g}×")
     return figure
 
 
@@ -91,9 +88,7 @@ def _draw_point(axes: Any, arm: StudyArm, ratio: float, height: float, factor: f
         axes.vlines(
             ratio, factor * one.low, factor * one.high, color=look.colour, linewidth=1.4, alpha=0.55, zorder=2
         )
-    face = "white" if preliminary(arm) or look.key == "inconclusive" else look.colour
-    axes.plot(ratio, height, look.marker, markerfacecolor=face, markeredgecolor=look.colour, markeredgewidth=1.6,
-              markersize=8.5, zorder=4, clip_on=False)  # fmt: skip
+    draw_mark(axes, arm, ratio, height, clip_on=False)
 
 
 def _write_names(
@@ -102,7 +97,7 @@ def _write_names(
     """Write the names beside the plot, each tied to its point, none on another."""
     labels = labels_of(shown, 34)
     low, high = limits
-    places = spread([(height - low) / (high - low) for height in heights], 1 / max(len(shown) - 0.5, 15))
+    places = spread([(height - low) / (high - low) for height in heights], gap=1 / 15)
     for arm, ratio, height, place in zip(shown, ratios, heights, places, strict=True):
         axes.annotate(
             labels[arm.name],

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from convtrials.reports.study_looks import labels_of, look_of, preliminary
+from convtrials.reports.study_looks import draw_mark, labels_of, look_of
 from convtrials.reports.study_record import StudyArm
-from convtrials.reports.study_rows import figure_of_rows, text_width, write_beside
+from convtrials.reports.study_rows import figure_of_rows, text_width, write_beside, write_ends
 from convtrials.reports.study_scale import Scale
 from convtrials.reports.style import INK, MUTED
 
@@ -45,20 +45,24 @@ def draw_cost_rows(shown: Sequence[StudyArm], scale: Scale, unit: str) -> Any:
             weight="bold",
             color=look_of(arm).colour,
         )
-    left, right = min([*ratios, 0.95]), max([*ratios, 1.05])
-    room = 0.05 * (right - left)
-    axes.set(xlim=(max(left - room, 0), right + room), xlabel=f"{unit} of a run, times the baseline's")
-    axes.xaxis.set_major_formatter(lambda value, _: f"{value:.4g}×")
+    set_cost_axis(axes, ratios, unit)
     _write_heads(axes, first, second)
     return figure
 
 
+def set_cost_axis(axes: Any, ratios: Sequence[float], unit: str) -> None:
+    """Make the horizontal axis one of costs, in multiples of the baseline's, that holds these."""
+    left, right = min([*ratios, 0.95]), max([*ratios, 1.05])
+    room = 0.05 * (right - left)
+    axes.set(xlim=(max(left - room, 0), right + room), xlabel=f"{unit} of a run, times the baseline's")
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:.4g}×")
+
+
 def _draw_row(axes: Any, arm: StudyArm, place: int, ratio: float) -> None:
-    look = look_of(arm)
-    axes.hlines(place, min(1, ratio), max(1, ratio), color=look.colour, linewidth=3, alpha=0.35, zorder=2)
-    face = "white" if preliminary(arm) or look.key == "inconclusive" else look.colour
-    axes.plot(ratio, place, look.marker, markerfacecolor=face, markeredgecolor=look.colour, markeredgewidth=1.6,
-              markersize=8.5, zorder=4)  # fmt: skip
+    axes.hlines(
+        place, min(1, ratio), max(1, ratio), color=look_of(arm).colour, linewidth=3, alpha=0.35, zorder=2
+    )
+    draw_mark(axes, arm, ratio, place)
 
 
 def _write_heads(axes: Any, first: float, second: float) -> None:
@@ -66,6 +70,4 @@ def _write_heads(axes: Any, first: float, second: float) -> None:
     for inches, text in ((first, "cost"), (second, "difference")):
         axes.annotate(text, (1, 1), xycoords="axes fraction", xytext=(72 * inches, 5), textcoords="offset points",
                       ha="right", fontsize=9, color=MUTED, annotation_clip=False)  # fmt: skip
-    for x, text, side in ((0, "◂ cheaper", "left"), (1, "dearer ▸", "right")):
-        axes.annotate(text, (x, 1), xycoords="axes fraction", xytext=(0, 5), textcoords="offset points", ha=side,
-                      fontsize=9, color=MUTED)  # fmt: skip
+    write_ends(axes, "cheaper", "dearer")

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from convtrials.reports.picture import Picture
-from convtrials.reports.study_looks import LOOKS, labels_of, look_of, preliminary
+from convtrials.reports.study_looks import LOOKS, draw_mark, labels_of, look_of, preliminary
 from convtrials.reports.study_record import StudyArm, StudyRecord
-from convtrials.reports.study_rows import BAND, figure_of_rows, text_width, write_beside
+from convtrials.reports.study_rows import BAND, figure_of_rows, text_width, write_beside, write_ends
 from convtrials.reports.study_scale import Scale, scale_of
 from convtrials.reports.style import GRID, INK, MUTED
 
@@ -89,9 +89,7 @@ def _draw(study: StudyRecord, shown: Sequence[StudyArm], scale: Scale) -> Any:
             write_beside(axes, place, second, spans[place], fontsize=9, color=MUTED)
         write_beside(axes, place, third, words[place], fontsize=9.5, weight="bold", color=look_of(arm).colour)
     axes.set(xlim=limits, xlabel=scale.difference_label)
-    for x, text, side in ((0, "◂ worse", "left"), (1, "better ▸", "right")):
-        axes.annotate(text, (x, 1), xycoords="axes fraction", xytext=(0, 5), textcoords="offset points", ha=side,
-                      fontsize=9, color=MUTED)  # fmt: skip
+    write_ends(axes, "worse", "better")
     _legend(figure, shown)
     return figure
 
@@ -120,9 +118,7 @@ def draw_interval(axes: Any, arm: StudyArm, place: float, scale: Scale, limits: 
                 axes.plot(end, place, "|", color=look.colour, markersize=9, markeredgewidth=1.6, zorder=3)
     middle = scale.factor * one.difference
     if limits[0] <= middle <= limits[1]:
-        face = "white" if preliminary(arm) or look.key == "inconclusive" else look.colour
-        axes.plot(middle, place, look.marker, markerfacecolor=face, markeredgecolor=look.colour,
-                  markeredgewidth=1.6, markersize=8.5, zorder=4)  # fmt: skip
+        draw_mark(axes, arm, middle, place)
     _arrows(
         axes,
         place,

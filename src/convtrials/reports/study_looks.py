@@ -75,6 +75,14 @@ def preliminary(arm: StudyArm) -> bool:
     return arm.technique is None or not arm.technique.final
 
 
+def draw_mark(axes: Any, arm: StudyArm, x: float, y: float, **style: Any) -> None:
+    """Draw a technique's point in the look of its verdict: open where there is no clear answer, or none yet."""
+    look = look_of(arm)
+    face = "white" if preliminary(arm) or look.key == "inconclusive" else look.colour
+    axes.plot(x, y, look.marker, markerfacecolor=face, markeredgecolor=look.colour, markeredgewidth=1.6,
+              markersize=8.5, zorder=4, **style)  # fmt: skip
+
+
 def labels_of(arms: Sequence[StudyArm], limit: int = 30) -> dict[str, str]:
     """Return the names of arms as pictures write them, by name.
 

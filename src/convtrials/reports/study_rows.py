@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from convtrials.reports.style import INK, new_figure
+from convtrials.reports.style import INK, MUTED, new_figure
 
 #: The colour of bands that mark a range: the margin, the baseline's runs.
 BAND = "#eef1f4"
@@ -52,6 +52,13 @@ def write_beside(axes: Any, place: float, inches: float, text: str, **style: Any
         text, (1, place), xycoords=axes.get_yaxis_transform(), xytext=(72 * inches, 0), textcoords="offset points",
         va="center", annotation_clip=False, **style,
     )  # fmt: skip
+
+
+def write_ends(axes: Any, left: str, right: str) -> None:
+    """Say above the plot what its two ends mean."""
+    for x, text, side in ((0, f"◂ {left}", "left"), (1, f"{right} ▸", "right")):
+        axes.annotate(text, (x, 1), xycoords="axes fraction", xytext=(0, 5), textcoords="offset points", ha=side,
+                      fontsize=9, color=MUTED)  # fmt: skip
 
 
 def text_width(text: str, size: float, weight: str = "normal") -> float:
