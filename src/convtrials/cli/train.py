@@ -32,7 +32,12 @@ def train(
     ] = "glyphs",
     recipe: Annotated[
         Path | None,
-        typer.Option("--recipe", "-r", help="YAML file; flags go over it.", rich_help_panel=_RECIPE),
+        typer.Option(
+            "--recipe",
+            "-r",
+            help="YAML file, or small: a recipe for small data. Flags go over it.",
+            rich_help_panel=_RECIPE,
+        ),
     ] = None,
     epochs: Annotated[
         float | None, typer.Option(help="Passes over the training split.", rich_help_panel=_RECIPE)
