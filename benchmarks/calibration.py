@@ -1,7 +1,8 @@
 """Do verdicts keep their promises? Simulated studies with known truth, judged by the product's own statistics.
 
-Prints a table and ends with 1 if a promise is broken: errors at most 5% and coverage at least 95%, both within two
-standard errors of the simulation. Over-coverage is shown, not hidden. Deterministic, whatever the number of processes.
+Prints docs/calibration.md and ends with 1 if a promise is broken: errors at most 5% and coverage at least 95%, both
+within two standard errors of the simulation. Over-coverage is shown, not hidden. Deterministic, whatever the number of
+processes.
 
     python benchmarks/calibration.py [--studies 1000] [--processes 2] [--quick] [--out table.json]
 """
@@ -22,7 +23,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
-from calibration_tally import Row, Tally, peer_calls, table
+from calibration_tally import Row, Tally, page, peer_calls
 from simulated_studies import World, simulate
 from summed_runs import SummedRuns
 
@@ -148,12 +149,10 @@ def main() -> int:
     rows: list[dict[str, object]] = []
     for scenario, tally in all_tallies(studies, given.processes):
         rows += tally.rows(scenario.contrast)
-    print(table(rows))
+    print(page(rows, studies))
     if given.out:
         given.out.write_text(json.dumps({"format": 1, "studies": studies, "rows": rows}, indent=1) + "\n")
-    failed = [row for row in rows if row["judged"] == "FAIL"]
-    print(f"{len(rows)} rows, {len(failed)} failed")
-    return 1 if failed else 0
+    return 1 if any(row["judged"] == "FAIL" for row in rows) else 0
 
 
 if __name__ == "__main__":

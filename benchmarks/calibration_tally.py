@@ -130,6 +130,44 @@ def peer_calls(runs: SummedRuns, seeds: int) -> dict[str, bool]:
     return {name: bool((p < level).any()) for name, p in zip(PEERS, p_values, strict=True)}
 
 
+_HOW_TO_READ = """\
+Percentages of simulated studies, half widths in points. *false call*: any technique called better or worse that is not.
+*coverage*: every interval of the study contains the truth. *called % by effect*: techniques called, by their true
+difference in points. *contrast*: shown, not judged."""
+
+
+def page(rows: list[dict], studies: int) -> str:
+    """Lay out the rows as Markdown: what they say, how to read them, and all of them."""
+    failed = sum(row["judged"] == "FAIL" for row in rows)
+    command = f"`python benchmarks/calibration.py --studies {studies}`"
+    how = f"Printed by {command}; what it means: [the statistics](statistics.md).\n{_HOW_TO_READ}"
+    found = f"{table(rows)}\n{len(rows)} rows, {failed} failed"
+    return "\n\n".join(["# Calibration: every row", summary(rows), how, found])
+
+
+def summary(rows: list[dict]) -> str:
+    """Say in three sentences what the rows say."""
+    judged = [row for row in rows if row["judged"] != "contrast"]
+    kept = sum(row["judged"] == "PASS" for row in judged)
+    false_calls = 100 * max(row["false_call"] for row in judged)
+    coverage = 100 * min(row["coverage"] for row in judged)
+    known = "effects", [5], 15_000, 5
+    (power,) = (
+        {effect: f"{100 * count['called']:.0f}%" for effect, count in row["by_effect"].items()}
+        for row in rows
+        if (row["scenario"], row["seeds"], row["images"], row["techniques"]) == known
+    )
+    worst = {name: max(row["peers"][name] for row in rows if row["peers"]) for name in PEERS}
+    others = ", ".join(f"{100 * rate:.0f}% ({name})" for name, rate in worst.items())
+    return f"""\
+**{kept} of {len(judged)} rows keep the promise** of at most 5% false calls and at least 95% coverage, within two
+standard errors of the simulation: the worst row has {false_calls:.1f}% false calls,
+the lowest coverage is {coverage:.1f}%.
+With five seeds, five techniques and 15,000 test images a true difference of 1 point is found in {power["0.01"]}
+of cases, one of 0.5 points in {power["0.005"]}, one of 0.25 points in {power["0.0025"]}.
+Other tests make false calls in far more of the same studies: in up to {others}."""
+
+
 def table(rows: list[dict[str, object]]) -> str:
     """Lay out the rows as Markdown."""
     lines = [

@@ -78,7 +78,7 @@ def register_model(
     Examples
     --------
     >>> from torch import nn
-    >>> @register_model("softmax-regression", summary="one linear layer", paper="Cox 1958")  # doctest: +SKIP
+    >>> @register_model("softmax-regression", summary="one linear layer", paper="Cox 1958")
     ... def softmax_regression(spec):
     ...     height, width = spec.image_size
     ...     return nn.Sequential(nn.Flatten(), nn.Linear(spec.channels * height * width, spec.classes))

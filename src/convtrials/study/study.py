@@ -93,10 +93,11 @@ class Study:
 
     Examples
     --------
-    >>> import convtrials as ct  # doctest: +SKIP
-    >>> data = ct.load_dataset("glyphs", samples_per_class=700)  # doctest: +SKIP
-    >>> study = ct.Study(ct.Recipe(width=0.25, epochs=2), {"cosine": {"schedule": "cosine"}}, seeds=4)  # doctest: +SKIP
-    >>> print(study.run(data).verdicts())  # doctest: +SKIP
+    >>> import convtrials as ct
+    >>> data = ct.load_dataset("glyphs", samples_per_class=700)
+    >>> study = ct.Study(ct.Recipe(width=0.25, epochs=2), {"cosine": {"schedule": "cosine"}}, seeds=4)
+    >>> print(study.run(data, "runs/cosine").verdicts()["cosine"])  # doctest: +ELLIPSIS
+    cosine: ...
     """
 
     baseline: Recipe

@@ -25,8 +25,8 @@ class Run:
 
     Examples
     --------
-    >>> Run("runs/alexnet-glyphs").result["test_accuracy"]  # doctest: +SKIP
-    0.93
+    >>> Run("runs/base-1").result["status"]
+    'finished'
     """
 
     folder: Path

@@ -45,9 +45,9 @@ class GlyphsSource:
 
     Examples
     --------
-    >>> source = GlyphsSource(samples_per_class=21)
+    >>> source = GlyphsSource(samples_per_class=12)
     >>> source.location
-    'glyphs?v1&samples_per_class=21'
+    'glyphs?v1&samples_per_class=12'
     >>> images, bad = source.read(0, 36, (28, 28, 1))
     >>> images.shape, bad
     ((36, 28, 28, 1), [])
