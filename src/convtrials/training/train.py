@@ -216,7 +216,7 @@ def _train(
         network = _initial_network(recipe, dataset, seed, note)
     state, train_split, val_split = begin_run(recipe, dataset, execution, network)
     if resuming:
-        state.load(run.checkpoint_path)
+        state.load(run)
         note(f"resumed at step {state.step}")
     per_epoch = steps_per_epoch(len(train_split), recipe.batch_size * recipe.accumulate)
     images = round(steps_in(recipe.epochs, per_epoch) / per_epoch * len(train_split))

@@ -212,7 +212,7 @@ def _replica(
     network = network.to(memory_format=manner.execution.memory_format)  # type: ignore[call-overload]
     state = TrainingState.start(recipe, fabric, network)
     if resuming:
-        state.load(run.checkpoint_path)
+        state.load(run)
         manner.note(f"seed {seed}: resumed at step {state.step}")
     return Replica(run, seed, state, network)
 
