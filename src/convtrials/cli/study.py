@@ -152,6 +152,7 @@ def status(
 
     look = look_at_study(study)
     console = Console()
+    _tell_plan(study)
     if not follow or not console.is_terminal:
         console.print(study_table(look()))
         return
@@ -182,6 +183,17 @@ def _report(folder: Path) -> None:
     build_study_report(folder)
 
 
+def _tell_plan(folder: Path) -> None:
+    """Say what casts doubt on verdicts: a plan that was changed after runs had ended, a log that is not whole."""
+    from rich.console import Console
+
+    from convtrials.study.directory import StudyDirectory
+    from convtrials.study.plan_record import remarks
+
+    for remark in remarks(StudyDirectory(folder).plan_log):
+        Console().print(f"note: {remark}", style="bold", highlight=False, markup=False)
+
+
 def _end(folder: Path) -> bool:
     """Print the verdicts; return whether any run could not be done."""
     from rich.console import Console
@@ -196,6 +208,7 @@ def _end(folder: Path) -> bool:
     console.print()
     for one in document["techniques"]:
         console.print(f"• {one['sentence']}", highlight=False, markup=False)
+    _tell_plan(folder)
     units = f", {document['test_units']:,} {document['unit']}s" if document["unit"] != "image" else ""
     console.print(
         f"{document['test_images']:,} test images{units}; intervals hold for all techniques together, over new seeds "
