@@ -57,6 +57,15 @@ def test_fewer_samples_and_colour(folder: Path) -> None:
     assert facts["shape"] == [6, 6, 3]
 
 
+def test_classes_are_chosen_by_name(folder: Path, tmp_path: Path) -> None:
+    facts = json.loads(call("pack", folder, "--classes", "c0, c2", "--json").stdout)
+    assert facts["class_names"] == ["c0", "c2"]
+    call("split", folder, tmp_path / "out", "--classes", "c0,c2")
+    assert sorted(entry.name for entry in (tmp_path / "out" / "train").iterdir()) == ["c0", "c2"]
+    with pytest.raises(DataError, match="did you mean c1"):
+        call("info", folder, "--classes", "c0,c11")
+
+
 def test_split_writes_the_split_that_loading_has(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert "42 train, 9 val, 9 test" in call("split", folder, out, "--seed", 5).stdout

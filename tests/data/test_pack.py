@@ -19,8 +19,10 @@ from convtrials.core.streams import stream_generator
 from convtrials.data import pack as pack_module
 from convtrials.data.open import load_dataset
 from convtrials.data.parallel import Team
+from convtrials.data.reopen import reopen_dataset
 from convtrials.data.sources.folder import FolderSource
 from convtrials.data.store import source_paths
+from convtrials.training.identity import describe_dataset
 
 
 @pytest.fixture(autouse=True)
@@ -365,3 +367,33 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
     )
     shutil.rmtree(tmp_path / "cache", ignore_errors=True)
     assert int(done.stdout) < 90, done.stderr  # MiB, for 224 MiB of pixels
+
+
+def test_some_classes_alone_are_the_same_images_under_new_labels(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "set")
+    everything = load_dataset(folder, silent=True)
+    part = load_dataset(folder, classes=["c2", "c0"], silent=True)
+    assert part.class_names == ("c0", "c2")  # the source's order, whatever order was asked for
+    assert part.counts() == {"train": 28, "val": 6, "test": 6}
+    kept = np.flatnonzero(everything.labels != 1)
+    np.testing.assert_array_equal(part.images, everything.images[kept])
+    np.testing.assert_array_equal(part.labels, everything.labels[kept] // 2)
+    assert part.fingerprint != everything.fingerprint
+    assert part.manifest["options"]["classes"] == ["c2", "c0"]
+    assert "classes" not in everything.manifest["options"]
+
+
+@pytest.mark.parametrize(
+    ("classes", "said"),
+    [(["c0", "c9"], "'c9' is no class"), (["c0", "c0"], "stands twice"), (["c1"], "two or more are needed")],
+)
+def test_classes_that_cannot_be_are_refused(tmp_path: Path, classes: list[str], said: str) -> None:
+    with pytest.raises(DataError, match=said):
+        load_dataset(make_folder(tmp_path / "set"), classes=classes, silent=True)
+
+
+def test_chosen_classes_come_back_when_a_run_opens_its_data_again(tmp_path: Path, cache: Path) -> None:
+    part = load_dataset(make_folder(tmp_path / "set"), classes=["c0", "c1"], silent=True)
+    record = describe_dataset(part)
+    shutil.rmtree(cache)
+    assert reopen_dataset(record, silent=True).fingerprint == part.fingerprint

@@ -129,6 +129,7 @@ def write_documents(
         "format": 1, "plan": plan["fingerprint"], "complete": complete, "metric": metric, "margin": margin,
         "alpha": 0.05, "looks": plan["looks"], "unit": unit, "test_images": images,
         "test_units": images if unit == "image" else images // 30,
+        "single_runs": "With one run of each, some comparisons would have misled.",
         "baseline": {"name": "baseline", "slug": "baseline", "seeds": reference["run_seeds"],
                      **{key: reference[key] for key in ("scores", "status", "mean", "also")}},
         "techniques": techniques,
@@ -206,6 +207,7 @@ def _technique(one, reference, margin, count, metric, final):
         "mean": one["mean"], "also": one["also"],
         "also_difference": {key: one["also"][key] - reference["also"][key] for key in one["also"]},
         "probability_better": None, "images_to_baseline": None, "sentence": "",
+        "single_runs": _single_runs(one, reference),
     }  # fmt: skip
     lost = next((state for state in ("failed", "diverged") if state in one["status"]), None)
     if lost:
@@ -236,11 +238,33 @@ def _technique(one, reference, margin, count, metric, final):
             if enough
             else {"reason": "more seeds", "more_seeds": 4}
         )
+    if result["single_runs"] and final and not lost:
+        pairs = result["single_runs"]
+        pairs["beyond_margin"] = _beyond(one, reference, margin)
+        wrong = {"better": pairs["worse"], "worse": pairs["better"], "equivalent": pairs["beyond_margin"]}
+        pairs["wrong"] = wrong.get(result["verdict"])
     if result["verdict"] in ("better", "worse"):
         near = min(abs(result["low"]), abs(result["high"]))
         far = max(abs(result["low"]), abs(result["high"]))
         result["beyond_margin"] = "all" if near > margin else "part" if far > margin else "none"
     return result
+
+
+def _pairs(one, reference):
+    return [ours - theirs for ours in one["runs"] for theirs in reference["runs"][: len(one["run_seeds"])]]
+
+
+def _single_runs(one, reference):
+    gaps = _pairs(one, reference)
+    if not gaps:
+        return None
+    better, worse = sum(bool(gap > 0) for gap in gaps), sum(bool(gap < 0) for gap in gaps)
+    return {"pairs": len(gaps), "better": better, "worse": worse, "equal": len(gaps) - better - worse,
+            "beyond_margin": 0, "largest": float(max(map(abs, gaps))), "wrong": None}  # fmt: skip
+
+
+def _beyond(one, reference, margin):
+    return sum(bool(abs(gap) > margin + 1e-12) for gap in _pairs(one, reference))
 
 
 def _verdict(low, high, margin):

@@ -18,6 +18,7 @@ from convtrials.reports.study_report import PICTURES, study_pictures
 from convtrials.reports.study_rows import text_width
 from convtrials.reports.study_scale import scale_of
 from convtrials.reports.study_seeds import seeds_picture
+from convtrials.reports.study_single_runs import MOST_DOTS, single_runs_picture
 from convtrials.reports.style import figure_style
 
 MANY = {f"technique {n} of this study, with a long name" * (1 + n % 2): ({"dropout": n / 20}, 0.4 - n / 15)
@@ -270,3 +271,55 @@ def test_every_verdict_has_a_look():
 
     verdicts = Technique.model_fields["verdict"].annotation.__args__
     assert {look.key for look in LOOKS} == {*verdicts, "waiting"}
+
+
+def test_single_runs_mark_as_many_dots_as_the_verdicts_count(study):
+    picture = single_runs_picture(study)
+    for arm in study.techniques:
+        rows = [row for row in picture.rows if row[0] == arm.name]
+        found = arm.technique.single_runs if arm.technique else None
+        if found is None or not arm.scores:
+            assert not rows
+            continue
+        assert len(rows) == found.pairs
+        assert sum(row[3] == "yes" for row in rows) == (found.wrong or 0)
+        assert sum(row[2] > 0 for row in rows) == found.better
+        assert max(abs(row[2]) for row in rows) == pytest.approx(found.largest)
+    dots = [line for line in drawn(picture).axes[0].lines if line.get_marker() in ("o", "X")]
+    assert sum(len(line.get_xdata()) for line in dots) == len(picture.rows)
+
+
+def test_single_runs_of_the_baseline_itself_mislead_beyond_the_margin_whatever_the_verdict(tmp_path):
+    # An A/A trial: changes nothing but the seeds.
+    folder = write_study(
+        tmp_path / "study", {"again": ({}, 0.0), "gelu": ({"activation": "gelu"}, 0.5)}, seeds=3
+    )
+    document = json.loads((folder / "verdicts.json").read_text())
+    found = document["techniques"][0]["single_runs"]
+    found["wrong"] = found["beyond_margin"]
+    (folder / "verdicts.json").write_text(json.dumps(document))
+    rows = [row for row in single_runs_picture(read_study(folder)).rows if row[0] == "again"]
+    margin = json.loads((folder / "plan.json").read_text())["margin"]
+    assert [row[3] for row in rows] == ["yes" if abs(row[2]) > margin + 1e-12 else "no" for row in rows]
+
+
+def test_many_pairs_are_thinned_and_their_ends_stay(tmp_path):
+    folder = write_study(
+        tmp_path / "study", {"gelu": ({"activation": "gelu"}, 0.1)}, seeds=21, classes=2, images=300
+    )
+    picture = single_runs_picture(read_study(folder))
+    dots = [line for line in drawn(picture).axes[0].lines if line.get_marker() in ("o", "X")]
+    shown = np.concatenate([line.get_xdata() for line in dots])
+    assert len(shown) == MOST_DOTS < len(picture.rows) == 441
+    values = [100 * row[2] for row in picture.rows]
+    assert (shown.min(), shown.max()) == pytest.approx((min(values), max(values)))
+
+
+def test_studies_judged_before_single_runs_were_counted_have_no_such_picture(tmp_path):
+    folder = write_study(tmp_path / "study", seeds=2, classes=3, images=150)
+    document = json.loads((folder / "verdicts.json").read_text())
+    del document["single_runs"]
+    for one in document["techniques"]:
+        del one["single_runs"]
+    (folder / "verdicts.json").write_text(json.dumps(document))
+    assert single_runs_picture(read_study(folder)) is None

@@ -48,6 +48,14 @@ def test_grids_and_combinations_are_written_out(tmp_path: Path) -> None:
     assert spec.dataset_options == {"samples_per_class": 70}
 
 
+def test_classes_are_names_also_where_yaml_reads_numbers(tmp_path: Path) -> None:
+    spec = read(tmp_path, GOOD.replace("samples_per_class: 70", "classes: [0, A, 1]"))
+    assert spec.dataset_options == {"classes": ["0", "A", "1"]}
+    for classes in ("[no, A]", "[A]", "A", "[1.5, A]"):  # YAML reads no as false
+        with pytest.raises(StudyError, match=r"line 1.*two names or more"):
+            read(tmp_path, GOOD.replace("samples_per_class: 70", f"classes: {classes}"))
+
+
 def test_fresh_seeds_are_those_of_every_arm(tmp_path: Path) -> None:
     again = "  again: {seed_offset: 50}\n"
     spec = read(tmp_path, GOOD.replace("seeds", again + "first_seed: 100\nseeds"))

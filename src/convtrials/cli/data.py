@@ -45,6 +45,9 @@ _Samples = Annotated[
 _Ratios = Annotated[
     str, typer.Option(metavar="TRAIN,VAL,TEST", help="Shares of what SRC has not split itself.")
 ]
+_Classes = Annotated[
+    str | None, typer.Option(metavar="NAME,NAME,...", help="Use these classes only. [dim]Default: all.[/dim]")
+]
 _Seed = Annotated[int, typer.Option(help="Another seed, another split.")]
 _SkipBad = Annotated[
     bool, typer.Option("--skip-bad", help="Leave unreadable files out, named, instead of stopping.")
@@ -61,6 +64,7 @@ def pack(
     ratios: _Ratios = "0.7,0.15,0.15",
     seed: _Seed = 0,
     skip_bad: _SkipBad = False,
+    classes: _Classes = None,
     verify: Annotated[
         bool, typer.Option("--verify", help="Read source and pack again; pack anew where anything differs.")
     ] = False,
@@ -75,7 +79,17 @@ def pack(
     Training does this by itself; do it here to see the progress, to choose a size, or after images changed in place.
     """
     data = _load(
-        source, image_size, channels, samples_per_class, ratios, seed, skip_bad, verify, as_json, workers
+        source,
+        image_size,
+        channels,
+        samples_per_class,
+        ratios,
+        seed,
+        skip_bad,
+        classes,
+        verify=verify,
+        silent=as_json,
+        workers=workers,
     )
     _show(data, as_json)
 
@@ -89,10 +103,13 @@ def info(
     ratios: _Ratios = "0.7,0.15,0.15",
     seed: _Seed = 0,
     skip_bad: _SkipBad = False,
+    classes: _Classes = None,
     as_json: _Json = False,
 ) -> None:
     """Say what a dataset holds: classes, sizes, splits, fingerprint. Packs it if it is new."""
-    data = _load(source, image_size, channels, samples_per_class, ratios, seed, skip_bad, False, as_json)
+    data = _load(
+        source, image_size, channels, samples_per_class, ratios, seed, skip_bad, classes, silent=as_json
+    )
     _show(data, as_json, every_class=True)
 
 
@@ -130,6 +147,7 @@ def split(
     seed: _Seed = 0,
     link: Annotated[bool, typer.Option("--link", help="Hard links instead of copies.")] = False,
     skip_bad: _SkipBad = False,
+    classes: _Classes = None,
     as_json: _Json = False,
 ) -> None:
     """Write OUT/train, OUT/val and OUT/test with a folder a class, as split-folders does.
@@ -144,6 +162,7 @@ def split(
         ratios=parse_ratios(ratios),
         split_seed=seed,
         samples_per_class=samples_per_class,
+        classes=parse_classes(classes),
         link=link,
         skip_bad=skip_bad,
         silent=as_json,
@@ -163,7 +182,9 @@ def _load(
     ratios: str,
     seed: int,
     skip_bad: bool,
-    verify: bool,
+    classes: str | None,
+    *,
+    verify: bool = False,
     silent: bool,
     workers: int | None = None,
 ) -> "Dataset":
@@ -177,6 +198,7 @@ def _load(
         ratios=parse_ratios(ratios),
         split_seed=seed,
         skip_bad=skip_bad,
+        classes=parse_classes(classes),
         verify=verify,
         workers=workers,
         silent=silent,
@@ -194,6 +216,11 @@ def parse_ratios(text: str) -> tuple[float, ...]:
             f"--ratios {text}: three numbers with commas are needed, such as 0.7,0.15,0.15"
         ) from error
     return check_ratios(values)
+
+
+def parse_classes(text: str | None) -> tuple[str, ...] | None:
+    """Read ``0,1,2`` as given to ``--classes``; None where nothing was given."""
+    return None if text is None else tuple(name.strip() for name in text.split(","))
 
 
 def _console() -> Any:

@@ -8,6 +8,7 @@ import typer
 
 from convtrials._version import __version__
 from convtrials.cli import bench, data, study
+from convtrials.cli.demo import demo
 from convtrials.cli.doctor import doctor
 from convtrials.cli.evaluate import evaluate
 from convtrials.cli.export import export
@@ -23,7 +24,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Start with [bold]convtrials study run studies/quickstart.yaml[/bold]",
+    epilog="Start with [bold]convtrials demo[/bold]",
 )
 
 
@@ -48,6 +49,7 @@ def options(
     """
 
 
+app.command(rich_help_panel="Try a technique")(demo)
 app.add_typer(study.app, name="study", rich_help_panel="Try a technique")
 app.command(rich_help_panel="Train and look")(train)
 app.command(rich_help_panel="Train and look")(evaluate)

@@ -1,13 +1,14 @@
-"""``convtrials models``: the networks, optimizers, schedules and activations that a recipe can name."""
+"""``convtrials models``: the networks, optimizers, schedules and activations that a recipe can name, and recipes."""
 
 
 def models() -> None:
-    """List what a recipe can name: networks, optimizers, schedules."""
+    """List what a recipe can name: networks, optimizers, schedules; and the recipes that come along."""
     from rich.console import Console
     from rich.table import Table
 
     from convtrials.models.registry import list_models
     from convtrials.training.optimizer_config import OPTIMIZERS
+    from convtrials.training.recipe import BUILT_IN_RECIPES, built_in_recipes
     from convtrials.training.schedule_config import SCHEDULES
 
     console = Console()
@@ -27,3 +28,8 @@ def models() -> None:
     for name, (options, summary) in SCHEDULES.items():
         schedules.add_row(name, ", ".join(("warmup", *options)), summary)
     console.print(schedules)
+    recipes = Table("recipe", "what it is for", title="Recipes (--recipe NAME)")
+    for name in built_in_recipes():
+        first_line = (BUILT_IN_RECIPES / f"{name}.yaml").read_text(encoding="utf-8").splitlines()[0]
+        recipes.add_row(name, first_line.removeprefix("# "))
+    console.print(recipes)

@@ -78,20 +78,29 @@ def run(
     """
     if precision not in (None, "fp32", "bf16"):
         raise typer.BadParameter(f"{precision!r}: allowed are fp32 and bf16", param_hint="--precision")
-    from convtrials.study.study import Wishes, run_study
+    from convtrials.study.study import Wishes
 
     wishes = Wishes(workers, threads, cast("Precision | None", precision), device, checkpoint_every, replicas)
-    directory, plan, dataset = _begin(study, out, data, wishes)
+    folder = live_study(study, out, wishes, data=data, report=report)
+    if incomplete := end_study(folder):
+        raise typer.Exit(incomplete)
+
+
+def live_study(
+    study: Path, out: Path | None, wishes: "Wishes", *, data: str | None = None, report: bool = True
+) -> Path:
+    """Run a study with a view of how it stands, draw its report, and return its folder."""
     from rich.console import Console
 
     from convtrials.cli.study_view import LiveView
+    from convtrials.study.study import run_study
 
+    directory, plan, dataset = _begin(study, out, data, wishes)
     with LiveView(Console(stderr=True)) as view:
         run_study(directory, plan, dataset, wishes, show=view)
     if report:
         _report(directory.folder)
-    if _end(directory.folder):
-        raise typer.Exit(INCOMPLETE)
+    return directory.folder
 
 
 def _begin(
@@ -174,7 +183,7 @@ def report(
 
     write_study_documents(study)
     _report(study)
-    _end(study)
+    end_study(study)
 
 
 def _report(folder: Path) -> None:
@@ -194,8 +203,8 @@ def _tell_plan(folder: Path) -> None:
         Console().print(f"note: {remark}", style="bold", highlight=False, markup=False)
 
 
-def _end(folder: Path) -> bool:
-    """Print the verdicts; return whether any run could not be done."""
+def end_study(folder: Path) -> int:
+    """Print the verdicts; return the exit code, 0 where every run that counts could be done."""
     from rich.console import Console
 
     from convtrials.cli.study_view import verdict_table
@@ -208,6 +217,8 @@ def _end(folder: Path) -> bool:
     console.print()
     for one in document["techniques"]:
         console.print(f"• {one['sentence']}", highlight=False, markup=False)
+    if document["single_runs"]:
+        console.print(document["single_runs"], highlight=False, markup=False)
     _tell_plan(folder)
     units = f", {document['test_units']:,} {document['unit']}s" if document["unit"] != "image" else ""
     console.print(
@@ -224,4 +235,5 @@ def _end(folder: Path) -> bool:
         *document["baseline"]["status"],
         *(one for arm in document["techniques"] for one in arm["status"]),
     ]
-    return "failed" in statuses or "diverged" in document["baseline"]["status"]
+    lost = "failed" in statuses or "diverged" in document["baseline"]["status"]
+    return INCOMPLETE if lost else 0

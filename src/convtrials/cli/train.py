@@ -32,7 +32,12 @@ def train(
     ] = "glyphs",
     recipe: Annotated[
         Path | None,
-        typer.Option("--recipe", "-r", help="YAML file; flags go over it.", rich_help_panel=_RECIPE),
+        typer.Option(
+            "--recipe",
+            "-r",
+            help="YAML file, or small: a recipe for small data. Flags go over it.",
+            rich_help_panel=_RECIPE,
+        ),
     ] = None,
     epochs: Annotated[
         float | None, typer.Option(help="Passes over the training split.", rich_help_panel=_RECIPE)
@@ -88,6 +93,10 @@ def train(
         ),
     ] = "0.7,0.15,0.15",
     split_seed: Annotated[int, typer.Option(help="Seed of the split.", rich_help_panel=_DATA)] = 0,
+    classes: Annotated[
+        str | None,
+        typer.Option(metavar="NAME,NAME,...", help="Use these classes only.", rich_help_panel=_DATA),
+    ] = None,
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Leave unreadable files out, named.", rich_help_panel=_DATA)
     ] = False,
@@ -137,7 +146,7 @@ def train(
             recipe, {key: value for key, value in flags.items() if value is not None}, settings or []
         )
         _check_early(resolved)
-        from convtrials.cli.data import parse_ratios
+        from convtrials.cli.data import parse_classes, parse_ratios
 
         dataset = _load(
             data,
@@ -147,6 +156,7 @@ def train(
             ratios=parse_ratios(ratios),
             split_seed=split_seed,
             skip_bad=skip_bad,
+            classes=parse_classes(classes),
             workers=workers,
         )
         from convtrials.training.train import train as train_run

@@ -15,7 +15,7 @@ from convtrials.data.dataset import SPLITS
 from convtrials.data.open import find_source
 from convtrials.data.pack import bad_images_message
 from convtrials.data.places import typed_path
-from convtrials.data.plan import blocks, choose_rows, split_rows
+from convtrials.data.plan import blocks, choose_rows, only_classes, split_rows
 from convtrials.data.sources.base import Listing, Source
 from convtrials.data.sources.folder import FolderSource
 from convtrials.data.split import DEFAULT_RATIOS, check_ratios
@@ -29,6 +29,7 @@ def write_split(
     ratios: Sequence[float] = DEFAULT_RATIOS,
     split_seed: int = 0,
     samples_per_class: int | None = None,
+    classes: Sequence[str] | None = None,
     link: bool = False,
     skip_bad: bool = False,
     silent: bool = False,
@@ -44,7 +45,7 @@ def write_split(
         As for `convtrials.data.open.load_dataset`.
     out : str or Path
         A folder that does not exist, or is empty.
-    ratios, split_seed, samples_per_class
+    ratios, split_seed, samples_per_class, classes
         As for `convtrials.data.open.load_dataset`.
     link : bool
         Hard links instead of copies (folders only; same file system).
@@ -66,7 +67,7 @@ def write_split(
     found = find_source(source, samples_per_class=samples_per_class)
     target = typed_path(out).resolve()
     _refuse_target(found, target)
-    listing = found.scan()
+    listing = only_classes(found.scan(), classes)
     if link and listing.paths is None:
         raise DataError(f"{found.location}: holds no image files to link to; leave --link out")
     rows = choose_rows(listing, samples_per_class)

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 from convtrials.core.errors import DataError
@@ -10,7 +9,7 @@ from convtrials.core.progress import progress_task
 from convtrials.data.dataset import Dataset
 from convtrials.data.pack import build_pack
 from convtrials.data.places import typed_path
-from convtrials.data.plan import PackOptions
+from convtrials.data.plan import PackOptions, options_document
 from convtrials.data.sources.base import Source
 from convtrials.data.split import DEFAULT_RATIOS, check_ratios
 from convtrials.data.store import index_path, look_up, open_pack, remember, telling_disk_errors
@@ -30,6 +29,7 @@ def load_dataset(
     ratios: Sequence[float] = DEFAULT_RATIOS,
     split_seed: int = 0,
     skip_bad: bool = False,
+    classes: Sequence[str] | None = None,
     verify: bool = False,
     workers: int | None = None,
     silent: bool = False,
@@ -53,6 +53,8 @@ def load_dataset(
         Another seed, another split.
     skip_bad : bool
         Leave unreadable files out and name them in the manifest, instead of stopping.
+    classes : sequence of str or None
+        Names of the classes to use, two or more; None: all.
     verify : bool
         Read the source and the pack again, and pack anew where anything differs.
     workers : int or None
@@ -76,9 +78,17 @@ def load_dataset(
     >>> data.counts()  # doctest: +SKIP
     {'train': 504, 'val': 108, 'test': 108}
     """
-    options = PackOptions(image_size, channels, samples_per_class, check_ratios(ratios), split_seed, skip_bad)
+    options = PackOptions(
+        image_size,
+        channels,
+        samples_per_class,
+        check_ratios(ratios),
+        split_seed,
+        skip_bad,
+        None if classes is None else tuple(classes),
+    )
     found = find_source(source, samples_per_class=samples_per_class)
-    entry = index_path(found.location, asdict(options))
+    entry = index_path(found.location, options_document(options))
     started = time.perf_counter()
     with telling_disk_errors():
         # Taken before the source is read: what changes during the reading is seen the next time.
@@ -101,9 +111,10 @@ def describe(dataset: Dataset, seconds: float) -> str:
     height, width, channels = dataset.image_shape
     counts = " + ".join(f"{count:,} {name}" for name, count in dataset.counts().items())
     left_out = len(dataset.manifest["quarantined"])
+    chosen = " chosen" if dataset.manifest["options"].get("classes") else ""
     left_alone = dataset.manifest.get("left_alone", 0)
     return (
-        f"{dataset.name}: {len(dataset):,} images of {len(dataset.class_names)} classes, {height} x {width} x "
+        f"{dataset.name}: {len(dataset):,} images of {len(dataset.class_names)}{chosen} classes, {height} x {width} x "
         f"{channels}, {counts}; packed in {seconds:.1f} s"
         + (f"; {left_out} bad file(s) left out" if left_out else "")
         + (f"; {left_alone:,} other file(s) left alone (see: convtrials data check)" if left_alone else "")

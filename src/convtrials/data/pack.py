@@ -3,7 +3,7 @@
 import contextlib
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,15 @@ from convtrials.core.progress import progress_task
 from convtrials.data.dataset import SPLITS
 from convtrials.data.fingerprint import content_fingerprint, pack_key
 from convtrials.data.parallel import Team
-from convtrials.data.plan import PackOptions, blocks, choose_rows, choose_shape, split_rows
+from convtrials.data.plan import (
+    PackOptions,
+    blocks,
+    choose_rows,
+    choose_shape,
+    only_classes,
+    options_document,
+    split_rows,
+)
 from convtrials.data.sources.base import BadImage, Listing, Source
 from convtrials.data.store import FORMAT, building_folder, publish
 
@@ -74,7 +82,7 @@ def build_pack(
     DataError
         Where the source is no dataset, or images are bad and `skip_bad` is off.
     """
-    listing = source.scan()
+    listing = only_classes(source.scan(), options.classes)
     rows = choose_rows(listing, options.samples_per_class)
     if not len(rows):
         raise DataError(f"{source.location}: holds no images")
@@ -185,7 +193,7 @@ def _write_rest(
         "mean": content.mean,
         "std": content.std,
         "split_by": "source" if listing.split is not None else "convtrials",
-        "options": {**asdict(options), "ratios": list(options.ratios)},
+        "options": options_document(options),
         "group_names": list(listing.group_names),
         "group_kind": listing.group_kind,
         "groups_are_sampled": listing.groups_are_sampled,

@@ -1,6 +1,8 @@
 """What a pack will hold, decided before anything is decoded: which images, of which shape, in which split."""
 
-from dataclasses import dataclass
+import difflib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -31,12 +33,59 @@ class PackOptions:
     ratios: tuple[float, float, float]
     split_seed: int
     skip_bad: bool
+    classes: tuple[str, ...] | None = None
+
+
+def options_document(options: PackOptions) -> dict[str, Any]:
+    """Return what a manifest says of the options: keywords of `load_dataset`; `classes` only where some were named."""
+    document = {**asdict(options), "ratios": list(options.ratios)}
+    if options.classes is None:  # packs made before there was a choice of classes keep their place
+        del document["classes"]
+    else:
+        document["classes"] = list(options.classes)
+    return document
+
+
+def only_classes(listing: Listing, wanted: Sequence[str] | None) -> Listing:
+    """Keep some classes of a listing; images of the others stay in it with the label -1, which `choose_rows` skips.
+
+    Parameters
+    ----------
+    listing : Listing
+    wanted : sequence of str or None
+        Names of classes; None keeps all. They stay in the listing's order.
+
+    Raises
+    ------
+    DataError
+        A name is no class of this listing, or stands twice, or there are fewer than two.
+    """
+    if wanted is None:
+        return listing
+    _check_wanted(wanted, listing.class_names)
+    kept = [label for label, name in enumerate(listing.class_names) if name in set(wanted)]
+    new_labels = np.full(len(listing.class_names), -1, np.int64)
+    new_labels[kept] = np.arange(len(kept))
+    names = tuple(listing.class_names[label] for label in kept)
+    return replace(listing, class_names=names, labels=new_labels[listing.labels])
+
+
+def _check_wanted(wanted: Sequence[str], known: Sequence[str]) -> None:
+    for name in wanted:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(known[:40])}"
+            raise DataError(f"classes: {name!r:.60} is no class of this dataset; {hint}")
+    if len(set(wanted)) < len(wanted):
+        raise DataError("classes: a name stands twice")
+    if len(wanted) < 2:
+        raise DataError("classes: two or more are needed; a classifier of one class learns nothing")
 
 
 def choose_rows(listing: Listing, samples_per_class: int | None) -> NDArray[np.int64]:
     """Positions of the images to use, ascending: all, or so many a class, drawn evenly over the given splits."""
     if samples_per_class is None:
-        return np.arange(len(listing.labels))
+        return np.flatnonzero(listing.labels >= 0)
     if samples_per_class < 1:
         raise DataError(f"samples per class: {samples_per_class} given, 1 or more needed")
     chosen: list[NDArray[np.int64]] = []

@@ -34,6 +34,8 @@ def _data_flags(options: dict[str, Any], recipe_size: Any) -> list[str]:
         value = options.get(name)
         if value and not (name == "image_size" and value == recipe_size):
             flags += _flag(name, value)
+    if isinstance(options.get("classes"), list):
+        flags += _flag("classes", ",".join(str(name) for name in options["classes"]))
     if isinstance(options.get("ratios"), list):
         flags += _flag("ratios", ",".join(str(share) for share in options["ratios"]))
     if options.get("skip_bad"):

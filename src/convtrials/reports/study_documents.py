@@ -83,6 +83,18 @@ class Baseline(_Judged):
         return self.seeds
 
 
+class SingleRuns(_Document):
+    """How all comparisons of one run of a technique with one of the baseline come out."""
+
+    pairs: _Count
+    better: _Count
+    worse: _Count
+    equal: _Count
+    beyond_margin: _Count
+    largest: _Number
+    wrong: _Count | None = None
+
+
 class Technique(_Judged):
     """A technique's verdict in ``verdicts.json``: the fields of the study's `Result`, and its runs."""
 
@@ -109,6 +121,7 @@ class Technique(_Judged):
     run_seeds: tuple[_Count, ...] = ()
     also_difference: dict[str, _Number | None] = {}
     probability_better: _Share | None = None
+    single_runs: SingleRuns | None = None
     images_to_baseline: _Number | None = None
     sentence: str = ""
 
@@ -121,6 +134,7 @@ class Verdicts(_Document):
     unit: str = "image"
     test_images: _Count
     test_units: _Count
+    single_runs: str = ""
     baseline: Baseline
     techniques: tuple[Technique, ...]
 

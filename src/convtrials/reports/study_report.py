@@ -15,7 +15,7 @@ from convtrials.reports.study_read import read_study
 from convtrials.reports.study_record import StudyArm, StudyRecord
 
 #: Every picture that a study may have, in the order of the page.
-PICTURES = ("forest", "seeds", "learning-curves", "cost", "class-pairs", "per-class-f1", "roc")
+PICTURES = ("forest", "single-runs", "seeds", "learning-curves", "cost", "class-pairs", "per-class-f1", "roc")
 
 
 def build_study_report(folder: Path, *, silent: bool = False) -> Path:
@@ -66,10 +66,11 @@ def study_pictures(study: StudyRecord) -> Iterator[Picture]:
     from convtrials.reports.study_curves import curves_picture
     from convtrials.reports.study_forest import forest_picture
     from convtrials.reports.study_seeds import seeds_picture
+    from convtrials.reports.study_single_runs import single_runs_picture
 
     if any(arm.difference is not None for arm in study.techniques):
         yield forest_picture(study)
-    for picture in (seeds_picture, curves_picture, cost_picture):
+    for picture in (single_runs_picture, seeds_picture, curves_picture, cost_picture):
         made = picture(study)
         if made is not None:
             yield made

@@ -64,6 +64,8 @@ def lead(study: StudyRecord) -> list[str]:
             f"The baseline's {scale.metric} is {scale.score(study.baseline.mean)} "
             f"({'one run' if len(scores) == 1 else f'mean of {len(scores)} runs'}{spread})."
         )
+    if study.verdicts.single_runs:
+        told.append(study.verdicts.single_runs)
     return told
 
 

@@ -13,7 +13,8 @@ from convtrials.study.plan import FORMAT, Plan
 from convtrials.study.reaching import images_to_baseline, probability_better
 from convtrials.study.run_numbers import EndedRun, ended_run
 from convtrials.study.runs_table import RunRow, write_runs_table
-from convtrials.study.sentences import sentence
+from convtrials.study.sentences import margin_amount, sentence
+from convtrials.study.single_runs import compare_single_runs, single_runs_sentence
 from convtrials.study.statistics.decision import BASELINE, Decision
 from convtrials.training.run_directory import Run
 
@@ -65,7 +66,7 @@ def _verdicts(
     study: StudyDirectory, plan: Plan, outcomes: Outcomes, decision: Decision, used: dict[str, list[Run]]
 ) -> dict[str, Any]:
     baseline = _arm(plan, outcomes, plan.arms[0], used[BASELINE])
-    techniques = []
+    techniques, single_runs = [], []
     for arm in plan.arms[1:]:
         result = decision.results[arm.name]
         told = _arm(plan, outcomes, arm, used[arm.name])
@@ -76,6 +77,14 @@ def _verdicts(
             for runs in (used[arm.name], own_baseline)
         ]
         base_also = _mean_also(outcomes, own_baseline)
+        same_recipe = arm.recipe == plan.arms[0].recipe
+        single = compare_single_runs(
+            *scores,
+            verdict=result.verdict if result.final else "",
+            margin=plan.spec.margin,
+            same_recipe=same_recipe,
+        )
+        single_runs += [] if single is None else [single]
         techniques.append(
             {
                 **told,
@@ -85,9 +94,14 @@ def _verdicts(
                 if told["also"] and base_also
                 else {},
                 "probability_better": probability_better(*scores),
+                "single_runs": None if single is None else asdict(single),
                 "images_to_baseline": images_to_baseline(_finished(own_baseline), _finished(used[arm.name])),
                 "sentence": sentence(
-                    arm.name, result, plan.spec.metric, plan.spec.margin, len(told["status"])
+                    f"{arm.name} (the baseline with other seeds)" if same_recipe else arm.name,
+                    result,
+                    plan.spec.metric,
+                    plan.spec.margin,
+                    len(told["status"]),
                 ),
             }
         )
@@ -104,6 +118,7 @@ def _verdicts(
         "unit": "image" if units is None else str(study.dataset.get("group_kind") or "group"),
         "test_images": test_images,
         "test_units": test_images if units is None else len(set(units.tolist())),
+        "single_runs": single_runs_sentence(single_runs, margin_amount(plan.spec.margin, plan.spec.metric)),
         "baseline": baseline,
         "techniques": techniques,
     }

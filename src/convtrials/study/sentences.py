@@ -77,5 +77,12 @@ def _amount(value: float, metric: str) -> str:
     return f"{100 * value:.2f} points" if metric == "accuracy" else f"{value:.4f} nats"
 
 
+def margin_amount(margin: float, metric: str) -> str:
+    """Return a margin with its unit, as short as it goes: ``0.5 points``, ``1 point``, ``0.02 nats``."""
+    size = f"{100 * margin if metric == 'accuracy' else margin:.4g}"
+    unit = "points" if metric == "accuracy" else "nats"
+    return f"{size} {unit.removesuffix('s') if size == '1' else unit}"
+
+
 def _signed(value: float, metric: str) -> str:
     return f"{100 * value:+.2f}" if metric == "accuracy" else f"{value:+.4f}"

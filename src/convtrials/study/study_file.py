@@ -30,7 +30,9 @@ KEYS = (
 WEIGHTS = ("first", "all", "none")
 
 #: What `load_dataset` takes and a study may fix.
-DATASET_OPTIONS = ("image_size", "channels", "samples_per_class", "ratios", "split_seed", "skip_bad")
+DATASET_OPTIONS = (
+    "image_size", "channels", "samples_per_class", "classes", "ratios", "split_seed", "skip_bad",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -162,6 +164,8 @@ def _dataset(text: LinedYaml) -> tuple[str, dict[str, Any]]:
                 ("dataset", key), f"unknown key; allowed: name, path, {', '.join(DATASET_OPTIONS)}"
             )
         _check_option(text, key, value)
+    if "classes" in options:
+        options["classes"] = [str(name) for name in options["classes"]]  # YAML reads 0 as a number
     from convtrials.data.open import BUILT_IN
 
     if name not in BUILT_IN:
@@ -175,6 +179,10 @@ def _check_option(text: LinedYaml, key: str, value: Any) -> None:
     if key == "ratios":
         good = isinstance(value, list) and len(value) == 3 and all(_is_number(share) for share in value)
         allowed = "three shares, such as [0.7, 0.15, 0.15]"
+    elif key == "classes":
+        named = isinstance(value, list) and len(value) >= 2
+        good = named and all(isinstance(name, str | int) and not isinstance(name, bool) for name in value)
+        allowed = "two names or more, such as [cat, dog]; quote those that YAML takes for yes and no"
     elif key == "skip_bad":
         good, allowed = isinstance(value, bool), "true or false"
     else:

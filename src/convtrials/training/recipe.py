@@ -18,6 +18,9 @@ from convtrials.training.schedule_config import ScheduleConfig
 #: A recipe file larger than this is not a recipe.
 MAX_RECIPE_BYTES = 1_000_000
 
+#: Recipes by name, in the package, so that they are there wherever convtrials is installed.
+BUILT_IN_RECIPES = Path(__file__).parent / "recipes"
+
 Metric = Literal["val_accuracy", "val_loss", "val_macro_f1"]
 
 
@@ -143,8 +146,11 @@ class Recipe(BaseModel):
 
     @classmethod
     def load(cls, path: str | Path, changes: dict[str, Any] | None = None) -> Self:
-        """Read a YAML file, then apply ``changes`` (dotted keys or nested) on top of it."""
-        return cls.make(merged(read_yaml(Path(path)), changes or {}), where=str(path))
+        """Read a YAML file, then apply ``changes`` (dotted keys or nested) on top of it.
+
+        A bare name such as ``small`` is a recipe that comes with convtrials, unless a file of that name is there.
+        """
+        return cls.make(merged(read_yaml(recipe_file(Path(path))), changes or {}), where=str(path))
 
     def changed(self, changes: dict[str, Any], *, where: str = "changes") -> Self:
         """Return this recipe with ``changes`` applied: nested, dotted (``optimizer.lr``) or shorthand keys.
@@ -165,6 +171,18 @@ class Recipe(BaseModel):
         return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
+def built_in_recipes() -> list[str]:
+    """Name the recipes that come with convtrials."""
+    return sorted(path.stem for path in BUILT_IN_RECIPES.glob("*.yaml"))
+
+
+def recipe_file(path: Path) -> Path:
+    """Return the file of a recipe: `path` itself, or a built-in one where it is no file but the name of one."""
+    if path.exists() or path.suffix or path.name not in built_in_recipes():
+        return path
+    return BUILT_IN_RECIPES / f"{path.name}.yaml"
+
+
 def read_yaml(path: Path) -> dict[str, Any]:
     """Read a small YAML mapping safely."""
     try:
@@ -172,7 +190,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
             raise RecipeError(f"{path}: larger than {MAX_RECIPE_BYTES:,} bytes: not a recipe")
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise RecipeError(f"{path}: cannot be read: {error.strerror}") from None
+        hint = "" if path.suffix else f"; built-in recipes: {', '.join(built_in_recipes())}"
+        raise RecipeError(f"{path}: cannot be read: {error.strerror}{hint}") from None
     except UnicodeDecodeError:
         raise RecipeError(f"{path}: not UTF-8 text") from None
     except yaml.YAMLError as error:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from convtrials.core.errors import DataError
 from convtrials.data.sources.base import BadImage, Listing
-from convtrials.data.sources.glyphs_distortion import DISTORTION, SIDE, draw
+from convtrials.data.sources.glyphs_distortion import DISTORTION, SIDE, Draws, draw
 from convtrials.data.sources.glyphs_drawing import draw_images
 from convtrials.data.sources.glyphs_typefaces import CHARACTERS, FIELD_SIDE, TYPEFACES, distance_fields
 from convtrials.data.sources.images import fit_images
@@ -94,7 +94,7 @@ class GlyphsSource:
         for block in range(start // _BLOCK, -(-stop // _BLOCK)):
             first = block * _BLOCK
             low, high = max(start, first), min(stop, first + _BLOCK)
-            images[low - start : high - start, :, :, 0] = _block(block)[low - first : high - first]
+            images[low - start : high - start, :, :, 0] = _draw(block, slice(low - first, high - first))
         return fit_images(images, shape), []
 
 
@@ -104,9 +104,14 @@ def _what(indices: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int
     return labels, (_STRIDE * samples + labels) % len(TYPEFACES)
 
 
-@lru_cache(maxsize=2)
-def _block(block: int) -> NDArray[np.uint8]:
-    """Draw one block, shape (252, 28, 28); ranges that end within a block ask for it twice."""
+def _draw(block: int, images: slice) -> NDArray[np.uint8]:
+    """Draw some images of one block, shape (n, 28, 28)."""
     fields = distance_fields().reshape(-1, FIELD_SIDE, FIELD_SIDE)
-    labels, typefaces = _what(np.arange(block * _BLOCK, (block + 1) * _BLOCK))
-    return draw_images(fields, labels * len(TYPEFACES) + typefaces, draw(block, _BLOCK))
+    labels, typefaces = _what(np.arange(block * _BLOCK, (block + 1) * _BLOCK)[images])
+    return draw_images(fields, labels * len(TYPEFACES) + typefaces, _draws(block).part(images))
+
+
+@lru_cache(maxsize=2)
+def _draws(block: int) -> Draws:
+    """Make the random numbers of a block once, however many ranges of it are asked for."""
+    return draw(block, _BLOCK)

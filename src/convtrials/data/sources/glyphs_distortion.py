@@ -112,6 +112,13 @@ class Draws:
     blot: Integers
     noise: NDArray[np.int8]
 
+    def part(self, images: slice) -> "Draws":
+        """Return the numbers of some of the images."""
+        second = ("shift", "controls", "gap", "scratch", "blot")  # their images lie along the second axis
+        return Draws(
+            **{name: all_[:, images] if name in second else all_[images] for name, all_ in vars(self).items()}
+        )
+
 
 def draw(block: int, count: int, strengths: Distortion = DISTORTION) -> Draws:
     """Make the random draws of one block of images.

@@ -1,0 +1,113 @@
+"""What one run each would have said: every pair of a technique's run and a baseline's run, against the verdict."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+#: Scores of one arm are sums of the same numbers in another order at worst.
+ROUNDING = 1e-12
+
+
+@dataclass(frozen=True)
+class SingleRuns:
+    """How all comparisons of one run of the baseline with one run of a technique come out.
+
+    Attributes
+    ----------
+    pairs : int
+        Runs of the technique times runs of the baseline.
+    better, worse, equal : int
+        Pairs in which the technique's run has the higher, the lower, the same score.
+    beyond_margin : int
+        Pairs that differ by more than the margin.
+    largest : float
+        The largest difference of a pair, without sign, in the metric's unit.
+    wrong : int or None
+        Pairs that name the wrong winner; None where the study names none itself, so that nobody can say.
+        With the verdict better or worse: the other one wins. Where there is no winner (equivalent, or the technique is
+        the baseline under another name): the pair differs by more than the margin.
+    """
+
+    pairs: int
+    better: int
+    worse: int
+    equal: int
+    beyond_margin: int
+    largest: float
+    wrong: int | None
+
+
+def pair_differences(technique: Sequence[float], baseline: Sequence[float]) -> NDArray[np.float64]:
+    """Return the difference of every pair, technique minus baseline, shape (technique runs, baseline runs)."""
+    ours, theirs = np.asarray(technique, np.float64), np.asarray(baseline, np.float64)
+    differences: NDArray[np.float64] = ours[:, None] - theirs[None, :]
+    return differences
+
+
+def compare_single_runs(
+    technique: Sequence[float],
+    baseline: Sequence[float],
+    *,
+    verdict: str,
+    margin: float,
+    same_recipe: bool = False,
+) -> SingleRuns | None:
+    """Compare every run of a technique with every run of the baseline, as a table of one run each would.
+
+    Parameters
+    ----------
+    technique, baseline : sequence of float
+        One score a run, higher is better.
+    verdict : str
+        The study's own, from all runs; one that may still change counts as none.
+    margin : float
+        In the scores' unit.
+    same_recipe : bool
+        The technique is the baseline with other seeds (an A/A trial): there is no winner, whatever the verdict.
+
+    Returns
+    -------
+    SingleRuns or None
+        None where one of the two has no run.
+    """
+    differences = pair_differences(technique, baseline).ravel()
+    if not differences.size:
+        return None
+    better, worse = int((differences > ROUNDING).sum()), int((differences < -ROUNDING).sum())
+    beyond = int((np.abs(differences) > margin + ROUNDING).sum())
+    if same_recipe or verdict == "equivalent":
+        wrong: int | None = beyond
+    else:
+        wrong = {"better": worse, "worse": better}.get(verdict)
+    return SingleRuns(
+        pairs=differences.size,
+        better=better,
+        worse=worse,
+        equal=differences.size - better - worse,
+        beyond_margin=beyond,
+        largest=float(np.abs(differences).max()),
+        wrong=wrong,
+    )
+
+
+def single_runs_sentence(found: Sequence[SingleRuns], margin_text: str) -> str:
+    """Say of all techniques together what tables of one run each would have shown; empty where nothing can be said.
+
+    Parameters
+    ----------
+    found : sequence of SingleRuns
+        One a technique.
+    margin_text : str
+        The margin with its unit: ``1 point``.
+    """
+    known = [one for one in found if one.wrong is not None]
+    if not known:
+        return ""
+    pairs, wrong = sum(one.pairs for one in known), sum(one.wrong or 0 for one in known)
+    left_out = "" if len(known) == len(found) else " (techniques without a clear answer left out)"
+    return (
+        f"With one run of each, {wrong:,} of {pairs:,} possible comparisons would have misled{left_out}: the wrong one "
+        f"wins, or one wins by more than {margin_text} where there is nothing to win."
+    )
