@@ -16,12 +16,13 @@ from typing import Any
 import numpy as np
 
 from convtrials.core.files import atomic_path, write_json
-from convtrials.evaluation.predictions import read_predictions
+from convtrials.evaluation.predictions import read_run_predictions
 from convtrials.reports.study_predictions import TestImages
 from convtrials.reports.study_read import read_study
 from convtrials.reports.study_record import StudyRecord
 from convtrials.reports.study_report import study_pictures
 from convtrials.study.study import write_study_documents
+from convtrials.training.run_directory import Run
 
 OWN = ("verdicts.json", "costs.json", "runs.csv", "study.yaml")
 PICTURES = ("forest", "seeds", "learning-curves", "cost", "class-pairs")
@@ -66,7 +67,7 @@ def write_answers(study: StudyRecord, target: Path) -> None:
     arms, seeds, answers, labels, images = [], [], [], None, TestImages()
     for arm in (study.baseline, *study.techniques):
         for run in arm.finished:
-            found = read_predictions(run.folder / "predictions-test.npz")
+            found = read_run_predictions(Run(run.folder))
             images.check(run, found)
             labels = found.labels
             arms.append(arm.name)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -54,9 +55,17 @@ def test_version(tmp_path: Path) -> None:
 def test_the_package_imports_without_torch_and_offers_its_names() -> None:
     code = (
         "import sys, convtrials as ct; assert 'torch' not in sys.modules; "
+        "assert dir(ct) == sorted(ct.__all__), dir(ct); assert 'torch' not in sys.modules; "
         "assert all(getattr(ct, name) is not None for name in ct.__all__); assert 'torch' in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("room", ["convtrials", "convtrials.evaluation", "convtrials.reports"])
+def test_names_that_are_imported_late_are_listed(room: str) -> None:
+    module = import_module(room)
+    assert {name for name in dir(module) if not name.startswith("_")} == set(module.__all__) - {"__version__"}
+    assert all(getattr(module, name) is not None for name in dir(module))
 
 
 def test_train_evaluate_and_again(tmp_path: Path, images: Path) -> None:

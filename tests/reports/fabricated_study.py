@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 from synthetic_run import CHARACTERS, lifelike_probabilities
 
+from convtrials.study.plan_record import fingerprint_of
+
 METRICS = ("accuracy", "macro_f1", "macro_auc", "log_loss", "calibration_error")
 
 #: Techniques of the usual study: what they change, and how much they sharpen (or blunt) the network.
@@ -114,10 +116,11 @@ def write_documents(
         max([0, *(len(one["images"]) for one in judged if one["images"] is not None)]),
     )
     plan = {
-        "format": 1, "fingerprint": "5f" * 16, "metric": metric, "margin": margin, "alpha": 0.05,
+        "format": 1, "metric": metric, "margin": margin, "alpha": 0.05,
         "looks": looks or [seeds], "seeds": {"min": (looks or [seeds])[0], "max": (looks or [seeds])[-1]},
         "dataset": {"name": dataset_name}, "dataset_fingerprint": "ab" * 16, "arms": arms,
     }  # fmt: skip
+    plan["fingerprint"] = fingerprint_of(plan)
     techniques = [
         _technique(one, reference, margin, len(arms) - 1, metric, complete or settled(one["name"]))
         for one in judged[1:]
@@ -148,8 +151,8 @@ def write_documents(
         write["costs"] = _costs(folder, judged)
     for name, document in write.items():
         (folder / f"{name}.json").write_text(json.dumps(document, ensure_ascii=False))
-    log = plan_log or [{"time": "2026-03-01T09:30:00+00:00", "fingerprint": plan["fingerprint"], "finished_runs": 0,
-                        "changes": []}]  # fmt: skip
+    log = plan_log or [{"time": "2026-03-01T09:30:00+00:00", "finished_runs": 0, "changes": []}]
+    log = [{"fingerprint": plan["fingerprint"], **line} for line in log]
     (folder / "plan-log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in log))
     (folder / "study.yaml").write_text("dataset: {name: characters}\n")
 

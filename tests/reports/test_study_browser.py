@@ -45,7 +45,6 @@ def page(tmp_path_factory):
         {"time": "2026-03-01T09:30:00+00:00", "fingerprint": "aa" * 16, "finished_runs": 0, "changes": []},
         {
             "time": "2026-03-02T10:00:00+00:00",
-            "fingerprint": "5f" * 16,
             "finished_runs": 7,
             "changes": [long],
         },

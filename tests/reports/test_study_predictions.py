@@ -45,7 +45,7 @@ def test_runs_are_read_one_at_a_time(study, monkeypatch):
     """Beside the one being read, only labels and indices of the first stay."""
     alive = weakref.WeakSet()
     most = []
-    read = study_predictions.read_predictions
+    read = study_predictions.read_run_predictions
 
     def watched(path):
         found = read(path)
@@ -53,7 +53,7 @@ def test_runs_are_read_one_at_a_time(study, monkeypatch):
         most.append(len(alive))
         return found
 
-    monkeypatch.setattr(study_predictions, "read_predictions", watched)
+    monkeypatch.setattr(study_predictions, "read_run_predictions", watched)
     gather(study, study.baseline)
     assert len(most) == 4
     assert max(most) <= 2

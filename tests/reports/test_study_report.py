@@ -19,7 +19,7 @@ from convtrials.reports.study_words import lead
 
 LATE = [
     {"time": "2026-03-01T09:30:00+00:00", "fingerprint": "aa" * 16, "finished_runs": 0, "changes": []},
-    {"time": "2026-03-02T10:00:00+00:00", "fingerprint": "5f" * 16, "finished_runs": 7,
+    {"time": "2026-03-02T10:00:00+00:00", "finished_runs": 7,
      "changes": ["margin: 0.005 -> 0.01", "metric: <b>"]},
 ]  # fmt: skip
 
@@ -132,7 +132,7 @@ def test_the_conclusion_comes_first(finished):
 def test_plan_environment_and_commands_are_told(finished):
     folder, _, page = finished
     for text in (
-        "5f" * 16,
+        read_study(folder).plan.fingerprint,
         "ab" * 16,
         "2026-03-01 09:30 UTC",
         "bf16",
@@ -249,16 +249,38 @@ def test_a_plan_that_changed_before_any_run_is_no_alarm(tmp_path, words_alone):
 
 
 def test_what_does_not_fit_together_is_told(tmp_path, words_alone):
-    folder = write_study(tmp_path / "study", seeds=2, images=120, plan_log=LATE[:1])
+    folder = write_study(tmp_path / "study", seeds=2, images=120)
     for name, key in (("verdicts.json", "plan"), ("dataset.json", "fingerprint")):
         document = json.loads((folder / name).read_text())
         (folder / name).write_text(json.dumps({**document, key: "other"}))
     _, page = built(folder)
     assert "The verdicts belong to another plan (other)" in page.text
-    assert "it was changed by hand" in page.text
     assert "their fingerprints differ" in page.text
-    (folder / "plan-log.jsonl").unlink()
+
+
+def test_a_plan_that_is_not_on_record_has_no_page(tmp_path, words_alone):
+    folder = write_study(tmp_path / "study", seeds=2, images=120)
+    plan = json.loads((folder / "plan.json").read_text())
+    (folder / "plan.json").write_text(json.dumps({**plan, "margin": 0.2}))
+    with pytest.raises(ConvtrialsError, match=r"plan\.json: is not the plan that plan-log\.jsonl ends with"):
+        build_study_report(folder, silent=True)
+    assert not (folder / "report.html").exists()
+
+
+def test_a_log_that_is_not_whole_is_told_on_the_page(tmp_path, words_alone):
+    folder = write_study(tmp_path / "study", seeds=2, images=120)
+    log = folder / "plan-log.jsonl"
+    log.write_text(json.dumps({**json.loads(log.read_text()), "chain": "0" * 16}) + "\n")
+    assert "plan-log.jsonl is not as it was written (line 1)" in built(folder)[1].text
+    log.unlink()
     assert "There is no plan-log.jsonl" in built(folder)[1].text
+
+
+def test_a_log_that_was_begun_late_is_shown_first(tmp_path, words_alone):
+    log = [{"time": "2026-03-02T10:00:00+00:00", "finished_runs": 7, "changes": ["there was no log"]}]
+    _, page = built(write_study(tmp_path / "study", seeds=2, images=120, plan_log=log))
+    assert "The plan was changed after runs had finished" in page.text
+    assert "first plan" not in page.text
 
 
 def test_a_title_is_the_heading(tmp_path):

@@ -12,15 +12,24 @@ import numpy as np
 import pytest
 from small_studies import BASE, COSINE, PINNED, Written, counted_test_images, prepared, spec_of
 
-from convtrials.core.errors import Interrupted, StudyError
+from convtrials.core.errors import Interrupted, RunError, StudyError
 from convtrials.core.files import read_json
 from convtrials.data.dataset import Dataset
+from convtrials.models.registry import build_model
+from convtrials.models.weights import save_weights
+from convtrials.reports.study_report import build_study_report
 from convtrials.study.conduct import conduct
 from convtrials.study.directory import StudyDirectory
 from convtrials.study.documents import write_documents
 from convtrials.study.executor import InProcess
 from convtrials.study.outcomes import Outcomes
-from convtrials.study.study import Study, prepare, run_study
+from convtrials.study.study import (
+    Study,
+    look_at_study,
+    prepare,
+    run_study,
+    write_study_documents,
+)
 from convtrials.study.survey import survey
 from convtrials.training.execution import Execution
 from convtrials.training.run_directory import Run
@@ -346,6 +355,96 @@ def test_study_from_python(make_dataset: Make, tmp_path: Path) -> None:
     assert mean == pytest.approx(np.mean(expected), rel=1e-6)
     with pytest.raises(StudyError, match="needs a margin"):
         Study(BASE, COSINE, metric="log_loss").spec()
+
+
+def test_another_study_from_python_leaves_a_finished_one_alone(make_dataset: Make, tmp_path: Path) -> None:
+    dataset, folder = make_dataset(), tmp_path / "s"
+    finish(folder, replace(spec_of(COSINE), source="made in memory"), dataset, lambda arm, k: 0.9)
+    before = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    other = Study(BASE, {"gelu": {"activation": "gelu"}}, seeds=2, margin=0.01)
+    with pytest.raises(StudyError) as caught:
+        other.run(dataset, folder, silent=True)
+    assert str(caught.value) == (
+        f"{folder}: holds a study with another plan: margin: 0.005 -> 0.01; technique cosine: taken out; "
+        "technique gelu: added\n"
+        "choose another folder; or run(..., change_plan=True), which replaces its verdicts and records the change"
+    )
+    assert before == {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    Study(BASE, COSINE, seeds=2).run(dataset, folder, silent=True)  # the same study goes on
+    with pytest.raises(StudyError, match="seeds: 2 -> 3"):
+        Study(BASE, COSINE, seeds=3).run(dataset, folder, silent=True)
+
+
+def test_another_study_from_python_takes_the_place_where_asked(make_dataset: Make, tmp_path: Path) -> None:
+    dataset, folder = make_dataset(), tmp_path / "s"
+    prepared(folder, replace(spec_of(COSINE), source="made in memory"), dataset)
+    result = Study(BASE, COSINE, seeds=2, margin=0.1).run(dataset, folder, silent=True, change_plan=True)
+    assert result.document()["margin"] == 0.1
+    last = json.loads((folder / "plan-log.jsonl").read_text().splitlines()[-1])
+    assert last["changes"] == ["margin: 0.005 -> 0.1"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        (
+            {"techniques": {"x": {"schedule": "cosin"}}},
+            "techniques.x: schedule.name = 'cosin': must be 'constant'",
+        ),
+        ({"techniques": {"x": {"dropuot": 0.1}}}, "techniques.x: dropuot: unknown key; did you mean dropout"),
+        ({"techniques": {"x": {}}}, "changes nothing"),
+        ({"seeds": 1}, "must be from 2 to"),
+        ({"metric": "log_loss"}, "needs a margin"),
+        ({"alpha": 1.0}, "must lie between 0 and 1"),
+    ],
+)
+def test_a_mistake_in_a_study_is_told_where_it_is_made(wrong: dict[str, Any], told: str) -> None:
+    with pytest.raises(StudyError) as caught:
+        Study(**{"baseline": BASE, "techniques": COSINE, **wrong})
+    assert told in str(caught.value)
+
+
+@pytest.mark.parametrize("swapped", ["predictions-test.npz", "result.json"])
+def test_files_of_another_run_of_the_study_are_refused(
+    make_dataset: Make, tmp_path: Path, swapped: str
+) -> None:
+    dataset = make_dataset()
+    study, plan = prepared(tmp_path / "s", spec_of(COSINE), dataset)
+    run_study(study, plan, dataset, PINNED, show=lambda state, ended: None)
+    before = (study.folder / "verdicts.json").read_bytes()
+    taken, given = study.run(plan.arms[0], 1), study.run(plan.arms[1], 1)
+    own = (given.folder / swapped).read_bytes()
+    (given.folder / swapped).write_bytes((taken.folder / swapped).read_bytes())
+    for read in (lambda folder: look_at_study(folder)(), write_study_documents, build_study_report):
+        with pytest.raises(RunError, match=rf"seed1/{swapped}: belongs to another run than run\.json"):
+            read(study.folder)
+    (given.folder / swapped).write_bytes(own)
+    write_study_documents(study.folder)
+    assert (study.folder / "verdicts.json").read_bytes() == before
+
+
+def test_weights_of_another_size_are_refused_before_the_study_begins(
+    make_dataset: Make, tmp_path: Path
+) -> None:
+    start = tmp_path / "start.safetensors"
+    save_weights(build_model("alexnet", classes=9, channels=3, image_size=65, width=0.125), start)
+    spec = spec_of({**COSINE, "pretrained": {"initial_weights": str(start)}})
+    with pytest.raises(StudyError, match=r"pretrained: .* does not fit the model") as caught:
+        prepare(StudyDirectory(tmp_path / "s"), spec, make_dataset(), PINNED, note=lambda line: None)
+    assert "images above 64 pixels: --image-size 224" in str(caught.value)
+    assert not (tmp_path / "s").exists()
+
+
+def test_weights_are_not_asked_for_again_once_an_arm_has_begun(make_dataset: Make, tmp_path: Path) -> None:
+    start, dataset = tmp_path / "start.safetensors", make_dataset()
+    save_weights(build_model("alexnet", classes=4, channels=1, image_size=12, width=0.125), start)
+    spec = spec_of({"pretrained": {"initial_weights": str(start)}})
+    study, plan = prepared(tmp_path / "s", spec, dataset)
+    run_study(study, plan, dataset, PINNED, show=lambda state, ended: None)
+    start.unlink()
+    prepared(tmp_path / "s", spec, dataset)
+    with pytest.raises(StudyError, match=r"start\.safetensors: no such file"):
+        prepared(tmp_path / "other", spec, dataset)
 
 
 def test_a_study_from_python_tells_of_each_run(

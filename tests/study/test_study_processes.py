@@ -5,6 +5,7 @@ import json
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -246,6 +247,31 @@ def test_the_report_and_its_files_come_from_the_directory_alone(unbroken: Path, 
     again = tmp_path / "again"
     finish(unbroken / "plan.json", "--out", again)
     assert verdicts(again) == verdicts(unbroken)
+
+
+def test_a_plan_changed_by_hand_ends_with_two_lines_and_code_2_until_it_is_on_record(
+    unbroken: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(unbroken, tmp_path / "study"))
+    text = (folder / "plan.json").read_text()
+    (folder / "plan.json").write_text(text.replace('"margin": 0.005', '"margin": 0.49'))
+    for verb, *arguments in (
+        ("status", folder),
+        ("report", folder),
+        ("run", folder / "plan.json", "--out", tmp_path / "again"),
+    ):
+        done = subprocess.run(command(verb, *arguments), capture_output=True, text=True, timeout=250)
+        assert done.returncode == 2
+        assert f"{folder}/plan.json: is not the plan that plan-log.jsonl ends with" in done.stderr
+        assert "margin 0.005 -> 0.49" in done.stderr
+        assert len(done.stderr.strip().splitlines()) == 2
+    assert not (tmp_path / "again").exists()
+    assert verdicts(folder) == verdicts(unbroken)
+    assert "margin: 0.005 -> 0.49" in finish(folder)
+    assert json.loads((folder / "plan-log.jsonl").read_text().splitlines()[-1])["finished_runs"] == 6
+    done = subprocess.run(command("status", folder), capture_output=True, text=True, timeout=250)
+    told = " ".join(done.stdout.split())
+    assert "note: On record of the plan, after 6 ended runs: margin: 0.005 -> 0.49" in told
 
 
 @pytest.mark.parametrize(

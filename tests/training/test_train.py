@@ -15,6 +15,7 @@ from convtrials.core.errors import RunError
 from convtrials.data.batches import Batches
 from convtrials.data.dataset import Dataset
 from convtrials.models.registry import build_model
+from convtrials.models.weights import WeightsError, save_weights
 from convtrials.training.execution import Execution
 from convtrials.training.predict import predict_probabilities, validation_metrics
 from convtrials.training.recipe import Recipe
@@ -331,6 +332,47 @@ def test_initial_weights_count_by_content(train_small: Any, tmp_path: Path) -> N
         train_small(changes, out=tmp_path / "r")
     start.unlink()
     assert train_small(changes, out=tmp_path / "r").result == run.result
+
+
+@pytest.mark.parametrize(
+    ("made", "changes", "told"),
+    [
+        ({"image_size": 65}, {"width": 0.125}, "images above 64 pixels: --image-size 224"),
+        ({"image_size": 12, "width": 1.0}, {}, "width 1: --width 1 (in a recipe width: 1)"),
+        (
+            {"image_size": 65, "width": 1.0},
+            {},
+            "images above 64 pixels and width 1: --image-size 224 --width 1 (in a recipe image_size: 224, width: 1)",
+        ),
+    ],
+)
+def test_weights_of_another_size_are_refused_before_anything_is_measured_or_written(
+    train_small: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made: Any, changes: Any, told: str
+) -> None:
+    monkeypatch.setattr("convtrials.training.train.probe_execution", lambda *a, **k: pytest.fail("probed"))
+    start = tmp_path / "start.safetensors"
+    save_weights(build_model("alexnet", **{"classes": 9, "channels": 3, "width": 0.125, **made}), start)
+    with pytest.raises(WeightsError, match=r"does not fit the model: features\.0\.") as caught:
+        train_small({"initial_weights": str(start), **changes}, out=tmp_path / "r", execution=None)
+    assert str(caught.value).splitlines()[1].startswith(f"these weights are for {told}")
+    assert not (tmp_path / "r").exists()
+
+
+def test_small_weights_for_large_images(make_dataset: Callable[..., Dataset], tmp_path: Path) -> None:
+    start = tmp_path / "start.safetensors"
+    save_weights(build_model("alexnet", classes=4, channels=1, image_size=28, width=0.125), start)
+    recipe = Recipe(width=0.125, initial_weights=str(start))
+    with pytest.raises(WeightsError, match="these weights are for images up to 64 pixels: --image-size 64"):
+        train(recipe, make_dataset(size=70), out=tmp_path / "r", silent=True)
+
+
+def test_weights_that_fit_in_no_way_get_no_advice(train_small: Any, tmp_path: Path) -> None:
+    start = tmp_path / "start.safetensors"
+    save_weights(build_model("vgg11", classes=4, channels=1, image_size=28, width=0.125), start)
+    with pytest.raises(WeightsError) as caught:
+        train_small({"initial_weights": str(start)}, out=tmp_path / "r")
+    assert len(str(caught.value).splitlines()) == 1
+    assert not (tmp_path / "r").exists()
 
 
 def test_damaged_run_files_are_told_in_a_line(train_small: Any) -> None:

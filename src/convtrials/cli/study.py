@@ -161,6 +161,7 @@ def status(
 
     look = look_at_study(study)
     console = Console()
+    _tell_plan(study)
     if not follow or not console.is_terminal:
         console.print(study_table(look()))
         return
@@ -191,6 +192,17 @@ def _report(folder: Path) -> None:
     build_study_report(folder)
 
 
+def _tell_plan(folder: Path) -> None:
+    """Say what casts doubt on verdicts: a plan that was changed after runs had ended, a log that is not whole."""
+    from rich.console import Console
+
+    from convtrials.study.directory import StudyDirectory
+    from convtrials.study.plan_record import remarks
+
+    for remark in remarks(StudyDirectory(folder).plan_log):
+        Console().print(f"note: {remark}", style="bold", highlight=False, markup=False)
+
+
 def end_study(folder: Path) -> int:
     """Print the verdicts; return the exit code, 0 where every run that counts could be done."""
     from rich.console import Console
@@ -207,6 +219,7 @@ def end_study(folder: Path) -> int:
         console.print(f"• {one['sentence']}", highlight=False, markup=False)
     if document["single_runs"]:
         console.print(document["single_runs"], highlight=False, markup=False)
+    _tell_plan(folder)
     units = f", {document['test_units']:,} {document['unit']}s" if document["unit"] != "image" else ""
     console.print(
         f"{document['test_images']:,} test images{units}; intervals hold for all techniques together, over new seeds "

@@ -15,6 +15,7 @@ from convtrials.models.weights import load_weights
 from convtrials.training.identity import use_recorded_folder
 from convtrials.training.network import recipe_network
 from convtrials.training.run_directory import Run
+from convtrials.training.run_files import check_files, check_result
 
 # As in `convtrials.data.batches`: a channel without contrast is not divided by zero.
 _SMALLEST_STD = 0.5 / 255
@@ -131,11 +132,13 @@ def load_finished_run(run: Run) -> FinishedRun:
     Raises
     ------
     RunError
-        If there is no finished run with weights, or its files are damaged.
+        If there is no finished run with weights, or its files are damaged or not its own.
     WeightsError, RecipeError
         If the weights do not fit, or one's own network is gone.
     """
     check_usable(run)
+    check_result(run)
+    check_files(run, run.weights_path, *run.described_by)
     recipe = run.recipe
     names, shape, mean, std = _described(run)
     if ":" in recipe.model:

@@ -4,10 +4,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from convtrials.evaluation.metrics import evaluate_predictions
-    from convtrials.evaluation.predictions import Predictions, read_predictions
+    from convtrials.evaluation.predictions import Predictions, read_predictions, read_run_predictions
     from convtrials.evaluation.record import RunRecord, read_run
 
-__all__ = ["Predictions", "RunRecord", "evaluate_predictions", "read_predictions", "read_run"]
+__all__ = [
+    "Predictions",
+    "RunRecord",
+    "evaluate_predictions",
+    "read_predictions",
+    "read_run",
+    "read_run_predictions",
+]
 
 _HOMES = {
     "Predictions": "predictions",
@@ -15,6 +22,7 @@ _HOMES = {
     "evaluate_predictions": "metrics",
     "read_predictions": "predictions",
     "read_run": "record",
+    "read_run_predictions": "predictions",
 }
 
 
@@ -25,3 +33,7 @@ def __getattr__(name: str) -> Any:
     from importlib import import_module
 
     return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convtrials.core.errors import RunError
+from convtrials.training.run_directory import Run
+from convtrials.training.run_files import check_files, check_named, check_result
 
 #: The most bytes that a predictions file may unpack to; a file from elsewhere cannot fill the memory.
 LARGEST_FILE = 8 * 2**30
@@ -38,11 +40,14 @@ class Predictions:
         True classes, ``0`` to ``K - 1``.
     indices : ndarray of int64, shape (N,)
         Positions of the images in ``Dataset.images``.
+    run : str or None
+        Digest of the identity of the run that made them; None in files of earlier versions.
     """
 
     probabilities: NDArray[np.float64]
     labels: NDArray[np.int64]
     indices: NDArray[np.int64]
+    run: str | None = None
 
     @property
     def predicted(self) -> NDArray[np.int64]:
@@ -118,7 +123,7 @@ def read_predictions(path: Path) -> Predictions:
     Parameters
     ----------
     path : Path
-        An ``.npz`` with arrays ``probabilities`` (N, K), ``labels`` (N,) and ``indices`` (N,).
+        An ``.npz`` with arrays ``probabilities`` (N, K), ``labels`` (N,) and ``indices`` (N,), and ``run``, a text.
 
     Returns
     -------
@@ -139,7 +144,38 @@ def read_predictions(path: Path) -> Predictions:
         )
     if indices.min() < 0 or len(np.unique(indices)) != len(indices):
         raise RunError(f"{where}: indices must be positions of images, each at most once, none negative")
-    return Predictions(probabilities, labels, indices.astype(np.int64))
+    named = arrays.get("run")
+    if named is not None and (named.dtype.kind != "U" or named.shape != ()):
+        raise RunError(f"{where}: run must be a text, not {named.dtype} of shape {named.shape}")
+    run = None if named is None else str(named)
+    return Predictions(probabilities, labels, indices.astype(np.int64), run)
+
+
+def read_run_predictions(run: Run) -> Predictions:
+    """Read the test predictions of a finished run, and see that they are its own.
+
+    Raises
+    ------
+    RunError
+        The file or ``result.json`` is missing, damaged, changed since, or another run's.
+    """
+    check_result(run)
+    found = read_predictions(run.predictions_path)
+    check_named(run, run.predictions_path, found.run)
+    check_files(run, run.predictions_path)
+    _check_accuracy(run, found)
+    return found
+
+
+def _check_accuracy(run: Run, found: Predictions) -> None:
+    """Compare with what the run counted itself: all that runs of earlier versions say of their predictions."""
+    told = run.result.get("test_accuracy")
+    counted = float((found.predicted == found.labels).mean())
+    if isinstance(told, float) and abs(told - counted) > 1e-9:
+        raise RunError(
+            f"{run.predictions_path}: {counted:.4%} right, where result.json beside it says {told:.4%}: "
+            "changed, or another run's"
+        )
 
 
 def _load_arrays(path: Path) -> dict[str, NDArray[Any]]:
@@ -153,7 +189,7 @@ def _load_arrays(path: Path) -> dict[str, NDArray[Any]]:
             missing = [name for name in names if name not in stored]
             if missing:
                 raise RunError(f"{path}: array {missing[0]!r} is missing; needed are {', '.join(names)}")
-            arrays = {name: stored[name] for name in names}
+            arrays = {name: stored[name] for name in (*names, "run") if name in stored}
     except FileNotFoundError:
         raise RunError(f"{path}: no such file; a dataset without a test split leaves none") from None
     except _UNREADABLE as problem:

@@ -8,7 +8,9 @@ from typing import Any
 
 from convtrials.core.errors import RunError
 from convtrials.core.files import read_bounded_text
-from convtrials.evaluation.predictions import Predictions, read_predictions
+from convtrials.evaluation.predictions import Predictions, read_run_predictions
+from convtrials.training.run_directory import Run
+from convtrials.training.run_files import check_files
 
 #: No whole number in a run is larger: larger ones are damage, and fit no float.
 LARGEST_NUMBER = 2**63
@@ -74,9 +76,10 @@ def read_run(folder: Path) -> RunRecord:
     Raises
     ------
     RunError
-        Where the directory is absent or partial, the run is unfinished or diverged, or a file is damaged.
+        Where the directory is absent or partial, the run is unfinished or diverged, or a file is damaged or not the
+        run's own.
     """
-    folder = Path(folder)
+    folder, run = Path(folder), Run(folder)
     if not folder.is_dir():
         raise RunError(f"{folder}: no such run directory")
     if not (folder / "result.json").is_file():
@@ -96,7 +99,8 @@ def read_run(folder: Path) -> RunRecord:
     names = _class_names(dataset, folder / "dataset.json")
     if not isinstance(dataset.get("fingerprint"), str):
         raise RunError(f"{folder / 'dataset.json'}: no fingerprint in it")
-    predictions = read_predictions(folder / "predictions-test.npz")
+    predictions = read_run_predictions(run)
+    check_files(run, run.history_path, *run.described_by)
     if predictions.probabilities.shape[1] != len(names):
         found = predictions.probabilities.shape[1]
         raise RunError(f"{folder}: predictions have {found} classes, dataset.json {len(names)}")

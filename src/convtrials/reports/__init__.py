@@ -15,3 +15,7 @@ def __getattr__(name: str) -> Any:
     from convtrials.reports.build import build_report
 
     return build_report
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

@@ -32,13 +32,12 @@ _TOLD_OF_DATA = ("name", "source", "options", "fingerprint", "counts", "image_sh
 def render_study_page(study: StudyRecord, figures: Sequence[PageFigure]) -> str:
     """Return the page as HTML, with `figures` in the order in which they are read."""
     scale = scale_of(study.plan.metric)
-    changed = [version for version in study.plan_log[1:] if version.changes or version.finished_runs]
     page: str = page_template("study.html.j2").render(
         title=_title(study),
         facts=_facts(study),
         lead=lead(study),
         preliminary=_preliminary(study),
-        late_changes=[version for version in changed if version.finished_runs],
+        late_changes=[version for version in study.plan_log if version.finished_runs],
         groups=groups(study),
         know_more=know_more(study),
         warnings=warnings(study),
@@ -74,16 +73,12 @@ def commands(study: StudyRecord) -> list[str]:
 
 def warnings(study: StudyRecord) -> list[str]:
     """Say what a reader must know before believing the page."""
-    told = []
+    told = list(study.plan_doubts)
     if study.verdicts.plan != study.plan.fingerprint:
         told.append(
             f"The verdicts belong to another plan ({study.verdicts.plan[:12]}) than the one in plan.json "
             f"({study.plan.fingerprint[:12]}): run the study again."
         )
-    if study.plan_log and study.plan_log[-1].fingerprint != study.plan.fingerprint:
-        told.append("The log of plans does not end with the plan in plan.json: it was changed by hand.")
-    if not study.plan_log:
-        told.append("There is no plan-log.jsonl: whether the plan was changed is not known.")
     fingerprint = study.dataset.get("fingerprint")
     if study.plan.dataset_fingerprint and fingerprint and fingerprint != study.plan.dataset_fingerprint:
         told.append("The dataset is not the one of the plan: their fingerprints differ.")

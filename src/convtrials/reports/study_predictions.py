@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from convtrials.core.errors import StudyError
 from convtrials.evaluation.curves import macro_roc, roc_curves
 from convtrials.evaluation.metrics import confusion_matrix
-from convtrials.evaluation.predictions import Predictions, read_predictions
+from convtrials.evaluation.predictions import Predictions, read_run_predictions
 from convtrials.reports.study_record import StudyArm, StudyRun
+from convtrials.training.run_directory import Run
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,12 +95,12 @@ def gather_predictions(
     Raises
     ------
     RunError, StudyError
-        Where a predictions file is missing or damaged, or does not fit the study.
+        Where a predictions file is missing, damaged, or not its run's own, or does not fit the study.
     """
     tables, f1, rocs = [], [], []
     support = np.zeros(len(class_names), dtype=np.int64)
     for run in arm.finished:
-        found = read_predictions(run.folder / "predictions-test.npz")
+        found = read_run_predictions(Run(run.folder))
         if found.probabilities.shape[1] != len(class_names):
             raise StudyError(
                 f"{run.folder / 'predictions-test.npz'}: {found.probabilities.shape[1]} classes, "

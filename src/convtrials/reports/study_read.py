@@ -18,6 +18,9 @@ from convtrials.reports.study_documents import (
 )
 from convtrials.reports.study_files import parse_document, parse_object, read_document, read_text
 from convtrials.reports.study_record import StudyArm, StudyRecord, StudyRun
+from convtrials.study.plan_record import LOG_NAME, check_on_record, read_plan_document
+from convtrials.training.run_directory import Run
+from convtrials.training.run_files import check_result
 
 
 def read_study(folder: Path) -> StudyRecord:
@@ -25,8 +28,9 @@ def read_study(folder: Path) -> StudyRecord:
 
     Raises
     ------
-    StudyError
-        Where the directory is no study, has no verdicts yet, or a file is damaged or fits no other.
+    StudyError, RunError
+        Where the directory is no study, has no verdicts yet, its plan is not the one on record, or a file is damaged or
+        fits no other.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -39,6 +43,8 @@ def read_study(folder: Path) -> StudyRecord:
     verdicts = read_document(folder / "verdicts.json", Verdicts)
     costs = read_document(folder / "costs.json", Costs) if (folder / "costs.json").is_file() else Costs()
     _check_names(folder, plan, verdicts)
+    versions = _plan_log(folder / LOG_NAME)
+    log = check_on_record(folder / "plan.json", read_plan_document(folder / "plan.json"))
     dataset = _loose(folder / "dataset.json")
     arms = list(_arms(folder, plan, verdicts, costs))
     return StudyRecord(
@@ -46,13 +52,14 @@ def read_study(folder: Path) -> StudyRecord:
         plan=plan,
         verdicts=verdicts,
         costs=costs,
-        plan_log=_plan_log(folder / "plan-log.jsonl"),
+        plan_log=versions,
         dataset=dataset,
         environment=_loose(folder / "environment.json"),
         execution=_loose(folder / "execution.json"),
         class_names=_class_names(dataset, folder / "dataset.json"),
         baseline=arms[0],
         techniques=tuple(arms[1:]),
+        plan_doubts=log.doubts,
     )
 
 
@@ -98,6 +105,8 @@ def _runs(folder: Path, judged: Baseline | Technique | None) -> Iterator[StudyRu
         place = folder / f"seed{seed}"
         ended = (place / "result.json").is_file()
         result = _loose(place / "result.json") if ended else {}
+        if ended:
+            check_result(Run(place))
         status, score = told.get(seed, ("unused" if ended else "unfinished", None))
         yield StudyRun(seed, place, status, score, result)
 

@@ -20,6 +20,8 @@ from convtrials.reports.study_documents import (
     Verdicts,
 )
 from convtrials.reports.study_files import parse_object, read_text
+from convtrials.training.run_directory import Run
+from convtrials.training.run_files import check_files
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,9 +51,11 @@ class StudyRun:
 
     def history(self) -> list[dict[str, Any]]:
         """Read its history, one entry an epoch; empty where there is none."""
-        path = self.folder / "history.jsonl"
+        run = Run(self.folder)
+        path = run.history_path
         if not path.is_file():
             return []
+        check_files(run, path)
         lines = [line for line in read_text(path).splitlines() if line.strip()]
         return [parse_object(line, f"{path} line {number}") for number, line in enumerate(lines, 1)]
 
@@ -118,6 +122,8 @@ class StudyRecord:
     baseline : StudyArm
     techniques : tuple of StudyArm
         In the order of the plan.
+    plan_doubts : tuple of str
+        Why the log of the plan may not tell all.
     """
 
     folder: Path
@@ -131,6 +137,7 @@ class StudyRecord:
     class_names: tuple[str, ...]
     baseline: StudyArm
     techniques: tuple[StudyArm, ...]
+    plan_doubts: tuple[str, ...] = ()
 
     @property
     def arms(self) -> tuple[StudyArm, ...]:

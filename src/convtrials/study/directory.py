@@ -1,7 +1,6 @@
 """The study directory is the database: every file of a study, where it lies, and who may write it."""
 
 import fcntl
-import json
 import os
 import re
 import socket
@@ -18,9 +17,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convtrials.core.errors import StudyError
-from convtrials.core.files import read_json, remove_leftovers, write_json, write_text
+from convtrials.core.files import finite, read_json, remove_leftovers, write_json
 from convtrials.study.arms import Arm
-from convtrials.study.plan import Plan, read_plan
+from convtrials.study.plan import Plan, parse_plan, read_plan
+from convtrials.study.plan_record import (
+    LOG_NAME,
+    PlanLog,
+    fingerprint_of,
+    read_plan_document,
+    read_plan_log,
+)
 from convtrials.training.run_directory import Run
 
 if TYPE_CHECKING:
@@ -33,7 +39,7 @@ WRITTEN_FIRST = (
     "environment.json",
     "execution.json",
     "test-units.npy",
-    "plan-log.jsonl",
+    LOG_NAME,
 )
 
 EXECUTION_KEYS = ("device", "precision", "channels_last", "threads", "workers")
@@ -63,10 +69,50 @@ class StudyDirectory:
 
     @property
     def plan(self) -> Plan:
-        """The plan as it stands."""
+        """The plan that stands, which must be the one on record (`convtrials.study.plan.read_plan`)."""
+        self._need_plan()
+        return read_plan(self.plan_path)
+
+    @property
+    def wished_plan(self) -> Plan:
+        """What plan.json says, also where somebody has changed it: a wish, which `prepare` puts on record."""
+        self._need_plan()
+        return parse_plan(read_plan_document(self.plan_path), str(self.plan_path))
+
+    @property
+    def plan_log(self) -> PlanLog:
+        """Every version of the plan."""
+        return read_plan_log(self.folder / LOG_NAME)
+
+    def recorded_plan(self) -> tuple[Plan | None, list[str]]:
+        """Return the plan that was last on record, whatever plan.json says by now, and what the log lacks.
+
+        Returns
+        -------
+        plan : Plan or None
+            None where there is none yet, or none that could still be read.
+        lacks : list of str
+            What the log's next line must say, so that no change goes untold.
+        """
+        log = self.plan_log
+        if log.plan is not None:
+            return parse_plan(log.plan, f"{log.path}: last line"), []
+        if not self.exists:
+            return None, []
+        if log.fingerprint is None:
+            return self.wished_plan, [
+                f"there was no {LOG_NAME}: whether the plan was another one before is not known"
+            ]
+        # A log of an earlier version of convtrials: it tells the plan's fingerprint alone.
+        if fingerprint_of(read_plan_document(self.plan_path)) == log.fingerprint:
+            return self.wished_plan, []
+        return None, [
+            f"plan.json was changed by hand; what the plan before it ({log.fingerprint}) said is not known"
+        ]
+
+    def _need_plan(self) -> None:
         if not self.exists:
             raise StudyError(f"{self.folder}: no plan.json here: not a study directory")
-        return read_plan(self.plan_path)
 
     @property
     def dataset(self) -> dict[str, Any]:
@@ -170,19 +216,18 @@ class StudyDirectory:
 
     def write_plan(self, plan: Plan, changes: list[str]) -> None:
         """Write the plan; ``plan-log.jsonl`` keeps every version, and how many runs had ended by then."""
-        document = {"fingerprint": plan.fingerprint, **plan.to_dict()}
-        if self.exists and not changes:  # a title, say: nothing that decides
-            write_json(self.plan_path, document)
-            return
-        entry = {
-            "time": datetime.now(UTC).isoformat(timespec="seconds"),
-            "fingerprint": plan.fingerprint,
-            "finished_runs": self.ended_runs(),
-            "changes": changes,
-        }
-        log = self.folder / "plan-log.jsonl"
-        before = log.read_text(encoding="utf-8") if log.is_file() else ""
-        write_text(log, before + json.dumps(entry, ensure_ascii=False) + "\n")
+        content = plan.to_dict()
+        document, log = {"fingerprint": fingerprint_of(content), **content}, self.plan_log
+        if changes or log.fingerprint != document["fingerprint"]:  # else a title, say: nothing that decides
+            log.add(
+                {
+                    "time": datetime.now(UTC).isoformat(timespec="seconds"),
+                    "fingerprint": document["fingerprint"],
+                    "finished_runs": self.ended_runs(),
+                    "changes": changes,
+                    "plan": finite(document),
+                }
+            )
         write_json(self.plan_path, document)
 
     def ended_runs(self) -> int:

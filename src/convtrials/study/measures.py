@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from convtrials.core.errors import RunError, StudyError
 from convtrials.core.scores import log_losses, macro_f1_of_counts
-from convtrials.evaluation.predictions import Predictions, read_predictions
+from convtrials.evaluation.predictions import Predictions, read_run_predictions
 from convtrials.training.run_directory import Run
 
 #: The metrics on which a verdict can be given: means over test images.
@@ -145,11 +145,11 @@ def predictions_of(run: Run) -> Predictions:
     Raises
     ------
     RunError
-        The run is unfinished or diverged, or the file is missing or damaged.
+        The run is unfinished or diverged, or the file is missing, damaged, or not the run's own.
     """
     status = run.result.get("status")
     if status == "diverged":
         raise RunError(f"{run.folder}: the run diverged and has no predictions")
     if status != "finished":
         raise RunError(f"{run.folder / 'result.json'}: status {status!r:.40}: finished or diverged is needed")
-    return read_predictions(run.predictions_path)
+    return read_run_predictions(run)

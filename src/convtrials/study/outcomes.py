@@ -24,6 +24,7 @@ from convtrials.study.statistics.decision import (
 )
 from convtrials.study.statistics.level import level_interval
 from convtrials.training.run_directory import Run
+from convtrials.training.run_files import check_result
 
 
 class Outcomes:
@@ -103,6 +104,7 @@ class Outcomes:
         if not run.finished:
             # Not kept: a run that was given up may be tried again.
             return FAILED if self._study.failures(run).given_up else None
+        check_result(run)
         if run.result.get("status") == "diverged":
             self._known[run.folder] = DIVERGED
         else:

@@ -1,16 +1,14 @@
 """The plan: what a study will compare and how it will judge, fixed and fingerprinted before its first run."""
 
-import hashlib
-import json
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from convtrials.core.errors import RecipeError, StudyError
-from convtrials.core.files import read_json
 from convtrials.study.arms import LARGEST_OFFSET, MOST_TECHNIQUES, Arm
 from convtrials.study.measures import METRICS
+from convtrials.study.plan_record import check_on_record, fingerprint_of, read_plan_document
 from convtrials.study.statistics.design import BASELINE, looks_for
 from convtrials.study.study_file import (
     DATASET_OPTIONS,
@@ -20,9 +18,6 @@ from convtrials.study.study_file import (
     StudySpec,
 )
 from convtrials.training.recipe import Recipe
-
-#: A plan of a hundred techniques takes a tenth of this.
-LARGEST_PLAN = 4_000_000
 
 #: Version of plan.json, verdicts.json and costs.json.
 FORMAT = 1
@@ -38,10 +33,14 @@ class Plan:
         What is compared, on what, and how it is judged.
     dataset_fingerprint : str
         Digest of the data, split included.
+    recorded : str or None
+        The fingerprint of the file that the plan was read from. A later version of convtrials, which writes more into
+        a plan, keeps it.
     """
 
     spec: StudySpec
     dataset_fingerprint: str
+    recorded: str | None = field(default=None, compare=False)
 
     @property
     def looks(self) -> tuple[int, ...]:
@@ -60,9 +59,7 @@ class Plan:
     @property
     def fingerprint(self) -> str:
         """Digest of all that could be bent after seeing results: data, metric, margin, techniques, seeds."""
-        judged = {key: value for key, value in self.to_dict().items() if key not in _NOT_JUDGED}
-        text = json.dumps(judged, sort_keys=True)
-        return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+        return self.recorded or fingerprint_of(self.to_dict())
 
     def to_dict(self) -> dict[str, Any]:
         """Return what ``plan.json`` holds, without its fingerprint."""
@@ -110,13 +107,9 @@ class Plan:
                 lines.append(f"technique {name}: added")
             elif old[name].slug != new[name].slug:
                 lines.append(f"{name}: another recipe or other seeds; its runs begin anew")
-        if not lines and older.fingerprint != self.fingerprint:
+        if not lines and fingerprint_of(older.to_dict()) != fingerprint_of(self.to_dict()):
             lines.append("the order of techniques, or how their changes are written")
         return lines
-
-
-#: Parts of plan.json that decide nothing about a verdict.
-_NOT_JUDGED = ("title", "weights", "dataset")
 
 
 def _seeds(spec: StudySpec) -> str:
@@ -124,34 +117,44 @@ def _seeds(spec: StudySpec) -> str:
 
 
 def read_plan(path: Path) -> Plan:
-    """Read a ``plan.json`` back.
+    """Read a ``plan.json`` back, and see that it is the plan on record.
 
     Raises
     ------
     StudyError
-        Missing, damaged, or of a later version.
+        Missing, damaged, of a later version, or changed since it was written: its content has another fingerprint than
+        it names, or than the last line of the log beside it.
+    """
+    document = read_plan_document(path)
+    plan = parse_plan(document, str(path))
+    check_on_record(path, document)
+    return replace(plan, recorded=document["fingerprint"])
+
+
+def parse_plan(document: dict[str, Any], where: str) -> Plan:
+    """Make a plan of what a ``plan.json`` holds, on record or not.
+
+    Raises
+    ------
+    StudyError
+        An impossible value, or of a later version.
     """
     try:
-        if path.stat().st_size > LARGEST_PLAN:
-            raise StudyError(f"{path}: larger than {LARGEST_PLAN:,} bytes: not a plan")
-        value = read_json(path)
-        if value["format"] != FORMAT:
+        if document["format"] != FORMAT:
             raise StudyError(
-                f"{path}: format {value['format']!r:.20}; this version of convtrials reads {FORMAT}"
+                f"{where}: format {document['format']!r:.20}; this version of convtrials reads {FORMAT}"
             )
-        return Plan(_spec(value, path), _text(value["dataset_fingerprint"]))
-    except OSError as error:
-        raise StudyError(f"{path}: cannot be read: {error.strerror}") from None
+        return Plan(_spec(document, where), _text(document["dataset_fingerprint"]))
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError, RecipeError) as error:
-        raise StudyError(f"{path}: not a plan: {str(error).splitlines()[0]:.200}") from None
+        raise StudyError(f"{where}: not a plan: {str(error).splitlines()[0]:.200}") from None
 
 
-def _spec(value: dict[str, Any], path: Path) -> StudySpec:
+def _spec(value: dict[str, Any], where: str) -> StudySpec:
     arms = tuple(
         Arm(
             _text(arm["name"]),
             dict(arm["changes"]),
-            Recipe.make(dict(arm["recipe"]), where=f"{path}: {arm['name']}"),
+            Recipe.make(dict(arm["recipe"]), where=f"{where}: {arm['name']}"),
             _whole(arm["seed_offset"], 0, LARGEST_OFFSET + LARGEST_FIRST_SEED),
         )
         for arm in value["arms"][: MOST_TECHNIQUES + 2]

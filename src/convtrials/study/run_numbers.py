@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from convtrials.core.errors import RunError
 from convtrials.core.files import LARGEST_TEXT
 from convtrials.training.run_directory import Run
+from convtrials.training.run_files import check_files, check_result
 
 T = TypeVar("T")
 
@@ -63,9 +64,11 @@ def ended_run(run: Run) -> EndedRun | None:
     status = result.get("status")
     if status not in ("finished", "diverged"):
         raise RunError(f"{where}: status {status!r:.40}: finished or diverged is needed")
+    check_result(run)
+    check_files(run, run.history_path)
     history = read_history(run)
     if status == "finished" and not history:
-        raise RunError(f"{run.folder / 'history.jsonl'}: no epoch in it, though the run is finished")
+        raise RunError(f"{run.history_path}: no epoch in it, though the run is finished")
     first = training_images(run)
     if len(history) == 1:  # a recipe of half an epoch has one entry that stands for half of the images
         first = round(min(run.recipe.epochs, 1.0) * first)
@@ -90,7 +93,7 @@ def read_history(run: Run) -> list[dict[str, Any]]:
     RunError
         The file is damaged: an entry lacks one of `HISTORY_NUMBERS`, or steps do not rise.
     """
-    path = run.folder / "history.jsonl"
+    path = run.history_path
     if not path.exists():
         return []
     history = _read(path, lambda: run.history)

@@ -2,13 +2,14 @@
 
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 
-from convtrials.core.errors import Interrupted, StudyError
+from convtrials.core.errors import ConvtrialsError, Interrupted, StudyError
 from convtrials.core.files import atomic_path, finite, read_json, write_json, write_text
 from convtrials.core.progress import say, say_nothing
 from convtrials.data.dataset import Dataset
@@ -38,6 +39,7 @@ from convtrials.study.survey import StudyState, survey
 from convtrials.training.environment import describe_environment
 from convtrials.training.execution import Execution, Precision
 from convtrials.training.identity import check_trainable, describe_dataset
+from convtrials.training.network import initial_network
 from convtrials.training.recipe import Recipe
 from convtrials.training.replicas.choose import choose_replicas
 
@@ -91,6 +93,11 @@ class Study:
     first_seed : int
         Where the seeds begin; a study that confirms another takes seeds that nobody has looked at.
 
+    Raises
+    ------
+    ConvtrialsError
+        A technique, or another of these, is impossible: the message says which, and what is allowed.
+
     Examples
     --------
     >>> import convtrials as ct
@@ -107,6 +114,9 @@ class Study:
     margin: float | None = None
     alpha: float = DEFAULT_ALPHA
     first_seed: int = 0
+
+    def __post_init__(self) -> None:
+        self.spec()  # a mistake is told where it is made, not when training would begin
 
     def spec(self) -> StudySpec:
         """Check everything and return it as a study file would give it."""
@@ -128,7 +138,12 @@ class Study:
             )
         arms = build_arms(self.baseline, self.techniques, most_seeds=most, first_seed=self.first_seed)
         return StudySpec(
-            tuple(arms), fewest=fewest, most=most, metric=self.metric, margin=margin, alpha=self.alpha
+            tuple(arms),
+            fewest=fewest,
+            most=most,
+            metric=self.metric,
+            margin=float(margin),  # as it comes back from plan.json
+            alpha=float(self.alpha),
         )
 
     def run(
@@ -140,6 +155,7 @@ class Study:
         threads: int | None = None,
         precision: Precision | None = None,
         silent: bool = False,
+        change_plan: bool = False,
     ) -> "StudyResult":
         """Run to the end; called again it goes on where it was stopped or killed.
 
@@ -153,13 +169,23 @@ class Study:
             Given: kept. Otherwise measured.
         silent : bool
             Show nothing.
+        change_plan : bool
+            Let this study take the place of another one in `out`. Its verdicts and report go, its runs stay where they
+            are of use, and the report tells of the change.
+
+        Raises
+        ------
+        StudyError
+            `out` holds another study, or something else.
         """
         study = StudyDirectory(out)
         wishes = Wishes(workers, threads, precision)
         spec = replace(
             self.spec(), source=source_name(dataset) or IN_MEMORY, dataset_options=_options_of(dataset)
         )
-        plan = prepare(study, spec, dataset, wishes, note=say_nothing if silent else say)
+        plan = prepare(
+            study, spec, dataset, wishes, may_change=change_plan, note=say_nothing if silent else say
+        )
         show = (lambda state, ended: None) if silent else _tell_ended
         return run_study(study, plan, dataset, wishes, show=show)
 
@@ -192,36 +218,32 @@ def prepare(
     *,
     file: Path | None = None,
     like: StudyDirectory | None = None,
+    may_change: bool = True,
     note: Callable[[str], None] = say,
 ) -> Plan:
     """Write plan, dataset and execution before the first run, or check that they still hold.
 
     With ``like``, another study's execution is taken over, so that its runs repeat to the last bit.
 
-    A changed plan is taken, and kept in ``plan-log.jsonl`` with the number of runs that had ended: the report shows it.
+    A changed plan is taken, unless ``may_change`` is false, and kept in ``plan-log.jsonl`` with the number of runs that
+    had ended: the report shows it. A change is one against the plan last on record, also where plan.json was changed by
+    hand.
 
     Raises
     ------
     StudyError
-        The directory holds something else, or a study on other data.
+        The directory holds something else, a study on other data, or one with another plan that may not be changed.
     """
     for arm in spec.arms:
         check_trainable(arm.recipe, dataset_of_arm(dataset, arm))
     if not len(dataset.indices("test")):
         raise StudyError(f"dataset {dataset.name}: no images in the test split; verdicts need some")
+    _check_initial_weights(study, spec, dataset)
     plan = Plan(spec, dataset.fingerprint)
     with study.preparing():
-        changes: list[str] = []
-        if study.exists:
-            older = study.plan
-            if older.dataset_fingerprint != plan.dataset_fingerprint:
-                raise StudyError(
-                    f"{study.folder}: holds a study on other data ({older.dataset_fingerprint[:12]}, not "
-                    f"{plan.dataset_fingerprint[:12]}); choose another --out"
-                )
-            changes = plan.changes_since(older)
-            if changes:
-                study.check_nobody_running()
+        changes = _changes(study, plan, may_change)
+        if changes:
+            study.check_nobody_running()
         if like is not None and not (study.folder / "execution.json").is_file():
             write_json(study.folder / "execution.json", like.execution)
         _write_execution(study, plan, dataset, wishes, note)
@@ -229,15 +251,67 @@ def prepare(
         if not study.exists:
             write_json(study.folder / "environment.json", describe_environment())
         if changes:
-            note(f"the plan has changed after {study.ended_runs()} ended runs; the report will say so:")
+            note(f"on record of the plan, after {study.ended_runs()} ended runs; the report will say so:")
             for change in changes:
                 note(f"  {change}")
         copy = study.folder / "study.yaml"
         if file is not None and not (copy.exists() and copy.samefile(file)):
             write_text(copy, file.read_text(encoding="utf-8"))
-        if not study.exists or plan != study.plan:
-            study.write_plan(plan, changes)
+        standing = _standing(study)
+        if not changes and standing == plan:
+            return standing
+        if not changes and study.exists and standing is None:
+            note(f"{study.plan_path}: was changed by hand; it is written anew as it was")
+        study.write_plan(plan, changes)
     return plan
+
+
+def _check_initial_weights(study: StudyDirectory, spec: StudySpec, dataset: Dataset) -> None:
+    """Refuse files of weights that do not fit, before anything is measured; those of arms that have begun do."""
+    fitting = set()
+    for arm in spec.arms:
+        recipe, data = arm.recipe, dataset_of_arm(dataset, arm)
+        if not recipe.initial_weights or (study.folder / "runs" / arm.slug).is_dir():
+            continue
+        knobs = (recipe.model, recipe.width, recipe.dropout, recipe.activation, recipe.batch_norm)
+        same = (recipe.initial_weights, data.image_shape, *knobs, recipe.classifier_width)
+        if same in fitting:
+            continue
+        try:
+            initial_network(recipe, data.image_shape, len(data.class_names), seed=0)
+        except ConvtrialsError as error:
+            raise StudyError(f"{arm.name}: {error}") from error
+        fitting.add(same)
+
+
+def _changes(study: StudyDirectory, plan: Plan, may_change: bool) -> list[str]:
+    """Say what a plan changes in the one on record, a line each; refuse other data, and what may not be changed."""
+    older, lacks = study.recorded_plan()
+    if older is None:
+        # Of a plan that cannot be read any more the fingerprint still tells whether it is this one.
+        if not lacks or plan.fingerprint == study.plan_log.fingerprint:
+            return []
+        changes = lacks
+    else:
+        if older.dataset_fingerprint != plan.dataset_fingerprint:
+            raise StudyError(
+                f"{study.folder}: holds a study on other data ({older.dataset_fingerprint[:12]}, not "
+                f"{plan.dataset_fingerprint[:12]}); choose another --out"
+            )
+        changes = plan.changes_since(older)
+    if changes and not may_change:
+        raise StudyError(
+            f"{study.folder}: holds a study with another plan: {'; '.join(changes):.400}\n"
+            "choose another folder; or run(..., change_plan=True), which replaces its verdicts and records the change"
+        )
+    return changes if older is None else [*lacks, *changes]
+
+
+def _standing(study: StudyDirectory) -> Plan | None:
+    """Return the plan of a directory; None where there is none, or not the one on record."""
+    with suppress(StudyError):
+        return study.plan
+    return None
 
 
 def _write_execution(
@@ -342,7 +416,7 @@ def _tell_ended(state: StudyState, ended: list[RunEnd]) -> None:
 
 
 def reopen_study(folder: Path, *, data: str | None = None) -> tuple[StudyDirectory, Plan, Dataset]:
-    """Open a study from its directory alone.
+    """Open a study from its directory alone, to go on with it: a plan.json that was changed by hand is a wish.
 
     Parameters
     ----------
@@ -351,7 +425,7 @@ def reopen_study(folder: Path, *, data: str | None = None) -> tuple[StudyDirecto
         Where the dataset is now, if it has moved.
     """
     study = StudyDirectory(folder)
-    plan = study.plan
+    plan = study.wished_plan
     study.use_recorded_folder()
     return study, plan, reopen_dataset(study.dataset, source=data, silent=True)
 
@@ -373,7 +447,8 @@ def write_study_documents(folder: Path) -> StudyResult:
 def _readable(folder: Path) -> tuple[StudyDirectory, Plan, Outcomes]:
     """Open a study for reading; its directory alone is enough."""
     study = StudyDirectory(folder)
-    return study, study.plan, Outcomes(study, study.plan, study.units())
+    plan = study.plan
+    return study, plan, Outcomes(study, plan, study.units())
 
 
 def _options_of(dataset: Dataset) -> dict[str, Any]:

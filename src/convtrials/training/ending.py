@@ -11,6 +11,7 @@ from convtrials.models.weights import save_weights
 from convtrials.training.loop import Outcome
 from convtrials.training.predict import predict_probabilities
 from convtrials.training.run_directory import Run
+from convtrials.training.run_files import digest_of_identity, vouch
 from convtrials.training.state import TrainingState
 
 #: What a person can try when the loss is no longer a number.
@@ -56,7 +57,10 @@ def finish_run(
         result |= {key: value for key, value in validated.items() if key.startswith("val_")}
         if len(dataset.indices("test")):
             result["test_accuracy"] = _write_predictions(run, dataset, state, val)
-    write_json(run.folder / "result.json", result)
+    made = [run.history_path, *run.described_by]
+    if outcome.diverged_at is None:
+        made += [run.weights_path, run.predictions_path]
+    write_json(run.folder / "result.json", {**result, **vouch(run, made)})
     run.checkpoint_path.unlink(missing_ok=True)
 
 
@@ -65,5 +69,11 @@ def _write_predictions(run: Run, dataset: Dataset, state: TrainingState, val: Ba
     test = Batches(dataset, "test", val.device, channels_last=val.channels_last)
     probabilities, labels = predict_probabilities(state.judged, test)
     with atomic_path(run.predictions_path) as temporary, open(temporary, "wb") as file:
-        np.savez(file, probabilities=probabilities, labels=labels, indices=dataset.indices("test"))
+        np.savez(
+            file,
+            probabilities=probabilities,
+            labels=labels,
+            indices=dataset.indices("test"),
+            run=np.array(digest_of_identity(run.identity)),
+        )
     return float((probabilities.argmax(axis=1) == labels).mean())

@@ -50,6 +50,16 @@ class Run:
         return self.folder / "predictions-test.npz"
 
     @property
+    def history_path(self) -> Path:
+        """One line an epoch."""
+        return self.folder / "history.jsonl"
+
+    @property
+    def described_by(self) -> tuple[Path, Path]:
+        """What says how it was trained and on what."""
+        return self.folder / "recipe.yaml", self.folder / "dataset.json"
+
+    @property
     def exists(self) -> bool:
         """True once a run has begun here."""
         return (self.folder / "run.json").is_file()
@@ -104,7 +114,7 @@ class Run:
     @property
     def history(self) -> list[dict[str, Any]]:
         """One entry an epoch."""
-        path = self.folder / "history.jsonl"
+        path = self.history_path
         if not path.is_file():
             return []
         return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
@@ -119,7 +129,7 @@ class Run:
     def write_history(self, history: list[dict[str, Any]]) -> None:
         """Replace the history by ``history``, one JSON object a line."""
         lines = (json.dumps(finite(entry), allow_nan=False) + "\n" for entry in history)
-        write_text(self.folder / "history.jsonl", "".join(lines))
+        write_text(self.history_path, "".join(lines))
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -161,7 +171,7 @@ class Run:
     def _json(self, name: str) -> dict[str, Any]:
         try:
             value = read_json(self._need(name))
-        except (ValueError, UnicodeDecodeError):
+        except (ValueError, RecursionError):
             raise RunError(f"{self.folder / name}: not valid JSON") from None
         if not isinstance(value, dict):
             raise RunError(f"{self.folder / name}: expected a JSON object")

@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,6 +13,8 @@ from convtrials.core.errors import RunError
 from convtrials.training.early_stopping import EarlyStopper
 from convtrials.training.optimizers import build_optimizer
 from convtrials.training.recipe import Recipe
+from convtrials.training.run_directory import Run
+from convtrials.training.run_files import check_named, digest_of_identity
 from convtrials.training.schedules import Plateau
 from convtrials.training.tensor_tree import load_tree, save_tree
 
@@ -77,11 +78,12 @@ class TrainingState:
             return self.stopper.best_weights, "best"
         return self.judged_weights(), "last" if self.average is None else "ema"
 
-    def save(self, path: Path) -> None:
-        """Write a checkpoint; atomically."""
+    def save(self, run: Run) -> None:
+        """Write the run's checkpoint, which names its run; atomically."""
         save_tree(
-            path,
+            run.checkpoint_path,
             {
+                "run": digest_of_identity(run.identity),
                 "step": self.step,
                 "train_seconds": self.train_seconds,
                 "cpu_seconds": self.cpu_seconds,
@@ -95,12 +97,20 @@ class TrainingState:
             },
         )
 
-    def load(self, path: Path) -> None:
-        """Go back to a checkpoint, bit for bit."""
+    def load(self, run: Run) -> None:
+        """Go back to the run's checkpoint, bit for bit.
+
+        Raises
+        ------
+        RunError
+            It is damaged, or of another run.
+        """
+        path = run.checkpoint_path
         tree = load_tree(path)
         try:
+            check_named(run, path, tree.get("run"))
             self._take(tree)
-        except (RuntimeError, ValueError, TypeError, KeyError) as error:
+        except (RuntimeError, ValueError, TypeError, KeyError, AttributeError) as error:
             first = str(error).strip().splitlines()[0]
             raise RunError(f"{path}: does not fit this recipe's model and optimizer ({first})") from None
 

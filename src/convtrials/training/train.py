@@ -15,7 +15,6 @@ from convtrials.core.stopping import StopWish
 from convtrials.data.batches import steps_per_epoch
 from convtrials.data.dataset import Dataset
 from convtrials.data.reopen import reopen_dataset
-from convtrials.models.weights import load_weights
 from convtrials.training.beginning import begin_run
 from convtrials.training.curves import CurveWriter
 from convtrials.training.ending import finish_run
@@ -32,7 +31,7 @@ from convtrials.training.identity import (
     use_recorded_folder,
 )
 from convtrials.training.loop import train_loop
-from convtrials.training.network import recipe_network
+from convtrials.training.network import initial_network, recipe_network
 from convtrials.training.recipe import Recipe
 from convtrials.training.run_directory import Run, default_run_folder
 from convtrials.training.state import steps_in
@@ -94,6 +93,8 @@ def train(
         Another process is training this run.
     RunError
         The directory holds another run, or the data cannot be trained on.
+    WeightsError
+        The file of initial weights cannot be read or does not fit; nothing is written then.
     Interrupted
         After Ctrl-C or SIGTERM, with a checkpoint written.
     """
@@ -101,6 +102,10 @@ def train(
     run = Run(out if out is not None else default_run_folder(recipe, dataset, seed))
     identity = identify(recipe, dataset, seed, recorded=run.identity if run.exists else None)
     note = say_nothing if silent else say
+    # Before anything is measured or written: a file of weights that does not fit is told at once.
+    network = (
+        _initial_network(recipe, dataset, seed, note) if recipe.initial_weights and not run.exists else None
+    )
     with run.lock(), torch_left_as_it_was():
         if run.exists:
             asked = {"precision": precision, "threads": threads, "device": device}
@@ -128,7 +133,9 @@ def train(
             )
         note(f"execution: {execution.describe()}")
         with stop_request().listening() as stop, _writing_errors_told(run):
-            _train(run, recipe, dataset, seed, execution, stop, checkpoint_seconds, silent, note, follow)
+            _train(
+                run, recipe, dataset, seed, network, execution, stop, checkpoint_seconds, silent, note, follow
+            )
         if stop.asked:  # while the end was being written
             raise Interrupted(f"{run.folder}: finished; stopped before anything else")
     return run
@@ -193,6 +200,7 @@ def _train(
     recipe: Recipe,
     dataset: Dataset,
     seed: int,
+    network: nn.Module | None,
     execution: Execution,
     stop: StopWish,
     checkpoint_seconds: float,
@@ -201,14 +209,14 @@ def _train(
     follow: Callable[[Progress], None] | None,
 ) -> None:
     started = time.perf_counter()
-    network = _network(recipe, dataset, seed)
     resuming = run.checkpoint_path.is_file()
-    if recipe.initial_weights and not resuming:
-        for message in load_weights(network, Path(recipe.initial_weights)):
-            note(message)
+    if resuming:
+        network = _network(recipe, dataset, seed)
+    elif network is None:
+        network = _initial_network(recipe, dataset, seed, note)
     state, train_split, val_split = begin_run(recipe, dataset, execution, network)
     if resuming:
-        state.load(run.checkpoint_path)
+        state.load(run)
         note(f"resumed at step {state.step}")
     per_epoch = steps_per_epoch(len(train_split), recipe.batch_size * recipe.accumulate)
     images = round(steps_in(recipe.epochs, per_epoch) / per_epoch * len(train_split))
@@ -234,3 +242,7 @@ def _train(
 
 def _network(recipe: Recipe, dataset: Dataset, seed: int) -> nn.Module:
     return recipe_network(recipe, dataset.image_shape, len(dataset.class_names), seed)
+
+
+def _initial_network(recipe: Recipe, dataset: Dataset, seed: int, note: Callable[[str], None]) -> nn.Module:
+    return initial_network(recipe, dataset.image_shape, len(dataset.class_names), seed, note)

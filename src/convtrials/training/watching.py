@@ -111,5 +111,5 @@ class RunWatcher:
         )
 
     def _checkpoint(self, state: TrainingState) -> None:
-        state.save(self._run.checkpoint_path)
+        state.save(self._run)
         self._last_checkpoint = time.monotonic()

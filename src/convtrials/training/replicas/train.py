@@ -15,7 +15,6 @@ from convtrials.core.progress import progress_task, say, say_nothing
 from convtrials.core.stopping import StopWish
 from convtrials.data.batches import steps_per_epoch
 from convtrials.data.dataset import Dataset
-from convtrials.models.weights import load_weights
 from convtrials.training.beginning import make_fabric, open_splits
 from convtrials.training.ending import finish_run
 from convtrials.training.environment import describe_environment
@@ -28,7 +27,7 @@ from convtrials.training.identity import (
     identify,
     record,
 )
-from convtrials.training.network import recipe_network
+from convtrials.training.network import initial_network, recipe_network
 from convtrials.training.recipe import Recipe
 from convtrials.training.replicas.graphs import Speedup
 from convtrials.training.replicas.grouped import unknown_layer
@@ -106,11 +105,14 @@ def train_replicas(
     check_device(execution.device)
     note = note or (say_nothing if silent else say)
     runs = [Run(out) for out in outs]
+    shape, classes = dataset.image_shape, len(dataset.class_names)
+    if recipe.initial_weights and not all(run.exists for run in runs):
+        initial_network(recipe, shape, classes, seeds[0])  # refused before anything is written
     with ExitStack() as held:
         for run in runs:
             held.enter_context(run.lock())
         held.enter_context(torch_left_as_it_was())
-        sample = recipe_network(recipe, dataset.image_shape, len(dataset.class_names), seeds[0])
+        sample = recipe_network(recipe, shape, classes, seeds[0])
         manner = Manner(
             execution, way or usual_way(sample), _possible_speedup(speedup, execution, note), note
         )
@@ -201,15 +203,16 @@ def _replica(
     run: Run, seed: int, recipe: Recipe, dataset: Dataset, fabric: Fabric, manner: Manner
 ) -> Replica:
     """Build one replica's network and state as a run of its own would, and go back to its checkpoint."""
-    network = recipe_network(recipe, dataset.image_shape, len(dataset.class_names), seed)
-    resuming = run.checkpoint_path.is_file()
-    if recipe.initial_weights and not resuming:
-        for message in load_weights(network, Path(recipe.initial_weights)):
-            manner.note(message)
+    shape, classes, resuming = dataset.image_shape, len(dataset.class_names), run.checkpoint_path.is_file()
+    network = (
+        recipe_network(recipe, shape, classes, seed)
+        if resuming
+        else initial_network(recipe, shape, classes, seed, manner.note)
+    )
     network = network.to(memory_format=manner.execution.memory_format)  # type: ignore[call-overload]
     state = TrainingState.start(recipe, fabric, network)
     if resuming:
-        state.load(run.checkpoint_path)
+        state.load(run)
         manner.note(f"seed {seed}: resumed at step {state.step}")
     return Replica(run, seed, state, network)
 

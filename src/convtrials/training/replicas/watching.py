@@ -106,5 +106,5 @@ class TeamWatcher:
     def _checkpoint(self, team: Team, replicas: Sequence[Replica]) -> None:
         team.hand_back()
         for one in replicas:
-            one.state.save(one.run.checkpoint_path)
+            one.state.save(one.run)
         self._last_checkpoint = time.monotonic()

@@ -1,0 +1,214 @@
+"""What is on record of a study's plan: its fingerprint, and ``plan-log.jsonl`` with every version of it.
+
+Both are there so that a change is noticed and told. They are no proof: who may write in the folder can write all of
+it anew, fingerprints included.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from convtrials.core.errors import StudyError
+from convtrials.core.files import finite, read_bounded_text, read_json, write_text
+
+#: A plan of a hundred techniques takes a tenth of this.
+LARGEST_PLAN = 4_000_000
+
+#: Parts of plan.json that decide nothing about a verdict.
+_NOT_JUDGED = ("fingerprint", "title", "weights", "dataset")
+
+#: The file that keeps every version of a plan, beside plan.json.
+LOG_NAME = "plan-log.jsonl"
+
+
+@dataclass(frozen=True)
+class PlanLog:
+    """The lines of ``plan-log.jsonl``.
+
+    Attributes
+    ----------
+    path : Path
+    lines : tuple of dict
+        ``time``, ``fingerprint``, ``finished_runs``, ``changes``, ``plan`` (all of plan.json) and ``chain``, the oldest
+        first. Lines of earlier versions of convtrials have neither ``plan`` nor ``chain``.
+    doubts : tuple of str
+        Why the history may not be what it was: a line that is missing or was changed, or no file at all.
+    """
+
+    path: Path
+    lines: tuple[dict[str, Any], ...]
+    doubts: tuple[str, ...]
+
+    @property
+    def fingerprint(self) -> str | None:
+        """The fingerprint of the plan that stands; None where none is logged."""
+        return self.lines[-1]["fingerprint"] if self.lines else None
+
+    @property
+    def plan(self) -> dict[str, Any] | None:
+        """The plan that stands, as plan.json had it; None where the log does not keep it."""
+        plan = self.lines[-1].get("plan") if self.lines else None
+        return plan if isinstance(plan, dict) else None
+
+    def add(self, line: dict[str, Any]) -> None:
+        """Write the log with one more line; atomically."""
+        lines = (*self.lines, {**line, "chain": _chain(_last_link(self.lines), line)})
+        write_text(self.path, "".join(json.dumps(one, ensure_ascii=True) + "\n" for one in lines))
+
+
+def read_plan_document(path: Path) -> dict[str, Any]:
+    """Return what a ``plan.json`` holds, as it stands.
+
+    Raises
+    ------
+    StudyError
+        Missing, or no JSON object.
+    """
+    try:
+        if path.stat().st_size > LARGEST_PLAN:
+            raise StudyError(f"{path}: larger than {LARGEST_PLAN:,} bytes: not a plan")
+        value = read_json(path)
+    except OSError as error:
+        raise StudyError(f"{path}: cannot be read: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
+        raise StudyError(f"{path}: not a plan: {str(error).splitlines()[0]:.200}") from None
+    if not isinstance(value, dict):
+        raise StudyError(f"{path}: not a plan: a JSON object is needed")
+    return value
+
+
+def fingerprint_of(document: dict[str, Any]) -> str:
+    """Digest all of a plan that could be bent after seeing results: data, metric, margin, techniques, seeds.
+
+    Parameters
+    ----------
+    document : dict
+        What plan.json holds, with or without its own fingerprint. The digest is of what is written, not of what this
+        version of convtrials reads in it, so that it stays the same where a later version knows more settings.
+    """
+    try:
+        text = json.dumps(_judged(document), sort_keys=True)
+    except RecursionError:
+        raise StudyError("a plan that nests too deep to be one") from None
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def read_plan_log(path: Path) -> PlanLog:
+    """Read a plan's log, and see whether its lines are those that were written.
+
+    Each line holds a digest of itself and of the line before. So a line that was changed, taken out or put in is
+    noticed; lines that are missing at the end are noticed by `check_on_record`, since another plan stands then.
+
+    Raises
+    ------
+    StudyError
+        A line is no JSON object with a fingerprint.
+    """
+    if not path.is_file():
+        return PlanLog(path, (), (f"There is no {path.name}: whether the plan was changed is not known.",))
+    texts = [text for text in read_bounded_text(path, StudyError).splitlines() if text.strip()]
+    lines = tuple(_line(text, f"{path} line {number}") for number, text in enumerate(texts, 1))
+    before, bound, broken = "", False, []
+    for number, line in enumerate(lines, 1):
+        chain = line.get("chain")
+        bound = bound or chain is not None
+        if bound and chain != _chain(before, {key: line[key] for key in line if key != "chain"}):
+            broken.append(str(number))
+        before = _last_link(lines[:number])
+    doubts = (
+        (
+            f"{path.name} is not as it was written (line {', '.join(broken)}): what it says of changes may not be so.",
+        )
+        if broken
+        else ()
+    )
+    return PlanLog(path, lines, doubts)
+
+
+def check_on_record(path: Path, document: dict[str, Any]) -> PlanLog:
+    """Compare a plan with its own fingerprint and with the log beside it; return the log.
+
+    Parameters
+    ----------
+    path : Path
+        Of plan.json.
+    document : dict
+        What it holds.
+
+    Raises
+    ------
+    StudyError
+        It is not the plan on record.
+    """
+    log, found = read_plan_log(path.with_name(LOG_NAME)), fingerprint_of(document)
+    if log.fingerprint not in (None, found):
+        told = f"fingerprint {found}, logged {log.fingerprint}"
+        if log.plan:
+            told += f"; {differences(log.plan, document)}"
+        raise StudyError(f"{path}: is not the plan that {LOG_NAME} ends with ({told})\n{_advice(path)}")
+    if document.get("fingerprint") != found:
+        told = f"fingerprint {found}, in the file {document.get('fingerprint')!s:.40}"
+        raise StudyError(f"{path}: was changed after it was written ({told})\n{_advice(path)}")
+    return log
+
+
+def differences(before: dict[str, Any], now: dict[str, Any]) -> str:
+    """Say in which keys two plans differ that decide verdicts, with the values where they are short."""
+    old, new = _judged(before), _judged(now)
+    told = []
+    for key in [*old, *(key for key in new if key not in old)]:
+        if old.get(key) != new.get(key):
+            values = f" {json.dumps(old.get(key))} -> {json.dumps(new.get(key))}"
+            told.append(key + (values if len(values) < 60 else ""))
+    return ", ".join(told)
+
+
+def remarks(log: PlanLog) -> list[str]:
+    """Say what whoever reads a verdict must know of the plan: changes after runs had ended, and doubts, a line each."""
+    told = []
+    for line in log.lines:
+        if line.get("finished_runs"):
+            changes = line.get("changes")
+            what = "; ".join(map(str, changes)) if isinstance(changes, list) and changes else "no setting"
+            told.append(f"On record of the plan, after {line['finished_runs']} ended runs: {what}")
+    return [*told, *log.doubts]
+
+
+def _advice(path: Path) -> str:
+    return (
+        "put the file back as it was; or change the study file and run "
+        f"`convtrials study run STUDYFILE --out {path.parent}`, which records the change"
+    )
+
+
+def _judged(document: dict[str, Any]) -> dict[str, Any]:
+    # finite: as JSON files hold it, so that a plan in memory has the fingerprint of its file.
+    judged = finite({key: value for key, value in document.items() if key not in _NOT_JUDGED})
+    return dict(judged)
+
+
+def _chain(before: str, line: Any) -> str:
+    """Digest a line together with the line before."""
+    text = json.dumps([before, line], sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def _last_link(lines: tuple[dict[str, Any], ...]) -> str:
+    """Return what the next line is bound to: the last line's digest, made here for a line of an earlier version."""
+    if not lines:
+        return ""
+    chain = lines[-1].get("chain")
+    return chain if isinstance(chain, str) else _chain("", lines[-1])
+
+
+def _line(text: str, where: str) -> dict[str, Any]:
+    try:
+        line = json.loads(text)
+        _chain("", line)  # what nests too deep to be written is told here
+    except (ValueError, RecursionError):
+        raise StudyError(f"{where}: not valid JSON") from None
+    if not isinstance(line, dict) or not isinstance(line.get("fingerprint"), str):
+        raise StudyError(f"{where}: a JSON object with a fingerprint is needed")
+    return line
