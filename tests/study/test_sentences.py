@@ -36,7 +36,8 @@ def result(verdict: str, **values: Any) -> Result:
             result(
                 "inconclusive", difference=0.003, low=-0.002, high=0.008, reason="more seeds", more_seeds=7
             ),
-            "gelu: not enough evidence (between -0.20 and +0.80 points). About 7 more seeds would probably settle it.",
+            "gelu: not enough evidence (between -0.20 and +0.80 points). About 7 more seeds may settle it "
+            "(about an even chance).",
         ),
         (
             result(
@@ -49,18 +50,23 @@ def result(verdict: str, **values: Any) -> Result:
                 images_needed=40_000,
             ),
             "gelu: not enough evidence (between -0.20 and +0.80 points). The test set cannot resolve differences below "
-            "0.40 points: more seeds will not help. About 40,000 test images would do.",
+            "0.40 points: more seeds will not help. About 40,000 test images may settle it (about an even chance).",
         ),
         (
             result(
                 "inconclusive", difference=0.003, low=-0.64, high=0.65, reason="more seeds", more_seeds=17
             ),
             "gelu: not enough evidence (an interval wider than 20 points). "
-            "About 17 more seeds would probably settle it.",
+            "About 17 more seeds may settle it (about an even chance).",
         ),
         (
             result(
-                "inconclusive", difference=0.001, low=-0.04, high=0.042, reason="test set", resolvable=0.0
+                "inconclusive",
+                difference=0.001,
+                low=-0.04,
+                high=0.042,
+                reason="spread of runs",
+                resolvable=0.0,
             ),
             "gelu: not enough evidence (between -4.00 and +4.20 points). No realistic number of seeds would settle it: "
             "runs of one recipe differ too much.",
