@@ -131,7 +131,7 @@ VARIANCES = st.floats(-8, -2).map(lambda power: 10**power)
 
 @given(st.floats(-0.02, 0.02), VARIANCES, VARIANCES, st.floats(0, 1), st.integers(2, 20), st.booleans())
 @example(0.0012, 2e-7, 3e-6, 0.5, 3, False)  # stopped, since it cannot matter
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_sentence_and_page_agree_on_what_it_would_take(
     judged, difference, seeds_part, images_part, noise, seeds, last
 ):

@@ -106,3 +106,15 @@ def test_sentence(given: Result, told: str) -> None:
 def test_log_loss_is_told_in_nats() -> None:
     given = result("better", difference=0.02, low=0.01, high=0.03, beyond_margin="part")
     assert "by 0.0200 nats (between +0.0100 and +0.0300)" in sentence("gelu", given, "log_loss", 0.01, 5)
+
+
+def test_an_interval_of_log_loss_says_which_way_is_better() -> None:
+    unclear = result("inconclusive", difference=0.02, low=-0.01, high=0.05, reason="more seeds", more_seeds=2)
+    told = sentence("gelu", unclear, "log_loss", 0.01, 5)
+    assert told.startswith(
+        "gelu: not enough evidence (between -0.0100 and +0.0500 nats of gain). About 2 more"
+    )
+    equal = result("equivalent", difference=0.001, low=-0.004, high=0.006)
+    assert "between -0.0040 and +0.0060 nats of gain, inside the margin" in sentence(
+        "gelu", equal, "log_loss", 0.01, 5
+    )

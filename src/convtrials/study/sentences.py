@@ -29,7 +29,7 @@ def sentence(name: str, result: Result, metric: str, margin: float, runs: int) -
     if result.reason == "identical":
         return f"{name}: its runs answer every test image as the baseline's do; it changes nothing here."
     size = _amount(abs(result.difference), metric)
-    unit = " points" if metric == "accuracy" else " nats"
+    unit = " points" if metric == "accuracy" else " nats of gain"  # the loss itself goes the other way
     between = f"between {_signed(result.low, metric)} and {_signed(result.high, metric)}"
     tentative = "" if result.final else " So far, and not final."
     if result.verdict in ("better", "worse"):
