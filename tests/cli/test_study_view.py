@@ -116,15 +116,15 @@ COSTS = {"techniques": [{"name": "accumulation", "cost_ratio": 12.5}, {"name": "
 def test_the_last_table_in_eighty_columns() -> None:
     shown = document(ANSWERS[0], *(one for one in ANSWERS[1:] if one["final"]))
     assert [line.rstrip() for line in drawn(verdict_table(shown, COSTS), 80).splitlines()] == [
-        "technique             verdict     gain, points      95% interval  seeds     cost",
-        "a technique with a    better             +1.00    +0.20 to +1.80      3        –",
-        "long name that has",
-        "to be folded",
-        "accumulation          worse             −19.30  −27.09 to −11.51      3  × 12.50",
-        "optimizer.weight_dec  equivalent          0.00    −0.40 to +0.40      3        –",
-        "ay: 0.0005",
-        "lost                  unstable               –                 –      3        –",
-        "broken                failed                 –                 –      3        –",
+        "technique              verdict     gain, points      95% interval  seeds    cost",
+        "a technique with a     better             +1.00    +0.20 to +1.80      3       –",
+        "long name that has to",
+        "be folded",
+        "accumulation           worse             −19.30  −27.09 to −11.51      3  12.50×",
+        "optimizer.weight_deca  equivalent          0.00    −0.40 to +0.40      3       –",
+        "y: 0.0005",
+        "lost                   unstable               –                 –      3       –",
+        "broken                 failed                 –                 –      3       –",
         "gain: accuracy above the baseline's; above 0 is better",
     ]
 
@@ -162,7 +162,7 @@ def test_no_number_of_the_last_table_is_broken(width: int) -> None:
         "−3.13 to +3.99",
         "wider than 20 points",
     ]
-    whole(text, width, [*intervals, "+1.00", "−19.30", "0.00", "+0.43", "+0.50", "× 12.50"])
+    whole(text, width, [*intervals, "+1.00", "−19.30", "0.00", "+0.43", "+0.50", "12.50×"])
     whole(text, width, ["better", "worse", "equivalent", "inconclusive so far", "unstable", "failed"])
     assert "gain: accuracy above the baseline's; above 0 is better" in text
     assert "64.00" not in text  # an interval that says nothing is told in words, as everywhere
@@ -200,6 +200,22 @@ def test_no_number_of_a_status_is_broken(metric: str, width: int) -> None:
     assert text.count("■") == 60
 
 
+def test_a_cost_that_may_be_chance_is_marked_and_explained() -> None:
+    shown = document(
+        technique("early stopping", "equivalent", -0.001, 0.001), technique("vgg", "worse", -0.02, -0.01)
+    )
+    costs = [
+        {"name": "early stopping", "cost_ratio": 0.9, "cost_ratio_interval": [0.78, 1.04]},
+        {"name": "vgg", "cost_ratio": 1.6, "cost_ratio_interval": [1.5, 1.7]},
+    ]
+    text = drawn(verdict_table(shown, {"techniques": costs}), 80)
+    assert "0.90× ?" in text
+    assert "1.60×" in text
+    assert "1.60× ?" not in text
+    assert text.splitlines()[-1].startswith("cost ?: may be the baseline's")
+    assert "cost ?" not in drawn(verdict_table(shown, {"techniques": costs[1:]}), 80)
+
+
 @given(
     st.lists(
         st.tuples(st.sampled_from(list(COLOURS)), st.floats(-9, 9), st.floats(0, 9), st.booleans()),
@@ -214,9 +230,9 @@ def test_no_width_breaks_a_number(
 ) -> None:
     scale = scale_of(metric)
     shown = [technique(name, verdict, low, low + more, final) for verdict, low, more, final in told]
-    costs = {"techniques": [{"name": name, "cost_ratio": 12.345}]}
+    costs = {"techniques": [{"name": name, "cost_ratio": 12.345, "cost_ratio_interval": [0.5, 300.0]}]}
     numbers = [scale.span(one["low"], one["high"]) for one in shown]
-    whole(drawn(verdict_table(document(*shown, metric=metric), costs), width), width, [*numbers, "× 12.35"])
+    whole(drawn(verdict_table(document(*shown, metric=metric), costs), width), width, [*numbers, "12.35× ?"])
 
 
 def test_bad_studies_are_told_by_the_command(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from convtrials.reports.study_looks import LOOKS, labels_of, look_of
 from convtrials.reports.study_outlook import know_more
 from convtrials.reports.study_page import moment
 from convtrials.reports.study_read import read_study
-from convtrials.reports.study_scale import scale_of
+from convtrials.reports.study_scale import scale_of, times
 from convtrials.reports.study_tables import changes_of, flat, p_value, recipe_changes
 from convtrials.reports.study_words import groups, joined, lead
 from convtrials.study.sentences import sentence
@@ -171,6 +171,21 @@ def test_open_techniques_wait_for_runs(judged):
 def test_a_sentence_of_the_study_goes_first(judged):
     study = judged({"x": numbers("better", 0.01, 0.001, sentence="x wins.")})
     assert groups(study)[0].findings[0].sentence == "x wins."
+
+
+@pytest.mark.parametrize(
+    ("ratio", "interval", "told"),
+    [
+        (None, None, "–"),
+        (0.9, None, "0.90×"),
+        (0.9, [0.85, 0.95], "0.90×"),
+        (0.9, [0.8, 1.0], "0.90× ?"),
+        (1.6, [0.8, 3.2], "1.60× ?"),
+        (1.001, [0.9, 1.1], "1.00×"),
+    ],
+)
+def test_a_cost_that_may_be_chance_has_a_question_mark(ratio, interval, told):
+    assert times(ratio, interval) == told
 
 
 def test_log_loss_is_told_as_lower(judged):

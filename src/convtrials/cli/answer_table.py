@@ -1,7 +1,7 @@
 """A table in a terminal with an answer a row: the verdict, the gain and its interval, whole however narrow it is."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from convtrials.reports.study_scale import Scale
@@ -100,13 +100,16 @@ class AnswerTable:
     left, right : sequence of Column
         Before and after the answers.
     answers : sequence of Answer
+    note : str
+        A second line below.
     """
 
     scale: Scale
     level: str
     left: Sequence[Column]
     answers: Sequence[Answer]
-    right: Sequence[Column] = field(default=())
+    right: Sequence[Column] = ()
+    note: str = ""
 
     def __rich_console__(self, console: "Console", options: "ConsoleOptions") -> "RenderResult":
         """Draw it as wide as it may be, and say below what a gain is."""
@@ -116,7 +119,7 @@ class AnswerTable:
         if _needed(columns) > options.max_width:
             columns = self._columns(self._below())
         yield _drawn(columns)
-        yield Text(explanation(self.scale), style="dim")
+        yield Text("\n".join(filter(None, (explanation(self.scale), self.note))), style="dim")
 
     def _columns(self, middle: Sequence[Column]) -> list[Column]:
         return [*self.left, *middle, *self.right]

@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
-from convtrials.cli.answer_table import NOTHING, Answer, AnswerTable, Column, answer, verdict_text
-from convtrials.reports.study_scale import Scale, scale_of
+from convtrials.cli.answer_table import Answer, AnswerTable, Column, answer, verdict_text
+from convtrials.reports.study_scale import Scale, scale_of, times
 
 if TYPE_CHECKING:
     from rich.console import Console, Group
@@ -141,8 +141,9 @@ def verdict_table(document: dict[str, Any], costs: dict[str, Any]) -> AnswerTabl
     from rich.text import Text
 
     scale, techniques = scale_of(document["metric"]), document["techniques"]
-    ratios = {one["name"]: one.get("cost_ratio") for one in costs.get("techniques", [])}
-    told = [ratios.get(one["name"]) for one in techniques]
+    known = {one["name"]: one for one in costs.get("techniques", [])}
+    arms = [known.get(one["name"], {}) for one in techniques]
+    told = [times(arm.get("cost_ratio"), arm.get("cost_ratio_interval")) for arm in arms]
     return AnswerTable(
         scale,
         f"{1 - document['alpha']:.0%}",
@@ -153,8 +154,11 @@ def verdict_table(document: dict[str, Any], costs: dict[str, Any]) -> AnswerTabl
         ],
         right=[
             Column("seeds", [str(len(one["status"])) for one in techniques], justify="right"),
-            Column("cost", [NOTHING if one is None else f"× {one:.2f}" for one in told], justify="right"),
+            Column("cost", told, justify="right"),
         ],
+        note="cost ?: may be the baseline's; its own runs differ by so much"
+        if any(one.endswith("?") for one in told)
+        else "",
     )
 
 
