@@ -135,7 +135,8 @@ class ContestantProcess:
                 if self._process.poll() is not None and self._lines.empty():
                     raise ContestantError(self._how_it_died()) from None
                 if time.monotonic() > deadline:
-                    raise ContestantError(f"hung: no answer within {seconds:.3g} s {when}") from None
+                    limit = f"{seconds:,.1f}".removesuffix(".0")
+                    raise ContestantError(f"hung: no answer within {limit} s {when}") from None
         try:
             value = json.loads(line)
         except ValueError:
