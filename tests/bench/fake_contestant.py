@@ -6,7 +6,9 @@ Its loss is the number of steps that it has taken so far.
 """
 
 import json
+import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -31,10 +33,15 @@ def main() -> None:
         print("hello")
         time.sleep(600)
     rounds = Rounds()
+    if behaviour == "forks":
+        time.sleep(0.3)  # its listener is reading by now
+    if behaviour == "stubborn":
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
     print("a library says something")
-    if behaviour == "with-child":
+    if behaviour in ("with-child", "stubborn"):
         child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
-        (folder / "child").write_text(str(child.pid))
+        (folder / f"child-of-{behaviour}").write_text(str(child.pid))
     parameters = 8 if behaviour == "other-network" else 7
     rounds.introduce(parameters, behaviour, (), settings={"answer": 42})
     steps = 0
@@ -43,8 +50,12 @@ def main() -> None:
         steps += 1
         if behaviour == "crash-later" and steps > 6:
             raise RuntimeError("out of memory")
-        if behaviour == "hang-later" and steps > 6:
+        if behaviour == "hang-in-warm-up" or (behaviour in ("hang-later", "stubborn") and steps > 6):
             time.sleep(600)
+        if behaviour == "forks":
+            worker = multiprocessing.get_context("fork").Process(target=str)
+            worker.start()  # the new process closes its sys.stdin before it does anything else
+            worker.join()
         rounds.after_step(BATCH, steps)
 
 

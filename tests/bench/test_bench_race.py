@@ -15,9 +15,7 @@ from convtrials.bench.race import RaceRules, Row, in_turn, race
 FAKE = Path(__file__).parent / "fake_contestant.py"
 
 #: Three steps a round, and little patience.
-RULES = RaceRules(
-    rounds=3, round={"steps": 3}, parameters=7, ready_seconds=10, round_seconds=1, settle_seconds=0
-)
+RULES = RaceRules(rounds=3, round={"steps": 3}, parameters=7, start_limit=10, round_limit=2, settle_seconds=0)
 
 
 class Log:
@@ -59,6 +57,14 @@ def alive(pid: int) -> bool:
         return False
 
 
+def wait_for_the_end_of(file: Path) -> None:
+    """Wait until the process whose id is in a file has ended."""
+    deadline = time.monotonic() + 5
+    while alive(int(file.read_text())):
+        assert time.monotonic() < deadline, "what a contestant has started was left running"
+        time.sleep(0.02)
+
+
 @pytest.fixture
 def fakes(tmp_path: Path) -> Iterator[Path]:
     yield tmp_path / "fakes"
@@ -71,7 +77,7 @@ def test_who_misbehaves_is_out_and_says_why(fakes: Path, tmp_path: Path) -> None
         "good": "",
         "crash": "ended with code 1: RuntimeError: no such kernel",
         "crash-later": "ended with code 1: RuntimeError: out of memory",
-        "hang-later": "no answer within",
+        "hang-later": "hung: no answer within 2.",
         "garbage": "its answer cannot be read: b'hello",
         "other-network": "trains another network: 8 parameters instead of 7",
         "missing": "not installed",
@@ -89,13 +95,51 @@ def test_who_misbehaves_is_out_and_says_why(fakes: Path, tmp_path: Path) -> None
         assert (told[name] == "") == (why == "")
     assert log.done == len(contestants) * (1 + RULES.rounds)
     assert sum("out of memory" in line for line in log.notes) == 1
+    assert told["hang-later"].endswith(" s in round 2")
 
 
-def test_a_hanging_start_is_given_up(fakes: Path, tmp_path: Path) -> None:
-    impatient = RaceRules(rounds=1, round={"steps": 1}, ready_seconds=0.5, settle_seconds=0)
-    rows = race([fake("hang", fakes), fake("good", fakes)], impatient, tmp_path / "race", Log())
-    # The good one may need longer than this to start on a busy machine; the hanging one never answers.
-    assert rows[0].why_not == "no answer within 0 s"
+@pytest.mark.parametrize("behaviour", ["hang", "hang-in-warm-up"])
+def test_a_start_that_hangs_is_given_up(behaviour: str, fakes: Path, tmp_path: Path) -> None:
+    impatient = RaceRules(rounds=1, round={"steps": 1}, start_limit=3, settle_seconds=0)
+    log = Log()
+    hung, good = race([fake(behaviour, fakes), fake("good", fakes)], impatient, tmp_path / "race", log)
+    assert hung.why_not == "hung: no answer within 3 s while starting"
+    assert log.notes[0] == f"{behaviour}: {hung.why_not}"
+    assert (good.why_not, len(good.rounds)) == ("", 1)
+
+
+def test_who_hangs_is_ended_with_all_that_it_has_started(fakes: Path, tmp_path: Path) -> None:
+    rules = RaceRules(rounds=3, round={"steps": 3}, round_limit=0.5, settle_seconds=0)
+    (row,) = race([fake("stubborn", fakes)], rules, tmp_path / "race", Log())
+    assert row.why_not.startswith("hung: no answer within ")
+    assert len(row.rounds) == 1
+    wait_for_the_end_of(fakes / "child-of-stubborn")
+
+
+def test_a_process_can_be_forked_while_the_listener_waits(fakes: Path, tmp_path: Path) -> None:
+    (row,) = race([fake("forks", fakes)], RULES, tmp_path / "race", Log())
+    assert row.why_not == ""
+    assert [one["loss"] for one in row.rounds] == [5, 8, 11]
+
+
+def test_patience_follows_the_speed_of_the_first_steps() -> None:
+    in_steps = RaceRules(1, {"steps": 6}, round_limit=100)
+    in_seconds = RaceRules(1, {"seconds": 4.0}, round_limit=100)
+    assert in_steps.patience(0) == 100
+    assert in_steps.patience(2.0) == 100 + 10 * 6 * 2
+    assert in_seconds.patience(0.5) == 100 + 4 + 10 * 2 * 0.5  # two steps at least
+
+
+@pytest.mark.parametrize("said", ["null", '"soon"', "-1", "NaN", "Infinity"])
+def test_a_speed_that_makes_no_sense_buys_no_time(said: str, tmp_path: Path) -> None:
+    code = (
+        f'import sys; print(\'{{"parameters": 7, "step_seconds": {said}}}\', flush=True); '
+        "sys.stdin.readline(); sys.stdin.readline()"
+    )
+    rules = RaceRules(rounds=1, round={"steps": 1}, round_limit=0.3, settle_seconds=0)
+    contestant = Contestant("odd", "odd", "alone", (sys.executable, "-c", code))
+    (row,) = race([contestant], rules, tmp_path / "race", Log())
+    assert row.why_not == "hung: no answer within 0.3 s in round 1"
 
 
 def test_every_step_after_the_warm_ones_is_in_a_round(fakes: Path, tmp_path: Path) -> None:
@@ -135,10 +179,7 @@ def test_a_stop_ends_everything(fakes: Path, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         race(contestants, RULES, tmp_path / "race", Log(stop_at=3))
     assert len(started(fakes)) == 2
-    deadline = time.monotonic() + 5
-    while alive(int((fakes / "child").read_text())):
-        assert time.monotonic() < deadline, "what a contestant has started was left running"
-        time.sleep(0.02)
+    wait_for_the_end_of(fakes / "child-of-with-child")
 
 
 def test_a_contestant_leaves_when_nobody_asks_any_more(tmp_path: Path) -> None:

@@ -148,4 +148,17 @@ def test_a_page_without_a_place_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BenchError, match="no place"):
         check_place(page, "alexnet")
     with pytest.raises(BenchError, match="not readable"):
-        check_place(tmp_path / "none.md", "alexnet")
+        check_place(tmp_path, "alexnet")
+
+
+def test_a_page_that_is_not_there_is_made_with_its_place(result: dict[str, Any], tmp_path: Path) -> None:
+    page = tmp_path / "new.md"
+    check_place(page, "alexnet")
+    assert not page.exists()
+    put_into(page, result)
+    first = page.read_text()
+    assert first == f"<!-- bench:begin alexnet -->\n{markdown_table(result)}\n<!-- bench:end alexnet -->\n"
+    put_into(page, result)
+    assert page.read_text() == first
+    with pytest.raises(BenchError, match=r"nowhere/new\.md: must be a file in a folder that is there"):
+        check_place(tmp_path / "nowhere" / "new.md", "alexnet")

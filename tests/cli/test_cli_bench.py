@@ -90,6 +90,20 @@ def test_ours_is_measured_and_written(images: Path, tmp_path: Path) -> None:
     assert list(tmp_path.glob("convtrials-bench-*")) == []
 
 
+def test_who_hangs_is_told_and_the_results_are_written(images: Path, tmp_path: Path) -> None:
+    """No engine is ready within the limit: a row each, the files all the same, and the exit code of no result."""
+    options = ["--data", images, *SMALL, "--rounds", "1", "--start-limit", "0.1", "--table", "new.md"]
+    done = bench("train", *options, folder=tmp_path)
+    assert done.returncode == 1
+    told = "hung: no answer within 0.1 s while starting"
+    assert f"convtrials, fp32: {told}" in done.stderr
+    assert "results: bench-alexnet.json\ntable: new.md (a new file)\n" in done.stdout
+    result = json.loads((tmp_path / "bench-alexnet.json").read_text())
+    assert {(entry["status"], entry["why"]) for entry in result["contestants"]} == {("failed", told)}
+    assert f"| convtrials, fp32 | not measured | | {told} |" in (tmp_path / "new.md").read_text()
+    assert commands_below(tmp_path) == []
+
+
 def test_ctrl_c_leaves_nothing_behind(images: Path, tmp_path: Path) -> None:
     process = start("train", "--data", images, *SMALL, "--seconds", "600", folder=tmp_path)
     deadline = time.monotonic() + 100
@@ -119,7 +133,9 @@ def test_ctrl_c_leaves_nothing_behind(images: Path, tmp_path: Path) -> None:
         (["--precision", "fp8"], "allowed are fp32 and bf16"),
         (["--width", "0"], "greater than or equal to 0.01"),
         (["--out", "nowhere/bench.json"], "must be a file in a folder that is there"),
-        (["--table", "none.md"], "none.md: not readable"),
+        (["--table", "nowhere/none.md"], "none.md: must be a file in a folder that is there"),
+        (["--table", "."], ".: not readable"),
+        (["--round-limit", "0"], "greater than or equal to 0.1"),
         (["--data", "nowhere"], "nowhere: no such file or folder"),
         (["--data", "patterns.npz", "--batch-size", "64"], "two batches are needed"),
     ],

@@ -58,8 +58,17 @@ def test_measuring_writes_json_and_fills_the_table(command, run_folder, tmp_path
 
 
 def test_quiet_prints_the_path_alone(command, run_folder):
-    done = command("inference", run_folder, "-b", "2", *QUICK, "--quiet", "--out", "found.json")
+    done = command(
+        "inference", run_folder, "-b", "2", *QUICK, "--quiet", "--out", "found.json", "--table", "q.md"
+    )
     assert done.output == "found.json\n"
+
+
+def test_a_table_that_is_not_there_is_made_and_told(command, run_folder, tmp_path):
+    done = command("inference", run_folder, "-b", "2", *QUICK, "--table", "new.md")
+    assert done.exit_code == 0, done.output
+    assert "new.md: a new file\n" in done.stderr
+    assert "| torch-bf16 |" in (tmp_path / "new.md").read_text()
 
 
 def test_export_tells_the_difference_and_prints_the_path(command, run_folder, tmp_path):
@@ -79,7 +88,10 @@ def test_export_tells_the_difference_and_prints_the_path(command, run_folder, tm
         (["inference", "nowhere"], "nowhere: no such run directory"),
         (["inference", "{run}", "--batch-sizes", "0"], "of 1 to 65536 images"),
         (["inference", "{run}", "--engines", "tpu"], "engine 'tpu' does not exist"),
-        (["inference", "{run}", "--table", "none.md"], "none.md: not readable"),
+        (
+            ["inference", "{run}", "--table", "nowhere/none.md"],
+            "none.md: must be a file in a folder that is there",
+        ),
     ],
 )
 def test_bad_input_is_told(command, run_folder, words, told):

@@ -8,6 +8,7 @@ from convtrials.deploy.inference_table import (
     BEGIN,
     END,
     accuracy_table,
+    check_block,
     markdown,
     replace_block,
     speed_table,
@@ -201,4 +202,15 @@ def test_a_file_without_a_place_for_the_table_is_told_and_left(text, tmp_path):
         replace_block(page, "table")
     assert page.read_text() == text
     with pytest.raises(DeployError, match="not readable"):
-        replace_block(tmp_path / "gone.md", "table")
+        replace_block(tmp_path, "table")
+
+
+def test_a_file_that_is_not_there_is_made_with_its_block(tmp_path):
+    page = tmp_path / "new.md"
+    check_block(page)
+    assert not page.exists()
+    for text in ("first\n", "second\n"):
+        replace_block(page, text)
+        assert page.read_text() == f"{BEGIN}\n{text}{END}\n"
+    with pytest.raises(DeployError, match=r"nowhere/new\.md: must be a file in a folder that is there"):
+        check_block(tmp_path / "nowhere" / "new.md")

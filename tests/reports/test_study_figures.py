@@ -19,6 +19,7 @@ from convtrials.reports.study_rows import text_width
 from convtrials.reports.study_scale import scale_of
 from convtrials.reports.study_seeds import seeds_picture
 from convtrials.reports.study_single_runs import MOST_DOTS, single_runs_picture
+from convtrials.reports.study_words import joined
 from convtrials.reports.style import figure_style
 
 MANY = {f"technique {n} of this study, with a long name" * (1 + n % 2): ({"dropout": n / 20}, 0.4 - n / 15)
@@ -222,6 +223,43 @@ def test_costs_of_many_techniques_are_rows(tmp_path):
     for arm in study.ranked:
         assert f"{arm.cost.cost_ratio:.2f}×" in written
         assert scale.signed(arm.difference) in written
+
+
+def with_cost_intervals(folder):
+    """Give every second technique a cost that may be chance, the others one that is sure."""
+    costs = json.loads((folder / "costs.json").read_text())
+    for number, one in enumerate(costs["techniques"]):
+        interval = [0.8, 1.1] if number % 2 else [1.2, 1.4]
+        one |= {"cost_ratio": 0.95 if number % 2 else 1.3, "cost_ratio_interval": interval}
+    costs["techniques"][0] |= {"cost_ratio": 1.5, "cost_ratio_interval": [1.4, 1.6]}
+    costs["techniques"][1] |= {"cost_ratio": 0.9, "cost_ratio_interval": [0.8, 1.01]}
+    (folder / "costs.json").write_text(json.dumps(costs))
+    return read_study(folder)
+
+
+@pytest.mark.parametrize("count", [MOST_POINTS, MOST_POINTS + 1])
+def test_a_cost_that_may_be_chance_is_not_called_cheaper(tmp_path, count):
+    many = {f"t{n}": ({"dropout": n / 50}, n / 7) for n in range(count)}
+    folder = write_study(tmp_path / "study", many, seeds=1, images=40, epochs=1)
+    study = with_cost_intervals(folder)
+    doubtful = [arm for arm in study.ranked if arm.cost.may_be_the_same]
+    assert len(doubtful) == count // 2
+    picture = cost_picture(study)
+    axes = drawn(picture).axes[0]
+    if count > MOST_POINTS:
+        bars = {collection.get_segments()[0][0][1] for collection in axes.collections}
+        assert bars == {place for place, arm in enumerate(study.ranked) if arm not in doubtful}
+        written = [text.get_text() for text in axes.texts]
+        assert "0.90× ?" in written
+        assert "1.50×" in written
+        assert "No bar and a “?”" in picture.caption
+    else:
+        names = joined([arm.name for arm in doubtful])
+        assert picture.caption.endswith(
+            f"Costs that may be the baseline's, for runs of one arm differ in cost by so much: {names}."
+        )
+    shown = {row[0]: row for row in picture.rows}
+    assert shown["t1"][1:4] == [0.9, 0.8, 1.01]
 
 
 def test_costs_of_few_techniques_are_points(tmp_path):

@@ -1,12 +1,13 @@
 """What the page says: conclusion, numbers, labels."""
 
 import json
-from dataclasses import replace
+import re
+from dataclasses import asdict, replace
 from itertools import pairwise
 
 import pytest
 from fabricated_study import plan_arms, write_documents, write_study
-from hypothesis import given
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from convtrials.reports.study_cost import spread
@@ -14,9 +15,12 @@ from convtrials.reports.study_looks import LOOKS, labels_of, look_of
 from convtrials.reports.study_outlook import know_more
 from convtrials.reports.study_page import moment
 from convtrials.reports.study_read import read_study
-from convtrials.reports.study_scale import scale_of
+from convtrials.reports.study_scale import scale_of, times
 from convtrials.reports.study_tables import changes_of, flat, p_value, recipe_changes
 from convtrials.reports.study_words import groups, joined, lead
+from convtrials.study.sentences import sentence
+from convtrials.study.statistics.comparison import Comparison
+from convtrials.study.statistics.judge import Stage, judge
 
 
 @pytest.fixture
@@ -93,19 +97,67 @@ def test_what_it_would_take_is_told_by_kind(judged):
         "s": numbers("inconclusive", 0.002, 0.01, reason="more seeds", more_seeds=4),
         "t": numbers("inconclusive", 0.002, 0.01, reason="more seeds", more_seeds=11),
         "i": numbers("inconclusive", 0.001, 0.01, reason="test set", resolvable=0.0123, images_needed=40_000),
+        "j": numbers("inconclusive", 0.0011, 0.01, reason="test set", resolvable=0.0123),
+        "r": numbers("inconclusive", 0.0, 0.04, reason="spread of runs", resolvable=0.001),
         "m": numbers("inconclusive", 0.0, 0.01, reason="cannot matter"),
         "u": {"verdict": "unstable", "reason": "diverged"}, "v": {"verdict": "unstable", "reason": "baseline diverged"},
         "g": numbers("better", 0.012, 0.004),
     })  # fmt: skip
     told = dict(know_more(study))
-    assert told["More seeds"].endswith("beyond those run: s (4) and t (11).")
+    assert told["More seeds"] == (
+        "Seeds an arm that may settle it (about an even chance), beyond those run: s (4) and t (11)."
+    )
     assert told["More test images"] == (
-        "These 5,000 test images cannot resolve differences below about 1.2 points; more seeds do not help. "
-        "Images that would probably settle it: i (40,000)."
+        "These 5,000 test images cannot resolve differences below about 1.2 points, and more seeds do not help: "
+        "j and i. Images that may settle it (about an even chance): i (40,000)."
+    )
+    assert told["Steadier runs"] == (
+        "No realistic number of seeds would settle it, since runs of one recipe differ too much: r."
     )
     assert told["Nothing more"].endswith("out of reach: m.")
     assert told["Another recipe"].startswith("Some runs diverged: the baseline and u.")
-    assert len(told) == 4
+    assert len(told) == 5
+
+
+#: How a sentence of one technique tells each kind of outlook.
+SENTENCES = {
+    "More seeds": r"About [\d,]+ more seed",
+    "More test images": "The test set cannot resolve",
+    "Steadier runs": "No realistic number of seeds",
+    "Nothing more": "Stopped:",
+}
+VARIANCES = st.floats(-8, -2).map(lambda power: 10**power)
+
+
+@given(st.floats(-0.02, 0.02), VARIANCES, VARIANCES, st.floats(0, 1), st.integers(2, 20), st.booleans())
+@example(0.0012, 2e-7, 3e-6, 0.5, 3, False)  # stopped, since it cannot matter
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_sentence_and_page_agree_on_what_it_would_take(
+    judged, difference, seeds_part, images_part, noise, seeds, last
+):
+    now = Comparison(
+        difference,
+        seeds_part,
+        images_part,
+        2.0 * seeds,
+        images_part + noise * seeds_part,
+        999,
+        noise * seeds_part,
+    )
+    stage = Stage(
+        look=0, seeds=seeds, last=seeds if last else 20, level=0.0001, last_level=0.005, fixed_level=0.01
+    )
+    result = replace(judge(now, stage, 0.005, 1000), final=True)
+    told = dict(know_more(judged({"x": asdict(result)})))
+    said = sentence("x", result, "accuracy", 0.005, seeds)
+    assert set(told) == {kind for kind, words in SENTENCES.items() if re.search(words, said)}
+    assert len(told) == (result.verdict == "inconclusive")
+    numbers_told = {f"{count:,}" for count in (result.more_seeds, result.images_needed) if count}
+    assert len(numbers_told) <= 1
+    for count in numbers_told:
+        assert count in said
+        assert f"x ({count})" in "".join(told.values()) or "x (more than" in "".join(told.values())
+    assert ("even chance" in said) == ("even chance" in "".join(told.values())) == bool(numbers_told)
 
 
 def test_open_techniques_wait_for_runs(judged):
@@ -119,6 +171,21 @@ def test_open_techniques_wait_for_runs(judged):
 def test_a_sentence_of_the_study_goes_first(judged):
     study = judged({"x": numbers("better", 0.01, 0.001, sentence="x wins.")})
     assert groups(study)[0].findings[0].sentence == "x wins."
+
+
+@pytest.mark.parametrize(
+    ("ratio", "interval", "told"),
+    [
+        (None, None, "–"),
+        (0.9, None, "0.90×"),
+        (0.9, [0.85, 0.95], "0.90×"),
+        (0.9, [0.8, 1.0], "0.90× ?"),
+        (1.6, [0.8, 3.2], "1.60× ?"),
+        (1.001, [0.9, 1.1], "1.00×"),
+    ],
+)
+def test_a_cost_that_may_be_chance_has_a_question_mark(ratio, interval, told):
+    assert times(ratio, interval) == told
 
 
 def test_log_loss_is_told_as_lower(judged):

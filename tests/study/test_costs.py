@@ -1,11 +1,13 @@
 import json
 import re
 
+import numpy as np
 import pytest
+from scipy import stats
 from study_runs import history_of, write_ended_run
 
 from convtrials.core.errors import ConvtrialsError, RunError
-from convtrials.study.costs import study_costs
+from convtrials.study.costs import ratio_interval, study_costs
 from convtrials.study.run_numbers import ended_run
 from convtrials.training.run_directory import Run
 
@@ -47,6 +49,7 @@ def test_costs_are_means_over_finished_runs_and_the_total_counts_all(runs):
                 "seconds": 8.0,
                 "cpu_seconds": 18.0,
                 "cost_ratio": 3.0,
+                "cost_ratio_interval": None,  # of one run
                 "images": 2560.0,
                 "seconds_to_baseline": pytest.approx(13.5),  # 9 an epoch, half-way through the second
                 "runs": 1,
@@ -89,6 +92,42 @@ def test_early_stopping_is_cheaper(tmp_path):
     assert costs["cost_ratio"] == pytest.approx(1.5 / 4)
     assert costs["images"] == 1.5 * 1280
     assert costs["seconds_to_baseline"] is None
+
+
+def test_the_interval_of_a_cost_comes_from_the_runs_of_both_arms(tmp_path):
+    def write(name, seconds):
+        return [
+            write_ended_run(tmp_path / name / str(k), history_of([0.5], cpu_seconds=each))
+            for k, each in enumerate(seconds)
+        ]
+
+    lost = write_ended_run(tmp_path / "lost", [], status="diverged", steps=3, train_seconds=1.5)
+    baseline, technique = write("baseline", [10.0, 12.0, 11.0]), write("same", [9.0, 11.0, 9.7])
+    told = study_costs(baseline, {"same": [*technique, lost]}, device="cpu")["techniques"][0]
+    assert told["cost_ratio"] == pytest.approx(0.9)
+    assert told["cost_ratio_interval"] == ratio_interval([9.0, 11.0, 9.7], [10.0, 12.0, 11.0])
+    low, high = told["cost_ratio_interval"]
+    assert low < 1 < high  # what runs of one arm differ by makes no technique cheaper
+    # equal spread relative to the mean: Welch's t test on logarithms says nearly the same
+    logs = stats.ttest_ind(np.log([9.0, 11.0, 9.7]), np.log([10.0, 12.0, 11.0]), equal_var=False)
+    assert [low, high] == pytest.approx(np.exp(logs.confidence_interval(0.95)), rel=0.01)
+
+
+def test_the_interval_of_a_cost_without_spread_or_runs():
+    assert ratio_interval([3.0, 3.0], [2.0, 2.0]) == [1.5, 1.5]
+    assert ratio_interval([3.0], [2.0, 2.0]) is None
+    assert ratio_interval([], []) is None
+    assert ratio_interval([3.0, 3.0], [0.0, 0.0]) is None
+
+
+def test_the_interval_of_a_cost_holds_the_truth_as_often_as_it_says():
+    draws = np.random.default_rng(0)
+    held = []
+    for _ in range(2000):
+        costs, basis = draws.normal(1.3, 0.13, 4), draws.normal(1, 0.05, 5)
+        low, high = ratio_interval(costs, basis)
+        held.append(low <= 1.3 <= high)
+    assert 0.93 < np.mean(held) < 0.975
 
 
 def test_arms_without_a_finished_run_have_no_costs(tmp_path):

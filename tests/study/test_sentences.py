@@ -36,7 +36,8 @@ def result(verdict: str, **values: Any) -> Result:
             result(
                 "inconclusive", difference=0.003, low=-0.002, high=0.008, reason="more seeds", more_seeds=7
             ),
-            "gelu: not enough evidence (between -0.20 and +0.80 points). About 7 more seeds would probably settle it.",
+            "gelu: not enough evidence (between -0.20 and +0.80 points). About 7 more seeds may settle it "
+            "(about an even chance).",
         ),
         (
             result(
@@ -49,18 +50,23 @@ def result(verdict: str, **values: Any) -> Result:
                 images_needed=40_000,
             ),
             "gelu: not enough evidence (between -0.20 and +0.80 points). The test set cannot resolve differences below "
-            "0.40 points: more seeds will not help. About 40,000 test images would do.",
+            "0.40 points: more seeds will not help. About 40,000 test images may settle it (about an even chance).",
         ),
         (
             result(
                 "inconclusive", difference=0.003, low=-0.64, high=0.65, reason="more seeds", more_seeds=17
             ),
             "gelu: not enough evidence (an interval wider than 20 points). "
-            "About 17 more seeds would probably settle it.",
+            "About 17 more seeds may settle it (about an even chance).",
         ),
         (
             result(
-                "inconclusive", difference=0.001, low=-0.04, high=0.042, reason="test set", resolvable=0.0
+                "inconclusive",
+                difference=0.001,
+                low=-0.04,
+                high=0.042,
+                reason="spread of runs",
+                resolvable=0.0,
             ),
             "gelu: not enough evidence (between -4.00 and +4.20 points). No realistic number of seeds would settle it: "
             "runs of one recipe differ too much.",
@@ -100,3 +106,15 @@ def test_sentence(given: Result, told: str) -> None:
 def test_log_loss_is_told_in_nats() -> None:
     given = result("better", difference=0.02, low=0.01, high=0.03, beyond_margin="part")
     assert "by 0.0200 nats (between +0.0100 and +0.0300)" in sentence("gelu", given, "log_loss", 0.01, 5)
+
+
+def test_an_interval_of_log_loss_says_which_way_is_better() -> None:
+    unclear = result("inconclusive", difference=0.02, low=-0.01, high=0.05, reason="more seeds", more_seeds=2)
+    told = sentence("gelu", unclear, "log_loss", 0.01, 5)
+    assert told.startswith(
+        "gelu: not enough evidence (between -0.0100 and +0.0500 nats of gain). About 2 more"
+    )
+    equal = result("equivalent", difference=0.001, low=-0.004, high=0.006)
+    assert "between -0.0040 and +0.0060 nats of gain, inside the margin" in sentence(
+        "gelu", equal, "log_loss", 0.01, 5
+    )

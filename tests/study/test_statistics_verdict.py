@@ -97,6 +97,16 @@ def test_the_test_set_is_the_limit():
     assert result.fixed_verdict == "better"
 
 
+def test_the_spread_of_runs_is_the_limit():
+    # any number of seeds would settle it, but not a thousand times as many; more images would not either
+    result = judge(comparison(1e-4, 1e-3, 1e-10), LAST, 1e-5, 1000)
+    assert (result.verdict, result.reason) == ("inconclusive", "spread of runs")
+    assert (result.more_seeds, result.images_needed) == (None, None)
+    # the test set's own limit is beyond the difference, but a small part of an interval this wide
+    assert judge(comparison(0.001, 1e-2, 1e-5), LAST, 0.005, 1000).reason == "spread of runs"
+    assert judge(comparison(0.001, 1e-4, 4e-5), LAST, 0.005, 1000).reason == "test set"
+
+
 def test_what_cannot_matter_stops():
     # an ordinary interval lies inside the margin, and the level of the last look is out of reach
     now = comparison(0.0012, 2e-7, 3e-6)

@@ -14,7 +14,7 @@ from convtrials.bench.lineup import count_contestants, our_contestants, peer_con
 from convtrials.bench.matmul import measure_peaks
 from convtrials.bench.network import forward_flops, parameter_count, training_flops
 from convtrials.bench.prepare import open_data, write_data
-from convtrials.bench.race import RaceRules, race
+from convtrials.bench.race import ROUND_LIMIT, START_LIMIT, RaceRules, race
 from convtrials.bench.results import FORMAT, share_of_peak, summarise
 from convtrials.core.machine import available_cores
 from convtrials.core.progress import Task
@@ -39,6 +39,8 @@ class Wanted:
     rounds : int
     round : dict
         ``{"seconds": 4.0}`` or ``{"steps": 6}``.
+    start_limit, round_limit : float
+        Seconds after which a contestant counts as hung; see `RaceRules`.
     precision, threads
         For our engine alone: given instead of probed.
     peak_size : int
@@ -53,6 +55,8 @@ class Wanted:
     peers: tuple[str, ...] = ()
     rounds: int = 5
     round: dict[str, float] | None = None
+    start_limit: float = START_LIMIT
+    round_limit: float = ROUND_LIMIT
     precision: str | None = None
     threads: int | None = None
     peak_size: int = 4096
@@ -116,7 +120,13 @@ def _measure(
     began, load = datetime.datetime.now(datetime.UTC), _load()
     if load is not None and load > 0.5:
         task.note(f"note: this machine has other work (load {load:.1f}): figures will be too low")
-    rules = RaceRules(wanted.rounds, wanted.round or {"seconds": 4.0}, parameters=parameter_count(network))
+    rules = RaceRules(
+        wanted.rounds,
+        wanted.round or {"seconds": 4.0},
+        parameters=parameter_count(network),
+        start_limit=wanted.start_limit,
+        round_limit=wanted.round_limit,
+    )
     peaks = [_peaks(wanted.peak_size, task)]
     rows = race(contestants, rules, folder, task)
     peaks.append(_peaks(wanted.peak_size, task))

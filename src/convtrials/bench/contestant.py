@@ -15,6 +15,9 @@ from typing import Any
 #: Variables that would carry settings of this process, or packages of its environment, into a contestant.
 _NOT_PASSED_ON = ("PYTHONPATH", "PYTHONHOME", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
+#: Seconds for the system to end a killed process; one that is stuck in a device must not hold up the others.
+_KILL_SECONDS = 10.0
+
 
 @dataclass(frozen=True)
 class Contestant:
@@ -108,8 +111,15 @@ class ContestantProcess:
             self._process.stdin.write(json.dumps(question).encode() + b"\n")
             self._process.stdin.flush()
 
-    def answer(self, seconds: float) -> dict[str, Any]:
+    def answer(self, seconds: float, when: str) -> dict[str, Any]:
         """Wait for a line.
+
+        Parameters
+        ----------
+        seconds : float
+            How long.
+        when : str
+            What it is doing meanwhile, such as ``"in round 2"``.
 
         Raises
         ------
@@ -125,7 +135,8 @@ class ContestantProcess:
                 if self._process.poll() is not None and self._lines.empty():
                     raise ContestantError(self._how_it_died()) from None
                 if time.monotonic() > deadline:
-                    raise ContestantError(f"no answer within {seconds:.0f} s") from None
+                    limit = f"{seconds:,.1f}".removesuffix(".0")
+                    raise ContestantError(f"hung: no answer within {limit} s {when}") from None
         try:
             value = json.loads(line)
         except ValueError:
@@ -138,7 +149,8 @@ class ContestantProcess:
         """End it with everything that it has started."""
         with contextlib.suppress(OSError):
             os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(_KILL_SECONDS)
 
     def _listen(self) -> None:
         assert self._process.stdout is not None

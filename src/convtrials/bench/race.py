@@ -10,13 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from convtrials.bench.contestant import Contestant, ContestantError, ContestantProcess
+from convtrials.bench.peers.protocol import FEWEST_STEPS
 from convtrials.core.progress import Task
 
 #: Seconds until a contestant must be ready: compilation and trials of its settings are in it.
-READY_SECONDS = 900.0
+START_LIMIT = 900.0
 
-#: Seconds that a round may take beyond those that were asked for, or for one step.
-ROUND_SECONDS = 120.0
+#: Seconds that a round may take beyond its length.
+ROUND_LIMIT = 120.0
+
+#: Steps may take so many times what the first ones took: another program may want the machine for a while.
+_SLOWER = 10
 
 #: Seconds of quiet before a round: the one before may still be fetching its next images.
 SETTLE_SECONDS = 0.3
@@ -63,20 +67,25 @@ class RaceRules:
         What a contestant is asked: ``{"seconds": 4.0}`` or ``{"steps": 6}``.
     parameters : int or None
         What every network must have; None: not checked.
-    ready_seconds, round_seconds, settle_seconds : float
+    start_limit : float
+        Seconds until a contestant must be ready.
+    round_limit : float
+        Seconds that a round may take beyond its length.
+    settle_seconds : float
+        Of quiet before a round.
     """
 
     rounds: int
     round: dict[str, float]
     parameters: int | None = None
-    ready_seconds: float = READY_SECONDS
-    round_seconds: float = ROUND_SECONDS
+    start_limit: float = START_LIMIT
+    round_limit: float = ROUND_LIMIT
     settle_seconds: float = SETTLE_SECONDS
 
-    @property
-    def patience(self) -> float:
-        """Seconds to wait for the answer of a round."""
-        return self.round_seconds * max(1, self.round.get("steps", 1) / 2) + self.round.get("seconds", 0)
+    def patience(self, step_seconds: float) -> float:
+        """Return the seconds to wait for the answer of a round, where the first steps took so long each."""
+        steps = self.round.get("steps", FEWEST_STEPS)
+        return self.round_limit + self.round.get("seconds", 0) + _SLOWER * steps * step_seconds
 
 
 def race(
@@ -113,7 +122,7 @@ def race(
                 if not row.why_not:
                     task.show(f"round {number + 1}: {row.contestant.label}")
                     time.sleep(rules.settle_seconds)
-                    problem = _run_round(row, rules)
+                    problem = _run_round(row, rules, number + 1)
                     if problem:
                         task.note(f"{row.contestant.label}: {problem}")
                 task.advance()
@@ -155,7 +164,7 @@ def _start(row: Row, rules: RaceRules, folder: Path) -> None:
                 command, contestant.threads, folder / f"{contestant.name}-{number}", own=contestant.own
             )
             row.processes.append(process)
-            facts = process.answer(rules.ready_seconds)
+            facts = process.answer(rules.start_limit, "while starting")
             if number == 0:
                 row.facts = {"parameters": None, "choice": "", **facts}
     except ContestantError as error:
@@ -166,18 +175,25 @@ def _start(row: Row, rules: RaceRules, folder: Path) -> None:
     return None
 
 
-def _run_round(row: Row, rules: RaceRules) -> str:
+def _run_round(row: Row, rules: RaceRules, number: int) -> str:
     """Let all processes of a contestant begin at the same moment, wait for them, and say what went wrong."""
     for process in row.processes:
         process.ask(rules.round)
+    seconds = rules.patience(_step_seconds(row.facts))
     try:
-        answers = [process.answer(rules.patience) for process in row.processes]
+        answers = [process.answer(seconds, f"in round {number}") for process in row.processes]
         row.rounds.append(_together(answers))
     except ContestantError as error:
         row.out(str(error))
     except (KeyError, TypeError, ValueError, ZeroDivisionError):
         row.out(f"its answer to a round cannot be used: {str(answers)[:120]}")
     return row.why_not
+
+
+def _step_seconds(facts: dict[str, Any]) -> float:
+    """Return how long a step took before it was ready, as far as it says so."""
+    said = facts.get("step_seconds")
+    return said if isinstance(said, int | float) and 0 <= said < math.inf else 0.0
 
 
 def _together(answers: list[dict[str, Any]]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from convtrials.bench.errors import BenchError
 from convtrials.core.files import read_bounded_text, write_text
+from convtrials.core.marked import can_be_made
 
 _GROUPS = {"alone": "one run", "together": "runs side by side, one thread each"}
 
@@ -109,20 +110,21 @@ def _remarks(result: dict[str, Any]) -> str:
 
 
 def check_place(path: Path, model: str) -> None:
-    """Refuse a document that has no place for the table of a model.
+    """Refuse a document that has no place for the table of a model; one that is not there yet can be made.
 
     Raises
     ------
     BenchError
     """
-    _place(path, read_bounded_text(path, BenchError), model)
+    if not can_be_made(path, BenchError):
+        _place(path, read_bounded_text(path, BenchError), model)
 
 
 def put_into(path: Path, result: dict[str, Any]) -> None:
     """Replace the table in a Markdown file.
 
     It stands between ``<!-- bench:begin MODEL -->`` and ``<!-- bench:end MODEL -->``; without a model's name the place
-    is AlexNet's.
+    is AlexNet's. A file that is not there is made, with these marks.
 
     Parameters
     ----------
@@ -133,10 +135,14 @@ def put_into(path: Path, result: dict[str, Any]) -> None:
     Raises
     ------
     BenchError
-        The file cannot be read, or has no such place.
+        The file cannot be read or made, or has no such place.
     """
-    text = read_bounded_text(path, BenchError)
-    start, end = _place(path, text, result["setting"]["model"])
+    model = result["setting"]["model"]
+    if can_be_made(path, BenchError):
+        text = f"<!-- bench:begin {model} --><!-- bench:end {model} -->\n"
+    else:
+        text = read_bounded_text(path, BenchError)
+    start, end = _place(path, text, model)
     write_text(path, f"{text[:start]}\n{markdown_table(result)}\n{text[end:]}")
 
 

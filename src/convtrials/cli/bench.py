@@ -19,6 +19,7 @@ app = typer.Typer(
 
 _PEERS = "Peers"
 _OURS = "How ours is computed"
+_HANGS = "When a contestant counts as hung"
 
 
 @app.callback()
@@ -51,8 +52,24 @@ def train(
         Path | None, typer.Option("--out", "-o", help="Results as JSON; by default bench-MODEL.json.")
     ] = None,
     table: Annotated[
-        Path | None, typer.Option(help="A Markdown file: its table between the bench marks is replaced.")
+        Path | None,
+        typer.Option(help="A Markdown file: its table between the bench marks is replaced, or it is made."),
     ] = None,
+    start_limit: Annotated[
+        float,
+        typer.Option(
+            min=0.1, max=86_400, help="Seconds until a contestant must be ready.", rich_help_panel=_HANGS
+        ),
+    ] = 900.0,
+    round_limit: Annotated[
+        float,
+        typer.Option(
+            min=0.1,
+            max=86_400,
+            help="Seconds that a round may take beyond its length.",
+            rich_help_panel=_HANGS,
+        ),
+    ] = 120.0,
     peers: Annotated[
         str | None,
         typer.Option(
@@ -105,6 +122,8 @@ def train(
         peers=asked,
         rounds=rounds,
         round={"steps": steps} if steps is not None else {"seconds": seconds or 4.0},
+        start_limit=start_limit,
+        round_limit=round_limit,
         environments=(environments or default_folder()).expanduser().absolute(),
         precision=precision,
         threads=threads,
@@ -113,11 +132,15 @@ def train(
     with _stop_told(), progress_task("bench", wanted.units) as task:
         result = run_benchmark(wanted, task, command=shlex.join(["convtrials", *sys.argv[1:]]))
     write_json(out, result)
+    written = [f"results: {out}"]
     if table is not None:
         from convtrials.bench.table import put_into
 
+        written.append(f"table: {table}{'' if table.exists() else ' (a new file)'}")
         put_into(table, result)
-    _print_table(result, out)
+    _print_table(result)
+    for line in written:
+        typer.echo(line)
     if any(entry["name"] == "ours" and entry["status"] != "measured" for entry in result["contestants"]):
         raise typer.Exit(1)
 
@@ -154,7 +177,7 @@ def _stop_told() -> Iterator[None]:
         yield
 
 
-def _print_table(result: dict[str, Any], out: Path) -> None:
+def _print_table(result: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
@@ -184,4 +207,3 @@ def _print_table(result: dict[str, Any], out: Path) -> None:
         if entry["reference"] and entry.get("share_of_peak") is not None:
             share = f"{entry['share_of_peak']:.0%} of the speed of the faster matrix product"
             console.print(f"{entry['label']}: {share}", style="dim", highlight=False)
-    console.print(f"results: {out}", highlight=False, markup=False, soft_wrap=True)

@@ -18,7 +18,9 @@ def inference(
     out: Annotated[Path, typer.Option("--out", "-o", help="Results as JSON.")] = Path("bench-inference.json"),
     table: Annotated[
         Path | None,
-        typer.Option(help="Markdown file whose block <!-- inference:begin --> ... end gets the table."),
+        typer.Option(
+            help="Markdown file whose block <!-- inference:begin --> ... end gets the table; made if need be."
+        ),
     ] = None,
     threads: Annotated[
         int | None, typer.Option(min=1, max=1024, help="Threads; by default one a core.")
@@ -70,6 +72,8 @@ def inference(
     )
     write_json(out, document)
     if table is not None:
+        if not table.exists() and not quiet:
+            typer.echo(f"{table}: a new file", err=True)
         replace_block(table, markdown(document))
     if not quiet:
         _show(document)

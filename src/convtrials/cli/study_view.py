@@ -2,11 +2,11 @@
 
 from typing import TYPE_CHECKING, Any
 
-from convtrials.core.intervals import TOO_WIDE, too_wide
+from convtrials.cli.answer_table import Answer, AnswerTable, Column, answer, verdict_text
+from convtrials.reports.study_scale import Scale, scale_of, times
 
 if TYPE_CHECKING:
     from rich.console import Console, Group
-    from rich.table import Table
 
     from convtrials.study.executor import RunEnd
     from convtrials.study.survey import RunState, StudyState
@@ -21,15 +21,6 @@ SIGNS = {
     "waiting": ("·", "dim"),
 }
 
-COLOURS = {
-    "better": "green",
-    "worse": "red",
-    "equivalent": "blue",
-    "inconclusive": "yellow",
-    "unstable": "magenta",
-    "failed": "red",
-}
-
 #: Seconds between two lines about the whole study where the output is no terminal.
 LOG_INTERVAL = 60.0
 
@@ -37,20 +28,20 @@ LOG_INTERVAL = 60.0
 def study_table(state: "StudyState") -> "Group":
     """Return the whole view of a study as it stands."""
     from rich.console import Group
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for name, justify in (
-        ("arm", "left"),
-        ("runs", "left"),
-        ("mean", "right"),
-        ("verdict" if state.decision.complete else "verdict so far", "left"),
-    ):
-        table.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
-    for arm in state.plan.arms:
-        runs = [run for run in state.runs if run.arm == arm.name]
-        table.add_row(Text(arm.name), _signs(runs), _mean(state, runs), _verdict(state, arm.name))
+    scale = scale_of(state.plan.spec.metric)
+    arms = [(arm.name, [run for run in state.runs if run.arm == arm.name]) for arm in state.plan.arms]
+    table = AnswerTable(
+        scale,
+        f"{1 - state.plan.spec.alpha:.0%}",
+        left=[
+            Column("arm", [Text(name) for name, _ in arms], folds=True),
+            Column("runs", [_signs(runs) for _, runs in arms], folds=True),
+            Column("mean", [_mean(state, runs) for _, runs in arms], justify="right"),
+        ],
+        answers=[_answer_so_far(state, name, scale) for name, _ in arms],
+    )
     lines: list[Any] = [table, Text("")]
     lines += [_running(run) for run in state.runs if run.state == "running"]
     lines.append(_summary(state))
@@ -76,27 +67,18 @@ def _score(value: float, metric: str) -> str:
     return f"{value:.2%}" if metric == "accuracy" else f"{-value:.4f}"
 
 
-def _verdict(state: "StudyState", name: str) -> Any:
+def _answer_so_far(state: "StudyState", name: str, scale: Scale) -> Answer:
     from rich.text import Text
 
     result = state.decision.results.get(name)
     if result is None:
-        return Text("")
-    if result.difference is None and result.verdict == "inconclusive":
-        return Text("not enough runs yet", style="dim")
-    text = Text(result.verdict, style=COLOURS[result.verdict] if result.final else "dim")
-    if result.difference is not None and result.low is not None and result.high is not None:
-        metric = state.plan.spec.metric
-        scale, digits = (100, 2) if metric == "accuracy" else (1, 4)
-        low, high = (f"{scale * end:+.{digits}f}" for end in (result.low, result.high))
-        interval = TOO_WIDE if too_wide(result.low, result.high, metric) else f"{low} to {high}"
-        text.append(
-            f"  {scale * result.difference:+.{digits}f} ({interval})",
-            style="" if result.final else "dim",
+        return Answer(Text(""))
+    if result.difference is None:
+        waits = result.verdict == "inconclusive"
+        return Answer(
+            Text("not enough runs yet", style="dim") if waits else verdict_text(result.verdict, result.final)
         )
-    if not result.final:
-        text.append(" preliminary", style="dim italic")
-    return text
+    return answer(result.verdict, result.final, result.difference, result.low, result.high, scale)
 
 
 def _running(run: "RunState") -> Any:
@@ -146,7 +128,7 @@ def _duration(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h"
 
 
-def verdict_table(document: dict[str, Any], costs: dict[str, Any]) -> "Table":
+def verdict_table(document: dict[str, Any], costs: dict[str, Any]) -> AnswerTable:
     """Return the table of verdicts that ends a study.
 
     Parameters
@@ -156,38 +138,28 @@ def verdict_table(document: dict[str, Any], costs: dict[str, Any]) -> "Table":
     costs : dict
         ``costs.json``.
     """
-    from rich.table import Table
     from rich.text import Text
 
-    accuracy = document["metric"] == "accuracy"
-    ratios = {one["name"]: one.get("cost_ratio") for one in costs.get("techniques", [])}
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    unit = "points" if accuracy else "nats"
-    for name, justify in (
-        ("technique", "left"),
-        ("verdict", "left"),
-        (f"difference, {unit}", "right"),
-        (f"{1 - document['alpha']:.0%} interval", "right"),
-        ("seeds", "right"),
-        ("cost", "right"),
-    ):
-        table.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
-    for one in document["techniques"]:
-        known, sure = one["difference"] is not None, one["low"] is not None
-        scale, digits = (100, 2) if accuracy else (1, 4)
-        ratio = ratios.get(one["name"])
-        verdict = Text(one["verdict"], style=f"bold {COLOURS[one['verdict']]}")
-        if not one["final"]:
-            verdict.append(" (preliminary)", style="dim")
-        table.add_row(
-            Text(one["name"]),
-            verdict,
-            f"{scale * one['difference']:+.{digits}f}" if known else "–",
-            f"{scale * one['low']:+.{digits}f} to {scale * one['high']:+.{digits}f}" if sure else "–",
-            str(len(one["status"])),
-            f"× {ratio:.2f}" if ratio is not None else "–",
-        )
-    return table
+    scale, techniques = scale_of(document["metric"]), document["techniques"]
+    known = {one["name"]: one for one in costs.get("techniques", [])}
+    arms = [known.get(one["name"], {}) for one in techniques]
+    told = [times(arm.get("cost_ratio"), arm.get("cost_ratio_interval")) for arm in arms]
+    return AnswerTable(
+        scale,
+        f"{1 - document['alpha']:.0%}",
+        left=[Column("technique", [Text(one["name"]) for one in techniques], folds=True)],
+        answers=[
+            answer(one["verdict"], one["final"], one["difference"], one["low"], one["high"], scale)
+            for one in techniques
+        ],
+        right=[
+            Column("seeds", [str(len(one["status"])) for one in techniques], justify="right"),
+            Column("cost", told, justify="right"),
+        ],
+        note="cost ?: may be the baseline's; its own runs differ by so much"
+        if any(one.endswith("?") for one in told)
+        else "",
+    )
 
 
 class LiveView:

@@ -14,6 +14,7 @@ from convtrials.reports.study_looks import draw_mark, labels_of, look_of
 from convtrials.reports.study_record import StudyArm, StudyRecord
 from convtrials.reports.study_rows import BAND
 from convtrials.reports.study_scale import scale_of
+from convtrials.reports.study_words import joined
 from convtrials.reports.style import FAINT, INK, MUTED, new_figure
 
 #: More techniques than this get a row each: their names would not fit beside points, nor would the lines to them.
@@ -31,12 +32,12 @@ def cost_picture(study: StudyRecord) -> Picture | None:
     return Picture(
         name="cost",
         title="What does it cost?",
-        caption=_rows_caption(study, of_what) if many else _points_caption(study, of_what),
+        caption=(_rows_caption if many else _points_caption)(study, of_what) + _in_doubt(shown, many),
         alt=f"{'Rows' if many else 'Scatter plot'} of difference against relative cost: "
         + "; ".join(f"{arm.name} {arm.cost.cost_ratio:.2f} times the cost" for arm in shown[:6])
         + ".",
         draw=lambda: draw_cost_rows(shown, scale, of_what) if many else _draw(study, shown, of_what),
-        header=("technique", "cost_ratio", "difference", "low", "high"),
+        header=("technique", "cost_ratio", "cost_low", "cost_high", "difference", "low", "high"),
         rows=[_row(arm) for arm in shown],
     )
 
@@ -47,6 +48,17 @@ def _points_caption(study: StudyRecord, of_what: str) -> str:
         f"Upwards: the difference in {metric} with its {study.level} interval. To the right: {of_what} of a run as a "
         "multiple of the baseline's. Best is the upper left: more for less. The shaded band is the margin."
     )
+
+
+def _in_doubt(shown: Sequence[StudyArm], many: bool) -> str:
+    """Name the costs that may be those of the baseline, or say how they are marked."""
+    doubtful = [arm.name for arm in shown if arm.cost.may_be_the_same]
+    if not doubtful:
+        return ""
+    reason = "runs of one arm differ in cost by so much"
+    if many:
+        return f" No bar and a “?”: the cost may be the baseline's, for {reason}."
+    return f" Costs that may be the baseline's, for {reason}: {joined(doubtful)}."
 
 
 def _rows_caption(study: StudyRecord, of_what: str) -> str:
@@ -61,7 +73,7 @@ def _rows_caption(study: StudyRecord, of_what: str) -> str:
 def _row(arm: StudyArm) -> list[str | float | None]:
     one = arm.technique
     ends = (one.difference, one.low, one.high) if one else (None, None, None)
-    return [arm.name, arm.cost.cost_ratio, *ends]
+    return [arm.name, arm.cost.cost_ratio, *(arm.cost.cost_ratio_interval or (None, None)), *ends]
 
 
 def _draw(study: StudyRecord, shown: Sequence[StudyArm], of_what: str) -> Any:

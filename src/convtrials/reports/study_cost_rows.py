@@ -8,7 +8,7 @@ from typing import Any
 from convtrials.reports.study_looks import draw_mark, labels_of, look_of
 from convtrials.reports.study_record import StudyArm
 from convtrials.reports.study_rows import figure_of_rows, text_width, write_beside, write_ends
-from convtrials.reports.study_scale import Scale
+from convtrials.reports.study_scale import Scale, times
 from convtrials.reports.style import INK, MUTED
 
 
@@ -26,7 +26,7 @@ def draw_cost_rows(shown: Sequence[StudyArm], scale: Scale, unit: str) -> Any:
     """
     labels = labels_of(shown)
     ratios = [float(arm.cost.cost_ratio or 1) for arm in shown]
-    costs = [f"{ratio:.2f}×" for ratio in ratios]
+    costs = [times(arm.cost.cost_ratio, arm.cost.cost_ratio_interval) for arm in shown]
     gains = [scale.signed(arm.difference) for arm in shown]
     first = 0.15 + max(text_width(text, 9) for text in [*costs, "cost"])
     second = first + 0.25 + max(text_width(text, 10, "bold") for text in [*gains, "difference"])
@@ -59,9 +59,10 @@ def set_cost_axis(axes: Any, ratios: Sequence[float], unit: str) -> None:
 
 
 def _draw_row(axes: Any, arm: StudyArm, place: int, ratio: float) -> None:
-    axes.hlines(
-        place, min(1, ratio), max(1, ratio), color=look_of(arm).colour, linewidth=3, alpha=0.35, zorder=2
-    )
+    if not arm.cost.may_be_the_same:  # a bar would call it cheaper or dearer
+        axes.hlines(
+            place, min(1, ratio), max(1, ratio), color=look_of(arm).colour, linewidth=3, alpha=0.35, zorder=2
+        )
     draw_mark(axes, arm, ratio, place)
 
 

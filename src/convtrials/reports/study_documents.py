@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from convtrials.core.intervals import holds_one
+
 #: Numbers of this size are damage; larger ones would overflow in drawing.
 _Number = Annotated[float, Field(gt=-1e12, lt=1e12)]
 _Count = Annotated[int, Field(ge=0, lt=2**53)]
@@ -146,9 +148,15 @@ class ArmCost(_Document):
     seconds: _Number | None = None
     cpu_seconds: _Number | None = None
     cost_ratio: _Number | None = None
+    cost_ratio_interval: tuple[_Number, _Number] | None = Field(default=None, strict=False)
     images: _Number | None = None
     seconds_to_baseline: _Number | None = None
     runs: _Count | None = None
+
+    @property
+    def may_be_the_same(self) -> bool:
+        """Whether runs of one recipe differ in cost by so much anyway."""
+        return holds_one(self.cost_ratio_interval)
 
 
 class TotalCost(_Document):

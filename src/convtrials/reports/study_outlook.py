@@ -8,6 +8,7 @@ from convtrials.reports.study_looks import look_of, preliminary
 from convtrials.reports.study_record import StudyArm, StudyRecord
 from convtrials.reports.study_scale import scale_of
 from convtrials.reports.study_words import joined
+from convtrials.study.sentences import MAY_SETTLE
 
 
 def know_more(study: StudyRecord) -> list[tuple[str, str]]:
@@ -18,6 +19,7 @@ def know_more(study: StudyRecord) -> list[tuple[str, str]]:
         ("The study's remaining runs", _open(study)),
         ("More seeds", _more_seeds([arm for arm in settled if _reason(arm) == "more seeds"])),
         ("More test images", _more_images(study, [arm for arm in settled if _reason(arm) == "test set"])),
+        ("Steadier runs", _too_spread([arm for arm in settled if _reason(arm) == "spread of runs"])),
         ("Nothing more", _stopped([arm for arm in settled if _reason(arm) == "cannot matter"])),
         ("Another recipe", _unstable([arm for arm in study.ranked if look_of(arm).key == "unstable"])),
         ("Runs that work", _failed([arm for arm in study.ranked if look_of(arm).key == "failed"])),
@@ -26,7 +28,7 @@ def know_more(study: StudyRecord) -> list[tuple[str, str]]:
 
 
 def _reason(arm: StudyArm) -> str:
-    known = ("more seeds", "test set", "cannot matter")
+    known = ("more seeds", "test set", "spread of runs", "cannot matter")
     reason = arm.technique.reason if arm.technique else None
     return reason if reason in known else "more seeds"
 
@@ -49,7 +51,7 @@ def _more_seeds(arms: Sequence[StudyArm]) -> str:
         else arm.name
         for arm in arms
     ]
-    return f"Seeds an arm that would probably settle it, beyond those run: {joined(named)}."
+    return f"Seeds an arm that {MAY_SETTLE}, beyond those run: {joined(named)}."
 
 
 def _more_images(study: StudyRecord, arms: Sequence[StudyArm]) -> str:
@@ -60,15 +62,21 @@ def _more_images(study: StudyRecord, arms: Sequence[StudyArm]) -> str:
     limits = [one.resolvable for arm in arms if (one := arm.technique) and one.resolvable is not None]
     limit = f" below about {scale.amount(float(f'{max(limits):.2g}'))}" if limits else ""
     needed = [
-        f"{arm.name} ({_at_most(arm.technique.images_needed, 1_000_000)})"
-        if arm.technique and arm.technique.images_needed
-        else arm.name
+        f"{arm.name} ({_at_most(one.images_needed, 1_000_000)})"
         for arm in arms
+        if (one := arm.technique) and one.images_needed
     ]
-    return (
-        f"These {images} cannot resolve differences{limit}; more seeds do not help. "
-        f"Images that would probably settle it: {joined(needed)}."
+    told = (
+        f"These {images} cannot resolve differences{limit}, and more seeds do not help: "
+        f"{joined([arm.name for arm in arms])}."
     )
+    return f"{told} Images that {MAY_SETTLE}: {joined(needed)}." if needed else told
+
+
+def _too_spread(arms: Sequence[StudyArm]) -> str:
+    names = joined([arm.name for arm in arms]) if arms else ""
+    why = "since runs of one recipe differ too much"
+    return f"No realistic number of seeds would settle it, {why}: {names}." if names else ""
 
 
 def _at_most(count: int, most: int) -> str:

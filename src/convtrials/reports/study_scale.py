@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from convtrials.core.intervals import TOO_WIDE, too_wide
+from convtrials.core.intervals import TOO_WIDE, holds_one, too_wide
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,14 @@ def signed(value: float | None, factor: float, decimals: int) -> str:
         return "–"
     text = f"{factor * value:+.{decimals}f}"
     return text.replace("-", "−") if float(text) else text[1:]
+
+
+def times(ratio: float | None, interval: Sequence[float] | None) -> str:
+    """Return a cost as a multiple of the baseline's: ``0.90×``; ``0.90× ?`` where chance alone would make it."""
+    if ratio is None:
+        return "–"
+    told = f"{ratio:.2f}×"
+    return f"{told} ?" if holds_one(interval) and told != "1.00×" else told
 
 
 _SCALES = {

@@ -9,7 +9,7 @@ from typing import Any
 from convtrials.reports.html import plain
 from convtrials.reports.study_looks import VerdictLook, look_of, preliminary
 from convtrials.reports.study_record import StudyArm, StudyRecord, StudyRun
-from convtrials.reports.study_scale import Scale, scale_of, signed
+from convtrials.reports.study_scale import Scale, scale_of, signed, times
 from convtrials.reports.words import duration
 from convtrials.study.directory import StudyDirectory
 from convtrials.training.run_directory import Run
@@ -76,7 +76,7 @@ def _verdict_row(study: StudyRecord, arm: StudyArm, scale: Scale) -> VerdictRow:
         fixed_verdict=(one.fixed_verdict or "") if one else "",
         seeds=f"{seeds} ({lost} lost)" if lost else f"{seeds}",
         beats=_percent(one.probability_better if one else None),
-        cost=_times(arm.cost.cost_ratio),
+        cost=times(arm.cost.cost_ratio, arm.cost.cost_ratio_interval),
     )
 
 
@@ -197,7 +197,8 @@ def _seconds_to_reach(arm: StudyArm) -> tuple[str, str]:
 
 def _seconds_a_run(study: StudyRecord, arm: StudyArm) -> tuple[str, str]:
     seconds = arm.cost.cpu_seconds if study.costs.unit == "cpu_seconds" else arm.cost.seconds
-    return (duration(seconds), _times(arm.cost.cost_ratio) if arm.number else "")
+    cost = times(arm.cost.cost_ratio, arm.cost.cost_ratio_interval)
+    return (duration(seconds), cost if arm.number else "")
 
 
 def _told(value: float | None, factor: float, decimals: int, unit: str) -> str:
@@ -210,7 +211,3 @@ def _count(value: float | None) -> str:
 
 def _percent(share: float | None) -> str:
     return "–" if share is None else f"{100 * share:.0f}%"
-
-
-def _times(ratio: float | None) -> str:
-    return "–" if ratio is None else f"{ratio:.2f}×"

@@ -1,12 +1,14 @@
 """What a study's arms cost, ready for ``costs.json``: kept apart from verdicts, which hold no times."""
 
 from collections.abc import Mapping, Sequence
+from math import exp, sqrt
 from typing import Any
 
 import numpy as np
 
 from convtrials.study.reaching import seconds_to_baseline
 from convtrials.study.run_numbers import EndedRun, ended_run
+from convtrials.study.statistics.comparison import critical
 from convtrials.training.run_directory import Run
 
 
@@ -41,8 +43,9 @@ def study_costs(
     -------
     dict
         The object of ``costs.json``. ``cost_ratio`` is a technique's mean cost of a run over the baseline's, in
-        ``unit``. ``seconds_to_baseline`` (in ``unit`` too) is the training time after which the arm's mean learning
-        curve reaches the baseline's final mean validation accuracy. None where a number does not exist.
+        ``unit``; ``cost_ratio_interval`` is its 95% interval over new runs (`ratio_interval`).
+        ``seconds_to_baseline`` (in ``unit`` too) is the training time after which the arm's mean learning curve reaches
+        the baseline's final mean validation accuracy. None where a number does not exist.
 
     Raises
     ------
@@ -63,6 +66,7 @@ def study_costs(
                 "name": name,
                 **(arm := _arm(runs, reference, unit)),
                 "cost_ratio": _ratio(arm[unit], basis[unit]),
+                "cost_ratio_interval": ratio_interval(_costs(runs, unit), _costs(reference, unit)),
             }
             for name, runs in arms.items()
         ],
@@ -89,6 +93,40 @@ def _arm(runs: Sequence[EndedRun], baseline: Sequence[EndedRun], unit: str) -> d
         "runs": len(finished),
         "diverged": len(runs) - len(finished),
     }
+
+
+def _costs(runs: Sequence[EndedRun], unit: str) -> list[float]:
+    """Return the cost of each finished run, in ``seconds`` or ``cpu_seconds``."""
+    return [float(getattr(run, unit)) for run in runs if not run.diverged]
+
+
+def ratio_interval(costs: Sequence[float], basis: Sequence[float]) -> list[float] | None:
+    """Return the 95% interval of a ratio of mean costs, over new runs.
+
+    Parameters
+    ----------
+    costs, basis : sequence of float
+        Of the runs of both arms, above 0.
+
+    Returns
+    -------
+    list of float or None
+        Two ends around ``mean(costs) / mean(basis)``; None with fewer than two runs of either.
+
+    Notes
+    -----
+    By the delta method on the logarithm, with Welch's degrees of freedom. It covers what runs of one arm differ by,
+    such as other work on the machine; not what slows down one arm alone.
+    """
+    if min(len(costs), len(basis)) < 2 or min(*costs, *basis) <= 0:
+        return None
+    ratio = float(np.mean(costs) / np.mean(basis))
+    parts = [float(np.var(v, ddof=1)) / len(v) / float(np.mean(v)) ** 2 for v in (costs, basis)]
+    if sum(parts) == 0:
+        return [ratio, ratio]
+    shares = [part**2 / (len(v) - 1) for part, v in zip(parts, (costs, basis), strict=True)]
+    reach = exp(critical(0.05, sum(parts) ** 2 / sum(shares)) * sqrt(sum(parts)))
+    return [ratio / reach, ratio * reach]
 
 
 def _mean(values: Sequence[float]) -> float | None:

@@ -3,6 +3,9 @@
 from convtrials.core.intervals import TOO_WIDE, too_wide
 from convtrials.study.statistics.result import Result
 
+#: What is said of the seeds or images that would settle it if the difference stayed: it moves, in either direction.
+MAY_SETTLE = "may settle it (about an even chance)"
+
 
 def sentence(name: str, result: Result, metric: str, margin: float, runs: int) -> str:
     """Say what a study found about one technique, for a reader without statistics.
@@ -26,7 +29,7 @@ def sentence(name: str, result: Result, metric: str, margin: float, runs: int) -
     if result.reason == "identical":
         return f"{name}: its runs answer every test image as the baseline's do; it changes nothing here."
     size = _amount(abs(result.difference), metric)
-    unit = " points" if metric == "accuracy" else " nats"
+    unit = " points" if metric == "accuracy" else " nats of gain"  # the loss itself goes the other way
     between = f"between {_signed(result.low, metric)} and {_signed(result.high, metric)}"
     tentative = "" if result.final else " So far, and not final."
     if result.verdict in ("better", "worse"):
@@ -47,12 +50,10 @@ def sentence(name: str, result: Result, metric: str, margin: float, runs: int) -
 
 
 def _what_would_settle(result: Result, metric: str) -> str:
+    if result.reason == "spread of runs":
+        return "No realistic number of seeds would settle it: runs of one recipe differ too much."
     if result.reason == "test set" and result.resolvable is not None:
-        assert result.low is not None
-        assert result.high is not None
-        if result.resolvable < (result.high - result.low) / 6:  # images are not what is in the way
-            return "No realistic number of seeds would settle it: runs of one recipe differ too much."
-        images = f" About {result.images_needed:,} test images would do." if result.images_needed else ""
+        images = f" About {result.images_needed:,} test images {MAY_SETTLE}." if result.images_needed else ""
         return (
             f"The test set cannot resolve differences below {_amount(result.resolvable, metric)}: more seeds will not "
             f"help.{images}"
@@ -60,7 +61,7 @@ def _what_would_settle(result: Result, metric: str) -> str:
     if result.reason == "cannot matter":
         return "Stopped: whatever the difference is, it is most likely too small to matter."
     if result.more_seeds:
-        return f"About {result.more_seeds:,} more seed{'s' if result.more_seeds != 1 else ''} would probably settle it."
+        return f"About {result.more_seeds:,} more seed{'s' if result.more_seeds != 1 else ''} {MAY_SETTLE}."
     return "More seeds may settle it."
 
 

@@ -16,9 +16,10 @@ import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TextIO, TypeVar
+from typing import Any, BinaryIO, TextIO, TypeVar
 
 from convtrials.core.errors import ConvtrialsError, Interrupted, RunTaken
+from convtrials.core.standard_input import take_standard_input
 from convtrials.data.dataset import Dataset
 from convtrials.data.reopen import reopen_dataset
 from convtrials.study.arm_data import dataset_of_arm
@@ -126,7 +127,7 @@ class LiveNote:
             os.replace(temporary, self._path)
 
 
-def serve(folder: Path, requests: TextIO, answers: TextIO, *, checkpoint_seconds: float) -> None:
+def serve(folder: Path, requests: BinaryIO, answers: TextIO, *, checkpoint_seconds: float) -> None:
     """Take work from ``requests`` until it ends."""
     study = StudyDirectory(folder)
     plan = study.plan
@@ -151,9 +152,9 @@ def serve(folder: Path, requests: TextIO, answers: TextIO, *, checkpoint_seconds
             return
 
 
-def _incoming(requests: TextIO) -> "queue.Queue[str | None]":
+def _incoming(requests: BinaryIO) -> "queue.Queue[bytes | None]":
     """Read requests beside the training, so that the end of the input is seen while a run is going on."""
-    work: queue.Queue[str | None] = queue.Queue()
+    work: queue.Queue[bytes | None] = queue.Queue()
 
     def read() -> None:
         for line in requests:
@@ -176,9 +177,10 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # while idle; a run in training catches it itself
     # Ctrl-C reaches every process of the terminal; the parent passes it on, once.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    requests = take_standard_input()
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what a network of one's own prints must not look like an answer
-    serve(Path(sys.argv[1]), sys.stdin, answers, checkpoint_seconds=float(sys.argv[2]))
+    serve(Path(sys.argv[1]), requests, answers, checkpoint_seconds=float(sys.argv[2]))
 
 
 if __name__ == "__main__":

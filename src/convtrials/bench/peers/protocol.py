@@ -1,7 +1,7 @@
 """How a contestant speaks with the benchmark: a JSON object a line, in on standard input, out on standard output.
 
-    out  {"ready": true, "parameters": 5351652, "choice": "...", ...}   once, after the first steps
-    in   {"seconds": 4.0} or {"steps": 6}                               what to train next
+    out  {"ready": true, "parameters": 5351652, "step_seconds": 0.4, ...}   once, after the first steps
+    in   {"seconds": 4.0} or {"steps": 6}                                   what to train next
     out  {"images": 1536, "steps": 6, "seconds": 4.1, "cpu_seconds": 8.0, "loss": 3.2}
 
 The questions are asked between two steps of a training that never ends, so that a round measures training under way:
@@ -15,12 +15,11 @@ import json
 import os
 import platform
 import queue
-import sys
 import threading
 import time
 from importlib import metadata
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, BinaryIO, NoReturn
 
 #: Steps before a contestant is ready, unless it asks for more.
 WARM_STEPS = 2
@@ -39,6 +38,7 @@ class Rounds:
     """
 
     def __init__(self, warm_steps: int = WARM_STEPS) -> None:
+        self._questions = _take_standard_input()
         self._answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
         os.dup2(2, 1)  # what a library prints must not look like an answer
         self._warm_steps = warm_steps
@@ -46,12 +46,12 @@ class Rounds:
         self._wanted: dict[str, float] = {}
         self._steps = self._images = 0
         self._started = self._cpu_started = 0.0
-        self._orders: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._orders: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         threading.Thread(target=self._listen, daemon=True).start()
 
     def _listen(self) -> None:
         """Read what is asked beside the training, so that the end of the race is seen in the middle of a round."""
-        for line in sys.stdin:
+        for line in self._questions:
             self._orders.put(line)
         _leave()
 
@@ -77,6 +77,7 @@ class Rounds:
             "versions": versions,
             **facts,
         }
+        self._started = time.perf_counter()
 
     def after_step(self, images: int, loss: Any, steps: int = 1) -> None:
         """Count a step; at the end of a round answer, and return when the next one begins.
@@ -92,13 +93,13 @@ class Rounds:
         """
         self._steps += steps
         self._images += images
+        seconds = time.perf_counter() - self._started
         if self._facts is not None:
             if self._steps >= self._warm_steps:
-                self._say(self._facts)
+                self._say({**self._facts, "step_seconds": seconds / self._steps})
                 self._facts = None
                 self._wait()
             return
-        seconds = time.perf_counter() - self._started
         if self._over(seconds):
             answer = {"images": self._images, "steps": self._steps, "seconds": seconds}
             self._say({**answer, "cpu_seconds": _cpu_seconds() - self._cpu_started, "loss": float(loss)})
@@ -120,6 +121,19 @@ class Rounds:
             self._answers.flush()
         except BrokenPipeError:
             _leave()
+
+
+def _take_standard_input() -> BinaryIO:
+    """Return what comes in on standard input, as a file that is ours alone; for everybody else it is empty.
+
+    A process that is forked closes `sys.stdin` first of all (a loader's worker, any of `multiprocessing`), and would
+    wait for ever for the lock that a thread holds while it reads from there. Without a buffer there is no lock at all.
+    """
+    questions = os.fdopen(os.dup(0), "rb", buffering=0)
+    empty = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(empty, 0)
+    os.close(empty)
+    return questions
 
 
 def _cpu_seconds() -> float:

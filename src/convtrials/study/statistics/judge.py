@@ -9,6 +9,7 @@ from convtrials.study.statistics.outlook import (
     images_to_settle,
     resolvable,
     seeds_to_settle,
+    too_spread,
 )
 from convtrials.study.statistics.result import Result
 from convtrials.study.statistics.verdict import BETTER, INCONCLUSIVE, WORSE, beyond_margin, verdict_of
@@ -56,16 +57,11 @@ def judge(now: Comparison, stage: Stage, margin: float, images: int) -> Result:
     low, high = _around(now.difference, now.half_width(stage.level))
     fixed_low, fixed_high = _around(now.difference, now.fixed_half_width(stage.level))
     verdict = verdict_of(low, high, margin)
-    reason, more_seeds, images_needed, stopped = None, None, None, False
+    wanting, stopped = Wanting(), False
     if verdict == INCONCLUSIVE:
-        settles = seeds_to_settle(now, stage.seeds, margin, stage.fixed_level)
-        reason = "test set" if settles is None else "more seeds"
-        if settles is None:
-            images_needed = images_to_settle(now, images, margin, stage.fixed_level)
         stopped = stage.look is not None and not stage.is_last and _hopeless(now, stage, margin)
-        if stopped and abs(now.difference) + now.half_width(ORDINARY) < margin:
-            reason, images_needed = "cannot matter", None
-        more_seeds = settles - stage.seeds if settles is not None and reason == "more seeds" else None
+        small = stopped and abs(now.difference) + now.half_width(ORDINARY) < margin
+        wanting = Wanting("cannot matter") if small else what_is_wanting(now, stage, margin, images)
     return Result(
         verdict=verdict,
         final=stage.look is not None and (stage.is_last or stopped or verdict != INCONCLUSIVE),
@@ -81,12 +77,36 @@ def judge(now: Comparison, stage: Stage, margin: float, images: int) -> Result:
         fixed_high=fixed_high,
         fixed_verdict=verdict_of(fixed_low, fixed_high, margin),
         beyond_margin=beyond_margin(low, high, margin) if verdict in (BETTER, WORSE) else None,
-        reason=reason,
-        more_seeds=more_seeds,
+        reason=wanting.reason,
+        more_seeds=wanting.more_seeds,
         resolvable=resolvable(now, stage.fixed_level),
-        images_needed=images_needed,
+        images_needed=wanting.images_needed,
         image_se=now.images_variance**0.5,
     )
+
+
+@dataclass(frozen=True)
+class Wanting:
+    """Why there is no clear answer, and what would give one; the fields are those of `Result`."""
+
+    reason: str | None = None
+    more_seeds: int | None = None
+    images_needed: int | None = None
+
+
+def what_is_wanting(now: Comparison, stage: Stage, margin: float, images: int) -> Wanting:
+    """Return what would settle an inconclusive comparison: seeds, else images, else nothing in reach.
+
+    Sentences, tables and the page of a study all go by this answer.
+    """
+    level = stage.fixed_level
+    seeds = seeds_to_settle(now, stage.seeds, margin, level)
+    if seeds is not None:
+        return Wanting("more seeds", more_seeds=seeds - stage.seeds)
+    needed = images_to_settle(now, images, margin, level)
+    if needed is None and too_spread(now, margin, level):
+        return Wanting("spread of runs")
+    return Wanting("test set", images_needed=needed)
 
 
 def judge_identical(difference: float, stage: Stage, margin: float, units: int) -> Result:

@@ -57,6 +57,15 @@ def images_to_settle(now: Comparison, images: int, margin: float, level: float) 
     return _first(lambda n: _settled(with_images(now, images, n), margin, level), images)
 
 
+def too_spread(now: Comparison, margin: float, level: float) -> bool:
+    """Say whether it is the spread between runs that is in the way, where no seeds or images in reach would settle it.
+
+    It is, if any number of seeds would in theory, or if the test set's part of the interval is small.
+    """
+    limit = resolvable(now, level)
+    return conclusive(now.difference, limit, margin) or limit < now.half_width(level) / 3
+
+
 def chance_of_verdict(now: Comparison, seeds: int, last: int, margin: float, level: float) -> float:
     """Return the chance that the study's last look gives a verdict, given the runs so far.
 

@@ -31,14 +31,14 @@ class Result:
     beyond_margin : str or None
         For better or worse: ``all``, ``part`` or ``none`` of the interval lies beyond the margin.
     reason : str or None
-        Why it is inconclusive (``more seeds``, ``test set``, ``cannot matter``), unstable or failed (``diverged``,
-        ``failed``, ``baseline diverged``, ``baseline failed``), or ``identical``.
+        Why it is inconclusive (``more seeds``, ``test set``, ``spread of runs``, ``cannot matter``), unstable or failed
+        (``diverged``, ``failed``, ``baseline diverged``, ``baseline failed``), or ``identical``.
     more_seeds : int or None
-        Inconclusive for want of seeds: how many more an arm would probably settle it.
+        Inconclusive for want of seeds: how many more an arm may settle it.
     resolvable : float or None
         The smallest difference that this test set can tell from 0 with any number of seeds.
     images_needed : int or None
-        Inconclusive because of the test set: how many test images would probably settle it with the same seeds.
+        Inconclusive because of the test set: how many test images may settle it with the same seeds.
     own_variance : bool
         The technique varies more between seeds than the others, so its own spread was used, not the pooled one.
     seed_sd : float or None
