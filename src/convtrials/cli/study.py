@@ -187,6 +187,7 @@ def _end(folder: Path) -> bool:
     from rich.console import Console
 
     from convtrials.cli.study_view import verdict_table
+    from convtrials.cli.warn import print_warnings
     from convtrials.core.files import read_json
 
     document: dict[str, Any] = read_json(folder / "verdicts.json")
@@ -196,6 +197,7 @@ def _end(folder: Path) -> bool:
     console.print()
     for one in document["techniques"]:
         console.print(f"• {one['sentence']}", highlight=False, markup=False)
+    print_warnings((one["text"] for one in document["warnings"]), console)
     units = f", {document['test_units']:,} {document['unit']}s" if document["unit"] != "image" else ""
     console.print(
         f"{document['test_images']:,} test images{units}; intervals hold for all techniques together, over new seeds "

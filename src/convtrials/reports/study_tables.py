@@ -43,6 +43,7 @@ class VerdictRow:
     look: VerdictLook
     preliminary: bool
     beyond: str
+    mark: str
     difference: str
     interval: str
     p: str
@@ -69,6 +70,7 @@ def _verdict_row(study: StudyRecord, arm: StudyArm, scale: Scale) -> VerdictRow:
         look=look_of(arm),
         preliminary=preliminary(arm),
         beyond=_BEYOND.get(one.beyond_margin or "", "") if one else "",
+        mark=study.mark_of(arm),
         difference=scale.signed(arm.difference),
         interval=scale.span(one.low, one.high) if one else "–",
         p=p_value(one.p_adjusted if one else None),
