@@ -27,6 +27,8 @@ def test_headlines_and_summary_of_a_small_split():
     metrics = evaluate_predictions(probabilities, labels, ["cat", "dog"], resamples=50) | {"warnings": []}
     assert [one.label for one in headlines(metrics)] == [
         "Accuracy",
+        "Macro precision",
+        "Macro recall",
         "Macro F1",
         "Macro ROC AUC",
         "Log loss",

@@ -39,6 +39,20 @@ def headlines(metrics: dict[str, Any]) -> list[Headline]:
         _percent(metrics, "accuracy", "Accuracy", metrics["accuracy"], "of the test images are named right"),
         _percent(
             metrics,
+            "macro_precision",
+            "Macro precision",
+            metrics["precision"]["macro"],
+            "of the answers with a class's name are right, averaged over classes",
+        ),
+        _percent(
+            metrics,
+            "macro_recall",
+            "Macro recall",
+            metrics["recall"]["macro"],
+            "of a class's images are found, averaged over classes",
+        ),
+        _percent(
+            metrics,
             "macro_f1",
             "Macro F1",
             metrics["f1"]["macro"],
