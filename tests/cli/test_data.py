@@ -151,7 +151,9 @@ def test_check_ends_with_0_for_notes_and_1_for_what_spoils(folder: Path) -> None
     (folder / "c0" / "notes.txt").write_text("hello")
     clean = call("check", folder)
     assert clean.exit_code == 0
-    assert "Nothing here would spoil a result" in clean.stdout
+    assert "Nothing here would spoil a result" not in clean.stdout
+    assert "some results would say little" in clean.stdout
+    assert "c0: 3" in clean.stdout
     assert "c0/notes.txt" in clean.stdout
     for number in range(20):
         (folder / "c1" / f"x{number}.png").write_bytes((folder / "c0" / f"{number:02d}.png").read_bytes())
@@ -164,6 +166,20 @@ def test_check_ends_with_0_for_notes_and_1_for_what_spoils(folder: Path) -> None
     facts = json.loads(report.stdout)
     assert facts["spoiled"]
     assert len(next(f for f in facts["findings"] if f["kind"] == "label-conflict")["items"]) == 20
+
+
+def test_a_check_without_findings_says_so(tmp_path: Path) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (680, 6, 6), dtype=np.uint8)
+    np.savez(tmp_path / "a.npz", images=images, labels=np.repeat([0, 1], 340))
+    clean = call("check", tmp_path / "a.npz")
+    assert clean.exit_code == 0
+    assert clean.stdout.endswith("Nothing here would spoil a result.\n")
+    # With half of the images there is nothing wrong either, and less can be told.
+    np.savez(tmp_path / "b.npz", images=images[::2], labels=np.repeat([0, 1], 170))
+    few = call("check", tmp_path / "b.npz")
+    assert few.exit_code == 0
+    assert "Nothing here would spoil a result" not in few.stdout
+    assert "val has 52 images" in few.stdout
 
 
 @pytest.mark.parametrize("ratios", ["0.5,0.5", "a,b,c", "0.8,0.3,0.1"])

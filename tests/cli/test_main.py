@@ -1,5 +1,6 @@
 """The command line as a person meets it: real processes."""
 
+import html
 import json
 import os
 import signal
@@ -87,6 +88,34 @@ def test_train_evaluate_and_again(tmp_path: Path, images: Path) -> None:
     other = convtrials(*command, "--seed", "1", folder=tmp_path)
     assert other.returncode == 2
     assert "another seed" in other.stderr
+
+
+def test_a_run_that_answers_one_class_is_not_passed_over_in_silence(tmp_path: Path) -> None:
+    counts = {"balls": 500, "bricks": 200, "leaves": 100, "stripes": 40, "waves": 10}
+    labels = np.repeat(np.arange(5), list(counts.values()))
+    noise = np.random.default_rng(0).integers(0, 256, (len(labels), 12, 12), dtype=np.uint8)
+    np.savez(tmp_path / "photos.npz", images=noise, labels=labels, class_names=np.array(list(counts)))
+    done = convtrials("train", "--data", "photos.npz", *FAST, "--lr", "0.003", "--epochs", "4", "--model",
+                      "alexnet-lite", "--no-report", "--out", "run", folder=tmp_path)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    lost = "It answers 'balls' for every test image, which gives 59.1% right: it has not learned to tell classes apart."
+    few = "2 classes have fewer than 10 test images, too few to say how well each is recognised: "
+    few += "stripes (6), waves (1)."
+    assert done.stdout.splitlines()[-2:] == [f"warning: {lost}", f"warning: {few}"]
+    looked = convtrials("evaluate", "run", folder=tmp_path)
+    assert f"warning: {lost}\nwarning: {few}\n" in looked.stdout
+    assert [one["text"] for one in json.loads((tmp_path / "run/metrics.json").read_text())["warnings"]] == [
+        lost,
+        few,
+    ]
+    page = html.unescape((tmp_path / "run" / "report.html").read_text())
+    said = "Of 127 test images that training never saw it names 59.1% right. Always answering 'balls',"
+    assert page.index(lost) < page.index(few) < page.index(said) < page.index('<dl class="tiles">')
+    assert "Of 100 test images it names" not in page
+    checked = convtrials("data", "check", "photos.npz", folder=tmp_path)
+    assert checked.returncode == 0
+    assert "waves: 1" in checked.stdout
+    assert "Nothing here would spoil a result" not in checked.stdout
 
 
 def test_ctrl_c_says_how_to_go_on_and_the_directory_is_enough(tmp_path: Path, images: Path) -> None:

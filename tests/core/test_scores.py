@@ -4,9 +4,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import f1_score, log_loss
+from sklearn.metrics import f1_score, log_loss, precision_score, recall_score
 
-from convtrials.core.scores import SMALLEST_PROBABILITY, log_losses, macro_f1_of_counts
+from convtrials.core.scores import (
+    SMALLEST_PROBABILITY,
+    log_losses,
+    macro_f1_of_counts,
+    macro_precision_of_counts,
+    macro_recall_of_counts,
+)
 
 
 @settings(max_examples=50, deadline=None)
@@ -31,13 +37,18 @@ def test_losses_are_bounded_and_nan_stays_nan() -> None:
 
 @settings(max_examples=50, deadline=None)
 @given(st.integers(0, 10**6), st.integers(2, 7))
-def test_macro_f1_is_scikit_learns_over_the_classes_present(seed: int, classes: int) -> None:
+def test_macro_averages_are_scikit_learns_over_the_classes_present(seed: int, classes: int) -> None:
     draws = np.random.default_rng(seed)
     labels, predicted = draws.integers(0, classes, (2, 12))
     support, claims = (np.bincount(of, minlength=classes) for of in (labels, predicted))
     hits = np.bincount(labels[labels == predicted], minlength=classes)
-    expected = f1_score(labels, predicted, labels=np.unique(labels), average="macro", zero_division=0)
-    assert float(macro_f1_of_counts(support, claims, hits)) == pytest.approx(expected)
     # Resamples lie in columns; doubling every count changes nothing.
     columns = [np.stack([of, 2 * of], axis=1) for of in (support, claims, hits)]
-    assert macro_f1_of_counts(*columns) == pytest.approx([expected, expected])
+    for of_counts, score in (
+        (macro_f1_of_counts, f1_score),
+        (macro_precision_of_counts, precision_score),
+        (macro_recall_of_counts, recall_score),
+    ):
+        expected = score(labels, predicted, labels=np.unique(labels), average="macro", zero_division=0)
+        assert float(of_counts(support, claims, hits)) == pytest.approx(expected)
+        assert of_counts(*columns) == pytest.approx([expected, expected])

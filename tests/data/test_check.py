@@ -44,12 +44,66 @@ def check(folder: Path) -> tuple[CheckReport, dict[str, Finding]]:
     return report, {finding.kind: finding for finding in report.findings}
 
 
-def test_a_clean_folder_has_no_findings(whole: Path, parted: Path) -> None:
+#: What is found of every folder as small as these.
+FEW = {"few-test-images", "small-split"}
+
+
+def arrays(tmp_path: Path, **counts: int) -> Path:
+    """An .npz of different images, so many of each class."""
+    labels = np.repeat(np.arange(len(counts)), list(counts.values()))
+    images = np.random.default_rng(0).integers(0, 256, (len(labels), 6, 6), dtype=np.uint8)
+    path = tmp_path / "images.npz"
+    np.savez(path, images=images, labels=labels, class_names=np.array(list(counts)))
+    return path
+
+
+def test_a_clean_dataset_has_no_findings(tmp_path: Path) -> None:
+    report, found = check(arrays(tmp_path, x=340, y=340))
+    assert not found
+    assert not report.spoiled
+    assert not report.too_few
+    assert report.splits == {"train": 476, "val": 102, "test": 102}
+
+
+def test_small_folders_are_sound_and_say_little(whole: Path, parted: Path) -> None:
     for folder in (whole, parted):
         report, found = check(folder)
-        assert not found
+        assert set(found) == FEW
         assert not report.spoiled
+        assert report.too_few
+        assert report.as_dict()["too_few"]
     assert check(whole)[0].splits == {"train": 28, "val": 6, "test": 6}
+    summaries = [finding.summary for finding in check(whole)[0].findings if finding.kind == "small-split"]
+    # Clopper-Pearson of 3 in 6: 11.8% to 88.2%.
+    assert [told.split(",")[0] for told in summaries] == [
+        "val has 6 images: the 95% interval of an accuracy on so few is up to 76 points wide",
+        "test has 6 images: the 95% interval of an accuracy on so few is up to 76 points wide",
+    ]
+
+
+def test_a_class_with_few_test_images_is_named(tmp_path: Path) -> None:
+    # 1,000 x, 60 y and 10 z: 150, 9 and 1 in the test split.
+    report, found = check(arrays(tmp_path, x=1000, y=60, z=10))
+    assert found["few-test-images"].items == ("y: 9", "z: 1")
+    assert found["few-test-images"].summary.startswith("2 classes have fewer than 10 test images")
+    assert "--ratios" in found["few-test-images"].remedy  # y has images enough for it
+    assert not found["few-test-images"].spoils
+    assert not report.spoiled
+    assert report.too_few
+    one = check(arrays(tmp_path, x=1000, y=70, z=10))[1]["few-test-images"]
+    assert one.items == ("z: 1",)
+    assert one.summary == "z has 1 test image: too few to say how well it is recognised"
+    assert one.remedy == "more images of them"
+    assert "few-test-images" not in check(arrays(tmp_path, x=1000, y=70))[1]
+
+
+def test_other_ratios_are_not_advised_where_the_source_is_split(parted: Path) -> None:
+    assert check(parted)[1]["few-test-images"].remedy == "more images of them"
+
+
+def test_a_split_that_nobody_asked_for_is_not_too_small(whole: Path) -> None:
+    report = check_source(find_source(whole), ratios=(0.8, 0.2, 0.0), silent=True)
+    assert [finding.summary[:3] for finding in report.findings] == ["val"]
 
 
 def test_unreadable_files_are_named(whole: Path) -> None:
@@ -91,7 +145,7 @@ def test_one_picture_in_two_splits_whatever_its_format(parted: Path) -> None:
     report, found = check(parted)
     assert report.spoiled
     assert found["leakage"].items == ("train/x/00.png = test/x/again.bmp",)
-    assert set(found) == {"leakage"}
+    assert set(found) == {"leakage", *FEW}
 
 
 def test_a_copy_within_class_and_split_is_a_note(parted: Path) -> None:

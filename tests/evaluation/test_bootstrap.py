@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from synthetic_run import CHARACTERS, lifelike_probabilities
 
 from convtrials.evaluation import bootstrap, evaluate_predictions
-from convtrials.evaluation.bootstrap import bootstrap_intervals, macro_auc, macro_f1
+from convtrials.evaluation.bootstrap import MACRO_AVERAGES, bootstrap_intervals, macro_auc, macro_average
 from convtrials.evaluation.calibration import expected_calibration_error
 from convtrials.evaluation.calibration_interval import calibration_error
 from convtrials.evaluation.resampling import resample_counts
@@ -16,7 +16,7 @@ from convtrials.evaluation.resampling import resample_counts
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 10**6), st.integers(2, 4))
 def test_weights_count_like_repeated_images(seed, classes):
-    from sklearn.metrics import f1_score, roc_auc_score
+    from sklearn.metrics import f1_score, precision_score, recall_score, roc_auc_score
 
     draws = np.random.default_rng(seed)
     labels = np.concatenate([np.arange(classes), draws.integers(0, classes, 12)])
@@ -30,8 +30,10 @@ def test_weights_count_like_repeated_images(seed, classes):
     areas = [roc_auc_score(labels[repeated] == k, probabilities[repeated, k]) for k in range(classes)]
     assert macro_auc(probabilities, labels)(column)[0] == pytest.approx(np.mean(areas))
     predicted = probabilities.argmax(axis=1)
-    expected = f1_score(labels[repeated], predicted[repeated], average="macro", zero_division=0)
-    assert macro_f1(labels, predicted, classes)(column)[0] == pytest.approx(expected)
+    averages = {"macro_f1": f1_score, "macro_precision": precision_score, "macro_recall": recall_score}
+    for name, score in averages.items():
+        expected = score(labels[repeated], predicted[repeated], average="macro", zero_division=0)
+        assert macro_average(name, labels, predicted, classes)(column)[0] == pytest.approx(expected)
     confidence, correct = probabilities.max(axis=1), predicted == labels
     error = calibration_error(confidence, correct)(column)[0]
     assert error == pytest.approx(expected_calibration_error(confidence[repeated], correct[repeated]))
@@ -82,6 +84,8 @@ def test_intervals_contain_the_estimate():
         "accuracy": metrics["accuracy"],
         "top_3": metrics["top_k"]["3"],
         "top_5": metrics["top_k"]["5"],
+        "macro_precision": metrics["precision"]["macro"],
+        "macro_recall": metrics["recall"]["macro"],
         "macro_f1": metrics["f1"]["macro"],
         "macro_auc": metrics["roc_auc"]["macro"],
         "log_loss": metrics["log_loss"],
@@ -148,7 +152,7 @@ def estimates_of(probabilities, labels):
     predicted = probabilities.argmax(axis=1)
     return {
         "accuracy": (predicted == labels).mean(),
-        "macro_f1": macro_f1(labels, predicted, 4)(everything)[0],
+        **{name: macro_average(name, labels, predicted, 4)(everything)[0] for name in MACRO_AVERAGES},
         "macro_auc": macro_auc(probabilities, labels)(everything)[0],
         "expected_calibration_error": expected_calibration_error(
             probabilities.max(axis=1), predicted == labels

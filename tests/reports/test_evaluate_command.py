@@ -31,6 +31,17 @@ def test_it_prints_a_table_and_the_report_s_path(command, finished_run):
     assert "some folder/of images" in result.stderr
 
 
+def test_warnings_follow_the_table_a_line_each(command, finished_run):
+    result = command(finished_run)
+    warnings = json.loads((finished_run / "metrics.json").read_text())["warnings"]
+    assert warnings
+    lines = result.stdout.splitlines()
+    assert [line for line in lines if line.startswith("warning: ")] == [
+        f"warning: {one['text']}" for one in warnings
+    ]
+    assert lines[-1] == f"report: {finished_run / 'report.html'}"
+
+
 def test_json_is_all_there_is_on_standard_output(command, finished_run):
     result = command(finished_run, "--json")
     assert json.loads(result.stdout) == json.loads((finished_run / "metrics.json").read_text())

@@ -1,6 +1,7 @@
 """The report as files: what is written, what it says, what it does with odd classes and missing data."""
 
 import csv
+import html
 import json
 import os
 import re
@@ -57,6 +58,7 @@ def test_metrics_json_holds_what_the_predictions_say(reported_run, all_character
         found.probabilities, found.labels, all_characters.class_names, resamples=200
     )
     assert {key: stored[key] for key in expected} == json.loads(json.dumps(expected))
+    assert [one["kind"] for one in stored["warnings"]] == ["still_learning", "few_test_images"]
     assert stored["dataset"] == {"name": "characters", "fingerprint": all_characters.fingerprint}
     assert (stored["split"], stored["seed"]) == ("test", 3)
 
@@ -231,6 +233,39 @@ def test_a_file_in_the_place_of_the_figures_is_told(finished_run):
     (finished_run / "figures").write_text("in the way")
     with pytest.raises(RunError, match="cannot be written"):
         build_report(finished_run, None, silent=True, resamples=0)
+
+
+def test_warnings_stand_above_all_numbers(finished_run, dataset):
+    build_report(finished_run, dataset, silent=True, resamples=0)
+    page = html.unescape((finished_run / "report.html").read_text())
+    warnings = json.loads((finished_run / "metrics.json").read_text())["warnings"]
+    assert [one["kind"] for one in warnings] == ["few_test_images"]
+    assert page.index(warnings[0]["text"]) < page.index("Of 100 test images it names")
+    assert "notice alarm" not in page
+
+
+def test_a_run_without_a_warning_has_no_notice(tmp_path, make_dataset):
+    run = write_run(tmp_path / "run", make_dataset(per_class=60, classes=5), epochs=20)
+    build_report(run, None, silent=True, resamples=0)
+    assert json.loads((run / "metrics.json").read_text())["warnings"] == []
+    assert 'class="notice' not in (run / "report.html").read_text()
+
+
+def test_a_run_at_chance_is_not_told_as_an_ordinary_result(tmp_path, make_dataset):
+    dataset = make_dataset(per_class=250, classes=5)
+    run = write_run(tmp_path / "run", dataset)
+    labels, indices = dataset.labels[dataset.indices("test")], dataset.indices("test")
+    guesses = np.random.default_rng(0).dirichlet(np.ones(5), len(labels)).astype(np.float32)
+    np.savez(run / "predictions-test.npz", probabilities=guesses, labels=labels, indices=indices)
+    build_report(run, dataset, silent=True, resamples=0)
+    page = html.unescape((run / "report.html").read_text())
+    [warning] = json.loads((run / "metrics.json").read_text())["warnings"]
+    assert warning["kind"] == "at_chance"
+    assert "notice alarm" in page
+    assert warning["text"] in page
+    assert "It has not learned" in page
+    assert "Of 100 test images it names" not in page
+    assert "hardest classes" not in page
 
 
 def test_the_same_run_gives_the_same_report(tmp_path, dataset):

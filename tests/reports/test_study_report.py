@@ -118,6 +118,20 @@ def test_the_table_of_other_numbers_agrees_with_the_file(finished):
     assert "reported without a verdict" in page.text
 
 
+def test_precision_and_recall_are_told_where_verdicts_json_has_them(tmp_path, words_alone):
+    folder = write_study(tmp_path / "study", seeds=2, classes=3, images=90)
+    _, page = built(folder)
+    assert "Macro precision" not in page.tables["others"][0]  # as an older version left it
+    document = json.loads((folder / "verdicts.json").read_text())
+    for one in (document["baseline"], *document["techniques"]):
+        one["also"] |= {"macro_precision": 0.75, "macro_recall": 0.7}
+    (folder / "verdicts.json").write_text(json.dumps(document))
+    _, page = built(folder)
+    header, baseline = page.tables["others"][:2]
+    assert header[1:4] == ["Macro precision", "Macro recall", "Macro F1"]
+    assert baseline[:3] == ["baseline", "75.00%", "70.00%"]
+
+
 def test_the_conclusion_comes_first(finished):
     folder, _, page = finished
     sentences = [*lead(read_study(folder)), *(told for _, told in know_more(read_study(folder)))]

@@ -24,9 +24,11 @@ def test_percentages():
 def test_headlines_and_summary_of_a_small_split():
     labels = np.array([0, 0, 0, 1])
     probabilities = np.array([[0.9, 0.1], [0.8, 0.2], [0.3, 0.7], [0.1, 0.9]])
-    metrics = evaluate_predictions(probabilities, labels, ["cat", "dog"], resamples=50)
+    metrics = evaluate_predictions(probabilities, labels, ["cat", "dog"], resamples=50) | {"warnings": []}
     assert [one.label for one in headlines(metrics)] == [
         "Accuracy",
+        "Macro precision",
+        "Macro recall",
         "Macro F1",
         "Macro ROC AUC",
         "Log loss",
@@ -43,4 +45,15 @@ def test_without_intervals_none_are_claimed():
     labels = np.arange(6).repeat(4)
     metrics = evaluate_predictions(lifelike_probabilities(labels, 6), labels, "abcdef", resamples=0)
     assert all(one.interval == "" for one in headlines(metrics))
-    assert "likely" not in " ".join(summary(metrics, []))
+    assert "likely" not in " ".join(summary(metrics | {"warnings": []}, []))
+
+
+def test_the_summary_of_a_run_that_learned_nothing_does_not_praise_it():
+    labels = np.repeat([0, 1, 2], [75, 35, 17])
+    probabilities = np.tile([0.6, 0.3, 0.1], (127, 1))
+    metrics = evaluate_predictions(probabilities, labels, ["balls", "bricks", "waves"], resamples=0)
+    [told] = summary(metrics | {"warnings": [{"kind": "one_class"}]}, [("bricks", "balls", 35, 35)])
+    assert told == (
+        "Of 127 test images that training never saw it names 59.1% right. Always answering 'balls', without a look at "
+        "any image, gives 59.1%."
+    )

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.metrics import accuracy_score, f1_score, log_loss, roc_auc_score
+from sklearn.metrics import accuracy_score, f1_score, log_loss, precision_score, recall_score, roc_auc_score
 from study_runs import add_predictions, history_of, softmax_probabilities, write_ended_run
 
 from convtrials.core.errors import RunError, StudyError
@@ -71,6 +71,10 @@ def test_numbers_beside_the_verdict_agree_with_sklearn(predicted_run):
     assert tuple(found) == ALSO
     assert found["accuracy"] == accuracy_score(labels, chosen)
     assert found["macro_f1"] == pytest.approx(f1_score(labels, chosen, average="macro"), abs=1e-12)
+    assert found["macro_precision"] == pytest.approx(
+        precision_score(labels, chosen, average="macro"), abs=1e-12
+    )
+    assert found["macro_recall"] == pytest.approx(recall_score(labels, chosen, average="macro"), abs=1e-12)
     assert found["macro_auc"] == pytest.approx(
         roc_auc_score(labels, exact, multi_class="ovr", average="macro"), abs=1e-6
     )
@@ -88,6 +92,8 @@ def test_numbers_beside_the_verdict_are_those_of_evaluate(present):
     expected = evaluate_predictions(probabilities, labels, list("abcdef"), resamples=0)
     assert also_of(predictions) == {
         "accuracy": expected["accuracy"],
+        "macro_precision": pytest.approx(expected["precision"]["macro"], abs=1e-12),
+        "macro_recall": pytest.approx(expected["recall"]["macro"], abs=1e-12),
         "macro_f1": pytest.approx(expected["f1"]["macro"], abs=1e-12),
         "macro_auc": None if len(present) == 1 else pytest.approx(expected["roc_auc"]["macro"], abs=1e-12),
         "log_loss": expected["log_loss"],
@@ -118,6 +124,8 @@ def test_means_leave_out_what_does_not_exist():
     mean = mean_also(runs)
     assert mean == {
         "accuracy": 0.625,
+        "macro_precision": None,
+        "macro_recall": None,
         "macro_f1": None,
         "macro_auc": 0.9,
         "log_loss": 2.0,
@@ -125,6 +133,8 @@ def test_means_leave_out_what_does_not_exist():
     }
     assert also_difference(mean, {**mean, "log_loss": 2.5, "macro_f1": 0.5}) == {
         "accuracy": 0.0,
+        "macro_precision": None,
+        "macro_recall": None,
         "macro_f1": None,
         "macro_auc": 0.0,
         "log_loss": -0.5,

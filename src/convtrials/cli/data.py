@@ -123,8 +123,8 @@ def check(
     """Look at every image, and name what would spoil a result.
 
     Unreadable files, empty classes, the same picture under two classes or in two splits (leakage) end with exit code
-    1; duplicates within a class, other files and imbalance are notes. Where SRC is not split, duplicates are judged
-    by the split that --ratios and --seed make.
+    1; duplicates within a class, other files, imbalance, and too few images to tell something are notes. Where SRC is
+    not split, findings are those of the split that --ratios and --seed make.
     """
     from convtrials.data.check import check_source
     from convtrials.data.open import find_source
@@ -323,5 +323,9 @@ def _show_report(report: "CheckReport") -> None:
             console.print(f"          [green]->[/green] {_plain(finding.remedy)}")
     if report.spoiled:
         console.print("[bold red]Results from this data would be wrong.[/bold red]")
+    elif report.too_few:
+        console.print(
+            "[bold yellow]Nothing here is wrong, but some results would say little: see the notes.[/bold yellow]"
+        )
     else:
         console.print("[bold green]Nothing here would spoil a result.[/bold green]")

@@ -67,6 +67,7 @@ def _print_table(run: Path, page: Path) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from convtrials.cli.warn import print_warnings
     from convtrials.core.files import read_json
     from convtrials.reports.words import headlines
 
@@ -79,5 +80,6 @@ def _print_table(run: Path, page: Path) -> None:
     console.print()
     console.print(table)
     console.print(f"{metrics['images']:,} images, {metrics['classes']} classes", style="dim", highlight=False)
+    print_warnings((one["text"] for one in metrics["warnings"]), console)
     # A long path must stay one line, so that it can be clicked and copied.
     console.print(f"report: {page}", highlight=False, markup=False, soft_wrap=True)

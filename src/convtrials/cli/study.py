@@ -208,6 +208,7 @@ def end_study(folder: Path) -> int:
     from rich.console import Console
 
     from convtrials.cli.study_view import verdict_table
+    from convtrials.cli.warn import print_warnings
     from convtrials.core.files import read_json
 
     document: dict[str, Any] = read_json(folder / "verdicts.json")
@@ -217,6 +218,7 @@ def end_study(folder: Path) -> int:
     console.print()
     for one in document["techniques"]:
         console.print(f"• {one['sentence']}", highlight=False, markup=False)
+    print_warnings((one["text"] for one in document["warnings"]), console)
     if document["single_runs"]:
         console.print(document["single_runs"], highlight=False, markup=False)
     _tell_plan(folder)

@@ -44,6 +44,7 @@ def study_table(state: "StudyState") -> "Group":
     )
     lines: list[Any] = [table, Text("")]
     lines += [_running(run) for run in state.runs if run.state == "running"]
+    lines += _not_learned(state)
     lines.append(_summary(state))
     return Group(*lines)
 
@@ -94,6 +95,21 @@ def _running(run: "RunState") -> Any:
     if run.val_accuracy is not None:
         text.append(f"  val {run.val_accuracy:.1%}", style="dim")
     return text
+
+
+def _not_learned(state: "StudyState") -> list[Any]:
+    """Name the arms with finished runs that are no better than guessing: no need to wait for the end to stop them."""
+    from rich.text import Text
+
+    lines = []
+    for arm in state.plan.arms:
+        finished = [run for run in state.runs if run.arm == arm.name and run.state == "finished"]
+        lost = sum(not run.learned for run in finished)
+        if lost:
+            runs = f"{len(finished)} finished run{'' if len(finished) == 1 else 's'}"
+            told = f"warning: {arm.name}: {lost} of {runs} {'is' if lost == 1 else 'are'} no better than guessing"
+            lines.append(Text(told, style="yellow"))
+    return lines
 
 
 def _summary(state: "StudyState") -> Any:

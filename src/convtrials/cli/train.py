@@ -234,3 +234,9 @@ def _tell(run: "Run", report: bool) -> None:
         evaluate(run.folder)
         return
     print(f"{run.folder}: val accuracy {result['val_accuracy']:.2%} after {result['epochs']} epochs")
+    if run.predictions_path.is_file():
+        from convtrials.cli.warn import print_warnings
+        from convtrials.evaluation.record import read_run
+        from convtrials.evaluation.run_warnings import warnings_of
+
+        print_warnings(one.text for one in warnings_of(read_run(run.folder)))

@@ -53,5 +53,27 @@ def macro_f1_of_counts(
     """
     # 2 hits / (support + claims) is the harmonic mean of precision and recall, defined without either.
     f1 = 2 * hits / np.maximum(support + claims, 1)
-    mean: NDArray[np.float64] = np.asarray(f1.sum(axis=0) / (support > 0).sum(axis=0))
+    return _mean_of_present(f1, support)
+
+
+def macro_precision_of_counts(
+    support: NDArray[Any], claims: NDArray[Any], hits: NDArray[Any]
+) -> NDArray[np.float64]:
+    """Return precision, averaged over the classes that are present; arguments and shapes as `macro_f1_of_counts`.
+
+    A class that is present and never predicted counts as 0.
+    """
+    return _mean_of_present(hits / np.maximum(claims, 1), support)
+
+
+def macro_recall_of_counts(
+    support: NDArray[Any], claims: NDArray[Any], hits: NDArray[Any]
+) -> NDArray[np.float64]:
+    """Return recall, averaged over the classes that are present; arguments and shapes as `macro_f1_of_counts`."""
+    return _mean_of_present(hits / np.maximum(support, 1), support)
+
+
+def _mean_of_present(values: NDArray[Any], support: NDArray[Any]) -> NDArray[np.float64]:
+    """Average over classes with images; the others have 0 in `values`, for they have no hits."""
+    mean: NDArray[np.float64] = np.asarray(values.sum(axis=0) / (support > 0).sum(axis=0))
     return mean

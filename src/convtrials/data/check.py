@@ -8,6 +8,13 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from convtrials.core.few_images import (
+    FEWEST_OF_A_CLASS,
+    FEWEST_OF_A_SPLIT,
+    few_images,
+    few_images_told,
+    interval_of_share,
+)
 from convtrials.data.dataset import SPLITS
 from convtrials.data.plan import split_rows
 from convtrials.data.sources.base import Listing, Source
@@ -20,6 +27,8 @@ Kind = Literal[
     "not-an-image",
     "empty-class",
     "missing-in-split",
+    "few-test-images",
+    "small-split",
     "label-conflict",
     "leakage",
     "duplicate",
@@ -28,6 +37,9 @@ Kind = Literal[
 
 #: Largest class over smallest from which imbalance is worth a note.
 IMBALANCE_FROM = 2.0
+
+#: What makes no result wrong, and leaves something of it unknown.
+TOO_FEW: tuple[Kind, ...] = ("missing-in-split", "few-test-images", "small-split")
 
 
 @dataclass(frozen=True)
@@ -88,9 +100,14 @@ class CheckReport:
         """Whether anything would spoil a result."""
         return any(finding.spoils for finding in self.findings)
 
+    @property
+    def too_few(self) -> bool:
+        """Whether results would be right and still say little: too few images, of a class or in all."""
+        return any(finding.kind in TOO_FEW for finding in self.findings)
+
     def as_dict(self) -> dict[str, Any]:
         """Everything, for JSON."""
-        return {**asdict(self), "spoiled": self.spoiled}
+        return {**asdict(self), "spoiled": self.spoiled, "too_few": self.too_few}
 
 
 def check_source(
@@ -126,6 +143,8 @@ def check_source(
     findings = [
         *_unreadable(seen),
         *_classes(listing, split),
+        *_few_test_images(listing, split),
+        *_small_splits(split),
         *_duplicates(listing, seen, split),
         *_strangers(strangers),
         *_imbalance(listing, rows),
@@ -177,6 +196,41 @@ def _classes(listing: Listing, split: NDArray[np.uint8]) -> list[Finding]:
         if missing:
             summary = f"{len(missing)} class(es) without an image in {part}"
             findings.append(Finding("missing-in-split", part == "train", summary, missing))
+    return findings
+
+
+def _few_test_images(listing: Listing, split: NDArray[np.uint8]) -> list[Finding]:
+    """Name the classes of which a test split has so few images that it says nothing of them."""
+    of_test = np.bincount(listing.labels[split == SPLITS.index("test")], minlength=len(listing.class_names))
+    counts = {name: int(count) for name, count in zip(listing.class_names, of_test, strict=True) if count}
+    few = few_images(counts)  # classes without any are told as missing
+    if not few:
+        return []
+    items = tuple(f"{name}: {count}" for name, count in few.items())
+    remedy = "more images of them"
+    total = np.bincount(listing.labels[split < len(SPLITS)], minlength=len(listing.class_names))
+    most = max(int(total[listing.class_names.index(name)]) for name in few)
+    if listing.split is None and most >= 2 * FEWEST_OF_A_CLASS:
+        remedy += "; where a class has enough, a larger share for test with --ratios"
+    summary = f"{len(few)} classes have fewer than {FEWEST_OF_A_CLASS} test images"
+    summary += ", too few to say how well each is recognised"
+    if len(few) == 1:
+        summary = few_images_told(few).removesuffix(".")
+    return [Finding("few-test-images", False, summary, items, remedy)]
+
+
+def _small_splits(split: NDArray[np.uint8]) -> list[Finding]:
+    findings = []
+    for part in ("val", "test"):
+        images = int((split == SPLITS.index(part)).sum())
+        if 0 < images < FEWEST_OF_A_SPLIT:
+            low, high = interval_of_share(images // 2, images)
+            use = "chosen by it (a best epoch, a rate)" if part == "val" else "measured on it"
+            summary = (
+                f"{part} has {images} image{'' if images == 1 else 's'}: the 95% interval of an accuracy on so few is "
+                f"up to {100 * (high - low):.0f} points wide, so what is {use} is uncertain"
+            )
+            findings.append(Finding("small-split", False, summary))
     return findings
 
 

@@ -7,13 +7,19 @@ and is slightly wide where the split is exactly stratified. Where images come in
 groups are resampled.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from convtrials.core.scores import log_losses, macro_f1_of_counts
+from convtrials.core.scores import (
+    log_losses,
+    macro_f1_of_counts,
+    macro_precision_of_counts,
+    macro_recall_of_counts,
+)
 from convtrials.core.streams import stream_generator
 from convtrials.evaluation.calibration import expected_calibration_error
 from convtrials.evaluation.calibration_interval import (
@@ -46,14 +52,25 @@ def weighted_mean(values: NDArray[np.float64]) -> Statistic:
     return lambda weights: (values @ weights) / weights.sum(axis=0)
 
 
-def macro_f1(labels: NDArray[np.int64], predicted: NDArray[np.int64], classes: int) -> Statistic:
-    """Return the statistic "F1, averaged over the classes that are present"."""
+#: Averages over the classes that are present, by the name of their interval.
+MACRO_AVERAGES: dict[str, Callable[..., NDArray[np.float64]]] = {
+    "macro_precision": macro_precision_of_counts,
+    "macro_recall": macro_recall_of_counts,
+    "macro_f1": macro_f1_of_counts,
+}
+
+
+def macro_average(
+    name: str, labels: NDArray[np.int64], predicted: NDArray[np.int64], classes: int
+) -> Statistic:
+    """Return the statistic of that name in `MACRO_AVERAGES`."""
+    of_counts = MACRO_AVERAGES[name]
     is_label, is_predicted = indicator(labels, classes), indicator(predicted, classes)
     is_hit = indicator(labels, classes, (labels == predicted).astype(np.float64))
 
     def statistic(weights: Weights) -> NDArray[np.float64]:
         support, claims, hits = is_label @ weights, is_predicted @ weights, is_hit @ weights
-        return macro_f1_of_counts(support, claims, hits)
+        return of_counts(support, claims, hits)
 
     return statistic
 
@@ -141,9 +158,9 @@ def bootstrap_intervals(
     Returns
     -------
     dict of str to Interval or None
-        ``accuracy``, ``top_3``, ``top_5``, ``macro_f1``, ``macro_auc``, ``log_loss`` and
-        ``expected_calibration_error``. Percentile intervals (Efron and Tibshirani 1993, chapter 13); for the
-        last see `calibration_interval`. None where one cannot be had: too many images times classes for the
+        ``accuracy``, ``top_3``, ``top_5``, ``macro_precision``, ``macro_recall``, ``macro_f1``, ``macro_auc``,
+        ``log_loss`` and ``expected_calibration_error``. Percentile intervals (Efron and Tibshirani 1993, chapter 13);
+        for the last see `calibration_interval`. None where one cannot be had: too many images times classes for the
         macro AUC, or a single class in the split.
     """
     predicted = probabilities.argmax(axis=1)
@@ -151,7 +168,7 @@ def bootstrap_intervals(
     confidence = probabilities.max(axis=1)
     statistics: dict[str, Statistic] = {
         "accuracy": weighted_mean(correct.astype(np.float64)),
-        "macro_f1": macro_f1(labels, predicted, probabilities.shape[1]),
+        **{name: macro_average(name, labels, predicted, probabilities.shape[1]) for name in MACRO_AVERAGES},
         "log_loss": weighted_mean(log_losses(probabilities, labels)),
         "expected_calibration_error": calibration_error(confidence, correct),
     }

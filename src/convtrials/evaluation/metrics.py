@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convtrials.core.errors import RunError
+from convtrials.core.few_images import listed
 from convtrials.core.scores import log_losses
 from convtrials.evaluation.bootstrap import bootstrap_intervals
 from convtrials.evaluation.calibration import (
@@ -208,10 +209,10 @@ def _notes(
     notes = []
     absent = [row["name"] for row in per_class if not row["support"]]
     if absent:
-        notes.append(f"No test images of {_listed(absent)}: left out of averages over classes.")
+        notes.append(f"No test images of {listed(absent)}: left out of averages over classes.")
     unclaimed = [row["name"] for row in per_class if row["support"] and not row["predicted"]]
     if unclaimed:
-        notes.append(f"Never predicted: {_listed(unclaimed)}; their precision and F1 count as 0.")
+        notes.append(f"Never predicted: {listed(unclaimed)}; their precision and F1 count as 0.")
     if len(per_class) - len(absent) == 1:
         notes.append("The test split has a single class: areas under curves over classes do not exist.")
     auc = intervals.get("macro_auc")
@@ -224,8 +225,3 @@ def _notes(
     if groups is not None and (count := len(np.unique(groups))) < 20:
         notes.append(f"Only {count} sampled groups in the test split: intervals are rough.")
     return notes
-
-
-def _listed(names: list[str]) -> str:
-    shown = ", ".join(names[:8])
-    return shown if len(names) <= 8 else f"{shown} and {len(names) - 8} more"

@@ -16,6 +16,7 @@ from convtrials.data.dataset import Dataset
 from convtrials.evaluation.metrics import evaluate_predictions
 from convtrials.evaluation.mistakes import most_confused_pairs
 from convtrials.evaluation.record import RunRecord, read_run
+from convtrials.evaluation.run_warnings import warnings_of
 from convtrials.reports.html import PageFigure, render_page
 from convtrials.reports.picture import Picture
 from convtrials.reports.reproduce import commands
@@ -113,9 +114,11 @@ def _measure(record: RunRecord, dataset: Dataset | None, resamples: int) -> dict
     groups: NDArray[Any] | None = None
     if dataset is not None and dataset.groups is not None and dataset.groups_are_sampled:
         groups = dataset.groups[found.indices]
-    return evaluate_predictions(
+    metrics = evaluate_predictions(
         found.probabilities, found.labels, record.class_names, resamples=resamples, groups=groups
     )
+    warnings = warnings_of(record, metrics["roc_auc"]["macro"])
+    return {"warnings": [one.as_dict() for one in warnings], **metrics}
 
 
 def _with_origin(metrics: dict[str, Any], record: RunRecord) -> dict[str, Any]:

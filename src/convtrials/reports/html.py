@@ -11,7 +11,7 @@ from typing import Any
 
 from convtrials.evaluation.record import RunRecord
 from convtrials.reports.picture import Picture
-from convtrials.reports.words import duration, headlines, percent
+from convtrials.reports.words import duration, headlines, learned, percent
 
 #: What the page tells of ``dataset.json``; the rest is for programs.
 _TOLD_OF_DATA = ("name", "source", "options", "fingerprint", "counts", "image_shape")
@@ -64,7 +64,7 @@ def render_page(
     record : RunRecord
         The run.
     metrics : dict
-        From `evaluate_predictions`.
+        From `evaluate_predictions`, with the run's ``warnings``.
     figures : sequence of PageFigure
         In the order in which they are read.
     model : str
@@ -81,6 +81,7 @@ def render_page(
         facts=_facts(record),
         headlines=headlines(metrics),
         metrics=metrics,
+        learned=learned(metrics),
         figures=figures,
         summary=summary,
         commands=commands,

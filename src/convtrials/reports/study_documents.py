@@ -128,8 +128,17 @@ class Technique(_Judged):
     sentence: str = ""
 
 
+class StudyWarning(_Document):
+    """What a reader must know before believing the verdicts."""
+
+    kind: str
+    arm: str | None = None
+    text: str
+    mark: str = ""
+
+
 class Verdicts(_Document):
-    """``verdicts.json``."""
+    """``verdicts.json``; those of older versions have no warnings."""
 
     plan: str
     complete: bool
@@ -137,6 +146,7 @@ class Verdicts(_Document):
     test_images: _Count
     test_units: _Count
     single_runs: str = ""
+    warnings: tuple[StudyWarning, ...] = ()
     baseline: Baseline
     techniques: tuple[Technique, ...]
 

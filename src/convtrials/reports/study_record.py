@@ -144,6 +144,10 @@ class StudyRecord:
         """The baseline, then the techniques."""
         return (self.baseline, *self.techniques)
 
+    def mark_of(self, arm: StudyArm) -> str:
+        """Say in a few words what is wrong with runs of an arm that learned nothing; empty where all learned."""
+        return next((one.mark for one in self.verdicts.warnings if one.arm == arm.name and one.mark), "")
+
     @property
     def level(self) -> str:
         """The confidence of the simultaneous intervals, as people write it."""

@@ -84,7 +84,11 @@ def _of_predictions(study: StudyRecord) -> Iterator[Picture]:
     from convtrials.reports.study_predictions import TestImages, gather_predictions
     from convtrials.reports.study_roc import roc_arms_picture
 
-    compared = [arm for arm in study.ranked if arm.difference is not None and arm.finished and _holds(arm)]
+    compared = [
+        arm
+        for arm in study.ranked
+        if arm.difference is not None and arm.finished and _holds(arm) and not study.mark_of(arm)
+    ]
     if not compared or not study.baseline.finished or not study.class_names:
         return
     images = TestImages()
@@ -98,8 +102,12 @@ def _of_predictions(study: StudyRecord) -> Iterator[Picture]:
         if worst is None
         else [best, gather_predictions(worst, study.class_names, images, curves=False)]
     )
+    # Which classes a network confuses that has learned nothing is chance: neither gain nor loss.
+    pairs = None
+    if not study.mark_of(study.baseline):
+        pairs = pairs_picture(baseline, [one for one in ends if one is not None], study.class_names)
     for picture in (
-        pairs_picture(baseline, [one for one in ends if one is not None], study.class_names),
+        pairs,
         classes_picture(baseline, best, study.class_names),
         roc_arms_picture(baseline, best),
     ):

@@ -23,6 +23,8 @@ _BEYOND = {
 #: Numbers told beside a verdict: their name, key in ``verdicts.json``, factor and decimals.
 ALSO = (
     ("Accuracy", "accuracy", 100, 2, "%"),
+    ("Macro precision", "macro_precision", 100, 2, "%"),
+    ("Macro recall", "macro_recall", 100, 2, "%"),
     ("Macro F1", "macro_f1", 100, 2, "%"),
     ("Macro ROC AUC", "macro_auc", 1, 4, ""),
     ("Log loss", "log_loss", 1, 4, ""),
@@ -43,6 +45,7 @@ class VerdictRow:
     look: VerdictLook
     preliminary: bool
     beyond: str
+    mark: str
     difference: str
     interval: str
     p: str
@@ -69,6 +72,7 @@ def _verdict_row(study: StudyRecord, arm: StudyArm, scale: Scale) -> VerdictRow:
         look=look_of(arm),
         preliminary=preliminary(arm),
         beyond=_BEYOND.get(one.beyond_margin or "", "") if one else "",
+        mark=study.mark_of(arm),
         difference=scale.signed(arm.difference),
         interval=scale.span(one.low, one.high) if one else "–",
         p=p_value(one.p_adjusted if one else None),
@@ -110,9 +114,8 @@ def flat(settings: Mapping[str, Any], above: str = "") -> dict[str, Any]:
 
 def also_header(study: StudyRecord) -> list[str]:
     """Return the columns of the table of other numbers."""
-    wanted = [name for name, key, *_ in ALSO if key != study.plan.metric]
     return [
-        *wanted,
+        *(name for name, *_ in _also_columns(study)),
         "Images to reach",
         f"{_cost_word(study)} to reach",
         f"{_cost_word(study)} a run",
@@ -131,12 +134,17 @@ def also_rows(study: StudyRecord) -> list[tuple[str, list[tuple[str, str]]]]:
                 _told(also.get(key), factor, decimals, unit),
                 signed(differences.get(key), factor, decimals) if one else "",
             )
-            for _, key, factor, decimals, unit in ALSO
-            if key != study.plan.metric
+            for _, key, factor, decimals, unit in _also_columns(study)
         ]
         cells += [_images_to_reach(arm), _seconds_to_reach(arm), _seconds_a_run(study, arm)]
         rows.append((arm.name, cells))
     return rows
+
+
+def _also_columns(study: StudyRecord) -> list[tuple[str, str, int, int, str]]:
+    """Return the numbers of `ALSO` besides the study's metric; verdicts of older versions lack some."""
+    known = study.verdicts.baseline.also
+    return [one for one in ALSO if one[1] != study.plan.metric and (one[1] in known or not known)]
 
 
 def run_rows(study: StudyRecord) -> list[tuple[str, str, str, str, str, str]]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from convtrials.evaluation.guessing import NOT_LEARNED
+
 
 @dataclass(frozen=True)
 class Headline:
@@ -35,6 +37,20 @@ def headlines(metrics: dict[str, Any]) -> list[Headline]:
     """Return the headline numbers of `evaluate_predictions`, most important first."""
     found = [
         _percent(metrics, "accuracy", "Accuracy", metrics["accuracy"], "of the test images are named right"),
+        _percent(
+            metrics,
+            "macro_precision",
+            "Macro precision",
+            metrics["precision"]["macro"],
+            "of the answers with a class's name are right, averaged over classes",
+        ),
+        _percent(
+            metrics,
+            "macro_recall",
+            "Macro recall",
+            metrics["recall"]["macro"],
+            "of a class's images are found, averaged over classes",
+        ),
         _percent(
             metrics,
             "macro_f1",
@@ -71,10 +87,12 @@ def summary(metrics: dict[str, Any], pairs: list[tuple[str, str, int, int]]) -> 
     Parameters
     ----------
     metrics : dict
-        From `evaluate_predictions`.
+        From `evaluate_predictions`, with the run's ``warnings``.
     pairs : list of (true name, predicted name, images, images of the true class)
         Most confused first.
     """
+    if not learned(metrics):
+        return [_no_better(metrics)]
     per_hundred = f"{100 * metrics['accuracy']:.1f}"
     interval = _between(metrics, "accuracy", lambda x: f"{100 * x:.1f}")
     likely = f" With other test images of the same kind it would likely be {interval}." if interval else ""
@@ -96,6 +114,11 @@ def summary(metrics: dict[str, Any], pairs: list[tuple[str, str, int, int]]) -> 
     return told
 
 
+def learned(metrics: dict[str, Any]) -> bool:
+    """Tell whether the run's answers are better than guesses, as far as its warnings say."""
+    return not any(one["kind"] in NOT_LEARNED for one in metrics["warnings"])
+
+
 def percent(value: float | None, decimals: int = 1) -> str:
     """Return 0.9123 as ``91.2%``, None as a dash."""
     return "–" if value is None else f"{100 * value:.{decimals}f}%"
@@ -111,6 +134,16 @@ def duration(seconds: Any) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s"
     return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def _no_better(metrics: dict[str, Any]) -> str:
+    """Say what the run is worth where it is worth nothing: the hardest classes and mistakes would say less."""
+    largest = max(metrics["per_class"], key=lambda row: row["support"])
+    return (
+        f"Of {metrics['images']:,} test images that training never saw it names {percent(metrics['accuracy'])} right. "
+        f"Always answering '{largest['name']}', without a look at any image, gives "
+        f"{percent(largest['support'] / metrics['images'])}."
+    )
 
 
 def _percent(metrics: dict[str, Any], key: str, label: str, value: float, meaning: str) -> Headline:

@@ -4,6 +4,7 @@ from dataclasses import asdict
 from typing import Any
 
 from convtrials.core.files import write_json
+from convtrials.evaluation.guessing import against_guessing
 from convtrials.study.arms import Arm
 from convtrials.study.costs import study_costs
 from convtrials.study.directory import StudyDirectory
@@ -11,11 +12,12 @@ from convtrials.study.measures import also_difference, as_told, mean_also
 from convtrials.study.outcomes import Outcomes, used_runs
 from convtrials.study.plan import FORMAT, Plan
 from convtrials.study.reaching import images_to_baseline, probability_better
-from convtrials.study.run_numbers import EndedRun, ended_run
+from convtrials.study.run_numbers import EndedRun, ended_run, read_history
 from convtrials.study.runs_table import RunRow, write_runs_table
 from convtrials.study.sentences import margin_amount, sentence
 from convtrials.study.single_runs import compare_single_runs, single_runs_sentence
 from convtrials.study.statistics.decision import BASELINE, Decision
+from convtrials.study.study_warnings import ArmRuns, StudyWarning, study_warnings
 from convtrials.training.run_directory import Run
 
 
@@ -66,6 +68,8 @@ def _verdicts(
     study: StudyDirectory, plan: Plan, outcomes: Outcomes, decision: Decision, used: dict[str, list[Run]]
 ) -> dict[str, Any]:
     baseline = _arm(plan, outcomes, plan.arms[0], used[BASELINE])
+    warnings = _warnings(study, plan, outcomes, used)
+    marks = {one.arm: one.mark for one in warnings if one.mark}
     techniques, single_runs = [], []
     for arm in plan.arms[1:]:
         result = decision.results[arm.name]
@@ -102,7 +106,8 @@ def _verdicts(
                     plan.spec.metric,
                     plan.spec.margin,
                     len(told["status"]),
-                ),
+                )
+                + _marks_told(marks, arm.name),
             }
         )
     test_images = int(study.dataset["counts"]["test"])
@@ -119,9 +124,53 @@ def _verdicts(
         "test_images": test_images,
         "test_units": test_images if units is None else len(set(units.tolist())),
         "single_runs": single_runs_sentence(single_runs, margin_amount(plan.spec.margin, plan.spec.metric)),
+        "warnings": [one.as_dict() for one in warnings],
         "baseline": baseline,
         "techniques": techniques,
     }
+
+
+def _warnings(
+    study: StudyDirectory, plan: Plan, outcomes: Outcomes, used: dict[str, list[Run]]
+) -> list[StudyWarning]:
+    arms = [_arm_runs(outcomes, arm.name, used[arm.name]) for arm in plan.arms]
+    support = next(
+        (answers.support for runs in used.values() for run in runs if (answers := outcomes.answers(run))),
+        None,
+    )
+    return study_warnings(
+        arms[0],
+        arms[1:],
+        support=support,
+        class_names=_class_names(study, 0 if support is None else len(support)),
+        metric=plan.spec.metric,
+        margin=plan.spec.margin,
+    )
+
+
+def _arm_runs(outcomes: Outcomes, name: str, runs: list[Run]) -> ArmRuns:
+    known = [(run, answers) for run in runs if (answers := outcomes.answers(run)) is not None]
+    aucs = [outcomes.also(run)["macro_auc"] for run, _ in known]
+    return ArmRuns(
+        name,
+        [against_guessing(answers, auc) for (_, answers), auc in zip(known, aucs, strict=True)],
+        aucs,
+        [read_history(run) for run, _ in known],
+    )
+
+
+def _class_names(study: StudyDirectory, classes: int) -> list[str]:
+    """Return the names of the classes, or numbers where ``dataset.json`` does not have them."""
+    names = study.dataset.get("class_names")
+    if isinstance(names, list) and len(names) == classes and all(isinstance(name, str) for name in names):
+        return names
+    return [f"class {k}" for k in range(classes)]
+
+
+def _marks_told(marks: dict[str | None, str], name: str) -> str:
+    """Say beside a verdict that runs behind it learned nothing."""
+    own = f" Here, {marks[name]}." if name in marks else ""
+    return own + (f" Of the baseline, {marks[BASELINE]}." if BASELINE in marks else "")
 
 
 def _finished(runs: list[Run]) -> list[EndedRun]:

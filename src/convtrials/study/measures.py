@@ -6,7 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convtrials.core.errors import RunError, StudyError
-from convtrials.core.scores import log_losses, macro_f1_of_counts
+from convtrials.core.scores import (
+    log_losses,
+    macro_f1_of_counts,
+    macro_precision_of_counts,
+    macro_recall_of_counts,
+)
 from convtrials.evaluation.predictions import Predictions, read_run_predictions
 from convtrials.training.run_directory import Run
 
@@ -17,7 +22,15 @@ METRICS = ("accuracy", "log_loss")
 LOWER_IS_BETTER = ("log_loss",)
 
 #: The numbers told beside a verdict, in the order of the report.
-ALSO = ("accuracy", "macro_f1", "macro_auc", "log_loss", "calibration_error")
+ALSO = (
+    "accuracy",
+    "macro_precision",
+    "macro_recall",
+    "macro_f1",
+    "macro_auc",
+    "log_loss",
+    "calibration_error",
+)
 
 
 def image_scores(run: Run, metric: str) -> NDArray[np.float64]:
@@ -91,7 +104,8 @@ def also(run: Run) -> dict[str, float | None]:
     Returns
     -------
     dict
-        ``accuracy``, ``macro_f1``, ``macro_auc`` and ``calibration_error`` from 0 to 1, ``log_loss`` in nats.
+        ``accuracy``, ``macro_precision``, ``macro_recall``, ``macro_f1``, ``macro_auc`` and ``calibration_error`` from
+        0 to 1, ``log_loss`` in nats.
         ``macro_auc`` is None where the test split has a single class.
 
     Raises
@@ -115,6 +129,8 @@ def also_of(predictions: Predictions) -> dict[str, float | None]:
     one_class = int(np.count_nonzero(counts[0])) < 2
     return {
         "accuracy": float(correct.mean()),
+        "macro_precision": float(macro_precision_of_counts(*counts)),
+        "macro_recall": float(macro_recall_of_counts(*counts)),
         "macro_f1": float(macro_f1_of_counts(*counts)),
         # Every image once: the statistic of the bootstrap, which is faster than a curve a class.
         "macro_auc": None

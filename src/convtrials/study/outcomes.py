@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from convtrials.core.errors import StudyError
 from convtrials.data.dataset import Dataset
+from convtrials.evaluation.guessing import NOT_LEARNED, Answers, against_guessing
 from convtrials.evaluation.predictions import Predictions
 from convtrials.study.arms import Arm
 from convtrials.study.directory import StudyDirectory
@@ -43,6 +44,8 @@ class Outcomes:
         self.units = units
         self.design = Design(plan.spec.margin, plan.looks, plan.spec.alpha, units)
         self._known: dict[Path, RunScores] = {}
+        self._answers: dict[Path, Answers] = {}
+        self._learned: dict[Path, bool] = {}
         self._made_from: dict[str, tuple[Path, dict[str, object]]] = {}
         self._decision: Decision | None = None
         self._decided_for: tuple[tuple[int, int], ...] | None = None
@@ -91,6 +94,18 @@ class Outcomes:
         scores = self._scores(run)
         return float(scores.mean()) if isinstance(scores, np.ndarray) else None
 
+    def answers(self, run: Run) -> Answers | None:
+        """Return how often a run answered each class; None where it did not finish well."""
+        self._scores(run)
+        return self._answers.get(run.folder)
+
+    def learned(self, run: Run) -> bool:
+        """Tell whether a run's answers are better than guesses, as far as there are any."""
+        answers = self.answers(run)
+        if answers is not None and run.folder not in self._learned:
+            self._learned[run.folder] = against_guessing(answers).kind not in NOT_LEARNED
+        return self._learned.get(run.folder, True)
+
     def level(self, runs: Sequence[Run]) -> tuple[float, float] | None:
         """Return the 95% interval of the mean score of an arm's runs; None where a run is lost or there are too few."""
         scores = [self._scores(run) for run in runs]
@@ -111,6 +126,8 @@ class Outcomes:
             predictions = predictions_of(run)
             self._check_same_test(run, predictions)
             self._known[run.folder] = scores_of(predictions, self._plan.spec.metric)
+            classes = predictions.probabilities.shape[1]
+            self._answers[run.folder] = Answers.of(predictions.labels, predictions.predicted, classes)
         return self._known[run.folder]
 
     def _check_identity(self, arm: Arm, position: int, run: Run) -> None:

@@ -200,6 +200,10 @@ class StudyResult:
         """Return the sentence of each technique, by name."""
         return {one["name"]: one["sentence"] for one in self.document()["techniques"]}
 
+    def warnings(self) -> list[str]:
+        """Return what must be known before the verdicts are believed, the gravest first; nothing where all is well."""
+        return [one["text"] for one in self.document().get("warnings", [])]
+
     def document(self) -> dict[str, Any]:
         """Return ``verdicts.json``."""
         return cast(dict[str, Any], read_json(self.folder / "verdicts.json"))

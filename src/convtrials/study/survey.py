@@ -42,6 +42,8 @@ class RunState:
         Training time once ended.
     errors : tuple of str
         What went wrong with it, the oldest first.
+    learned : bool
+        False once finished with answers that are no better than guesses.
     """
 
     arm: str
@@ -53,6 +55,7 @@ class RunState:
     val_accuracy: float | None = None
     seconds: float | None = None
     errors: tuple[str, ...] = ()
+    learned: bool = True
 
 
 @dataclass(frozen=True)
@@ -114,6 +117,7 @@ def _look_at(study: StudyDirectory, outcomes: Outcomes, run: Run, arm: str, seed
             score=outcomes.score(run),
             seconds=result.get("train_seconds"),
             errors=failures.errors,
+            learned=outcomes.learned(run),
         )
     live = _live(study, run)
     share = min(1.0, live.get("images", 0) / max(live.get("total_images", 0), 1)) if live else 0.0
