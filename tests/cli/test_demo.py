@@ -24,7 +24,7 @@ margin: 0.05
 def test_the_packaged_study_is_the_one_that_is_promised() -> None:
     spec = read_study_file(demo_module.DEMO)
     baseline, *techniques = spec.arms
-    assert len(spec.arms) * spec.most == 20 == len(spec.arms) * spec.fewest
+    assert len(spec.arms) * spec.most == 25 == len(spec.arms) * spec.fewest
     again = [arm for arm in techniques if arm.recipe == baseline.recipe]
     assert len(again) == 1
     assert again[0].seed_offset >= spec.most  # no run of the baseline is one of its own

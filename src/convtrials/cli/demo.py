@@ -26,9 +26,9 @@ def demo(
         bool, typer.Option("--open/--no-open", help="Open the report in a browser, where there is a screen.")
     ] = True,
 ) -> None:
-    """See what a study is: 20 runs on drawn digits, verdicts, a report.
+    """See what a study is: 25 runs on drawn digits, verdicts, a report.
 
-    Trains a small AlexNet and four changed copies of it, four seeds each, on
+    Trains a small AlexNet and four changed copies of it, five seeds each, on
     the CPU: about a minute on two cores. Needs no data and no network. Stopped
     or killed, the same command goes on where it was.
     """
@@ -40,7 +40,7 @@ def demo(
     folder = out or Path(os.environ.get("CONVTRIALS_RUNS", "runs")) / "demo"
     # Known beforehand: so small a network gains nothing from a second thread, and measuring takes seconds.
     wishes = Wishes(workers=available_cores(), threads=1, device="cpu")
-    say("A study on drawn digits: is a changed recipe better than the baseline? 20 runs, about a minute.")
+    say("A study on drawn digits: is a changed recipe better than the baseline? 25 runs, about a minute.")
     live_study(DEMO, folder, wishes)
     incomplete = end_study(folder)
     print()
