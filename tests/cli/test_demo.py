@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 from convtrials.cli import demo as demo_module
 from convtrials.cli.main import app
+from convtrials.core.errors import StudyError
 from convtrials.study.study_file import read_study_file
 
 TINY = """\
@@ -56,6 +57,13 @@ def test_the_demo_runs_to_its_page_and_goes_on_where_it_was(
     assert CliRunner().invoke(app, ["demo"]).exit_code == 0
     assert {path: path.stat().st_mtime_ns for path in folder.glob("runs/*/*/result.json")} == results
     assert opened == [page.as_uri()]
+    # Another study in the folder, such as the demo of another version, stays as it is.
+    verdicts = (folder / "verdicts.json").read_bytes()
+    (tmp_path / "tiny.yaml").write_text(TINY.replace("clip_norm: 100", "clip_norm: 200"))
+    refused = CliRunner().invoke(app, ["demo", "--no-open"])
+    assert isinstance(refused.exception, StudyError)
+    assert "holds a study with another plan" in str(refused.exception)
+    assert (folder / "verdicts.json").read_bytes() == verdicts
 
 
 @pytest.mark.parametrize(

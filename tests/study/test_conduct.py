@@ -367,7 +367,8 @@ def test_another_study_from_python_leaves_a_finished_one_alone(make_dataset: Mak
     assert str(caught.value) == (
         f"{folder}: holds a study with another plan: margin: 0.005 -> 0.01; technique cosine: taken out; "
         "technique gelu: added\n"
-        "choose another folder; or run(..., change_plan=True), which replaces its verdicts and records the change"
+        "choose another folder; or change the plan, which replaces its verdicts and is recorded: in Python "
+        "run(..., change_plan=True), in a terminal `convtrials study run FILE --out DIR`"
     )
     assert before == {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
     Study(BASE, COSINE, seeds=2).run(dataset, folder, silent=True)  # the same study goes on

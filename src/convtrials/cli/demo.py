@@ -32,17 +32,21 @@ def demo(
     the CPU: about a minute on two cores. Needs no data and no network. Stopped
     or killed, the same command goes on where it was.
     """
-    from convtrials.cli.study import end_study, live_study
+    from convtrials.cli.study import show_study
     from convtrials.core.machine import available_cores
     from convtrials.core.progress import say
-    from convtrials.study.study import Wishes
+    from convtrials.study.directory import StudyDirectory
+    from convtrials.study.study import Wishes, open_data, prepare
+    from convtrials.study.study_file import read_study_file
 
     folder = out or Path(os.environ.get("CONVTRIALS_RUNS", "runs")) / "demo"
     # Known beforehand: so small a network gains nothing from a second thread, and measuring takes seconds.
     wishes = Wishes(workers=available_cores(), threads=1, device="cpu")
     say("A study on drawn digits: is a changed recipe better than the baseline? 25 runs, about a minute.")
-    live_study(DEMO, folder, wishes)
-    incomplete = end_study(folder)
+    directory, spec = StudyDirectory(folder), read_study_file(DEMO)
+    dataset = open_data(spec)
+    plan = prepare(directory, spec, dataset, wishes, file=DEMO, may_change=False)
+    incomplete = show_study(directory, plan, dataset, wishes)
     print()
     print(NEXT.format(study=folder / "study.yaml"))
     if open_page and has_screen():

@@ -81,26 +81,25 @@ def run(
     from convtrials.study.study import Wishes
 
     wishes = Wishes(workers, threads, cast("Precision | None", precision), device, checkpoint_every, replicas)
-    folder = live_study(study, out, wishes, data=data, report=report)
-    if incomplete := end_study(folder):
+    directory, plan, dataset = _begin(study, out, data, wishes)
+    if incomplete := show_study(directory, plan, dataset, wishes, report=report):
         raise typer.Exit(incomplete)
 
 
-def live_study(
-    study: Path, out: Path | None, wishes: "Wishes", *, data: str | None = None, report: bool = True
-) -> Path:
-    """Run a study with a view of how it stands, draw its report, and return its folder."""
+def show_study(
+    directory: "StudyDirectory", plan: "Plan", dataset: "Dataset", wishes: "Wishes", *, report: bool = True
+) -> int:
+    """Run a prepared study with a view of how it stands, draw its report, print its verdicts; return the exit code."""
     from rich.console import Console
 
     from convtrials.cli.study_view import LiveView
     from convtrials.study.study import run_study
 
-    directory, plan, dataset = _begin(study, out, data, wishes)
     with LiveView(Console(stderr=True)) as view:
         run_study(directory, plan, dataset, wishes, show=view)
     if report:
         _report(directory.folder)
-    return directory.folder
+    return _end(directory.folder)
 
 
 def _begin(
@@ -183,7 +182,7 @@ def report(
 
     write_study_documents(study)
     _report(study)
-    end_study(study)
+    _end(study)
 
 
 def _report(folder: Path) -> None:
@@ -203,7 +202,7 @@ def _tell_plan(folder: Path) -> None:
         Console().print(f"note: {remark}", style="bold", highlight=False, markup=False)
 
 
-def end_study(folder: Path) -> int:
+def _end(folder: Path) -> int:
     """Print the verdicts; return the exit code, 0 where every run that counts could be done."""
     from rich.console import Console
 

@@ -77,8 +77,12 @@ def _largest_gain(study: StudyRecord, arm: StudyArm, so_far: str) -> str:
         interval = f"{study.level} interval {scale.plain(one.low)} to {scale.plain(one.high)}"
     whose = "The gain" if len(study.techniques) == 1 else "The largest gain"
     name = "" if len(study.techniques) == 1 else f"{arm.name}, "
-    at_cost = "" if cost is None else f", at {cost:.2f} times the cost of the baseline"
-    at_cost += " (which may be chance)" if arm.cost.may_be_the_same else ""
+    if cost is None:
+        at_cost = ""
+    elif arm.cost.may_be_the_same:
+        at_cost = ", at about the cost of the baseline"
+    else:
+        at_cost = f", at {cost:.2f} times the cost of the baseline"
     return f"{whose}{so_far}: {name}{said} ({interval}){at_cost}."
 
 

@@ -306,7 +306,8 @@ def _changes(study: StudyDirectory, plan: Plan, may_change: bool) -> list[str]:
     if changes and not may_change:
         raise StudyError(
             f"{study.folder}: holds a study with another plan: {'; '.join(changes):.400}\n"
-            "choose another folder; or run(..., change_plan=True), which replaces its verdicts and records the change"
+            "choose another folder; or change the plan, which replaces its verdicts and is recorded: in Python "
+            "run(..., change_plan=True), in a terminal `convtrials study run FILE --out DIR`"
         )
     return changes if older is None else [*lacks, *changes]
 
