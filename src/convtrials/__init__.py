@@ -3,8 +3,9 @@
 Examples
 --------
 >>> import convtrials as ct
->>> data = ct.load_dataset("glyphs", samples_per_class=700)
->>> study = ct.Study(ct.Recipe(width=0.25, epochs=2), {"cosine": {"schedule": "cosine"}}, seeds=4)
+>>> data = ct.load_dataset("glyphs", classes=["0", "1", "2", "3"], samples_per_class=500)
+>>> baseline = ct.Recipe(model="alexnet-lite", width=0.35, batch_norm=True, epochs=8)
+>>> study = ct.Study(baseline, {"cosine": {"schedule": "cosine"}}, seeds=4)
 >>> print(study.run(data, "runs/cosine").verdicts()["cosine"])  # doctest: +ELLIPSIS
 cosine: ...
 """

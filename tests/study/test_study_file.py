@@ -33,8 +33,9 @@ def read(folder: Path, text: str, **options: Any) -> Any:
 
 def test_the_quickstart_of_the_readme_is_a_study(tmp_path: Path) -> None:
     spec = read_study_file(Path(__file__).parents[2] / "studies" / "quickstart.yaml")
-    assert [arm.name for arm in spec.arms] == ["baseline", "cosine schedule", "gradient accumulation", "gelu"]
-    assert spec.arms[2].recipe.accumulate == 4
+    names = ["baseline", "gelu", "label smoothing", "dropout 0.25", "dropout 0.5"]
+    assert [arm.name for arm in spec.arms] == names
+    assert spec.arms[2].recipe.label_smoothing == 0.1
     assert (spec.metric, spec.margin, spec.alpha) == ("accuracy", 0.005, 0.05)
 
 
@@ -46,6 +47,14 @@ def test_grids_and_combinations_are_written_out(tmp_path: Path) -> None:
     assert (arms["both"].schedule.name, arms["both"].activation) == ("cosine", "gelu")
     assert (spec.fewest, spec.most, spec.source) == (4, 4, "glyphs")
     assert spec.dataset_options == {"samples_per_class": 70}
+
+
+def test_a_baseline_that_comes_along_is_named(tmp_path: Path) -> None:
+    text = GOOD.replace("{model: alexnet, width: 0.25, epochs: 2}", "{recipe: small, epochs: 7}")
+    recipe = read(tmp_path, text).arms[0].recipe
+    assert recipe == Recipe.load("small", {"epochs": 7})
+    (tmp_path / "small").write_text("epochs: 3\n")  # a file of one's own goes first
+    assert read(tmp_path, text.replace(", epochs: 7", "")).arms[0].recipe == Recipe(epochs=3)
 
 
 def test_classes_are_names_also_where_yaml_reads_numbers(tmp_path: Path) -> None:

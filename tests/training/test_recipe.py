@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from convtrials.core.errors import RecipeError
-from convtrials.training.recipe import Recipe, merged, parse_setting
+from convtrials.training.recipe import Recipe, built_in_recipes, merged, parse_setting
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -206,3 +206,21 @@ def test_merging_changes_neither_side(base: dict[str, Any], changes: dict[str, A
     before = yaml.safe_dump([base, changes])
     merged(base, changes)
     assert yaml.safe_dump([base, changes]) == before
+
+
+def test_recipes_that_come_along_are_found_by_name_from_anywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    small = Recipe.load("small")
+    assert (small.model, small.batch_norm, small.schedule.name) == ("alexnet-lite", True, "one_cycle")
+    assert not small.augment.flip  # characters too are small data
+    for name in built_in_recipes():
+        assert Recipe.load(name).to_yaml()
+    with pytest.raises(RecipeError, match=r"smal: cannot be read.*built-in recipes: .*small"):
+        Recipe.load("smal")
+    with pytest.raises(RecipeError) as caught:
+        Recipe.load("small.yaml")  # a file, and not there
+    assert "built-in" not in str(caught.value)
+    (tmp_path / "small").write_text("epochs: 1.5\n")
+    assert Recipe.load("small") == Recipe(epochs=1.5)

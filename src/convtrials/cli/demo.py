@@ -14,7 +14,7 @@ DEMO = Path(__file__).parents[1] / "study" / "demo.yaml"
 NEXT = """\
 Next, with your own images (a folder with one folder a class):
   convtrials data check PHOTOS
-  convtrials train --data PHOTOS
+  convtrials train --data PHOTOS --recipe small
 The demo's study file, to copy and change: {study}"""
 
 
