@@ -49,8 +49,8 @@ calibrate: $(VENV)/installed
 
 bench: $(VENV)/installed
 	@mkdir -p benchmarks/results
-	$(BIN)/convtrials bench train --peers all --out benchmarks/results/bench-alexnet.json --table docs/performance.md
-	$(BIN)/convtrials bench train --model vgg11 --peers all --out benchmarks/results/bench-vgg11.json --table docs/performance.md
+	$(BIN)/python -m benchmarks.race --peers all --out benchmarks/results/bench-alexnet.json --table docs/performance.md
+	$(BIN)/python -m benchmarks.race --model vgg11 --peers all --out benchmarks/results/bench-vgg11.json --table docs/performance.md
 
 results: $(VENV)/installed
 	$(BIN)/python benchmarks/results_page.py

@@ -49,6 +49,16 @@ def test_help_names_every_verb_and_imports_nothing_heavy(tmp_path: Path) -> None
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.parametrize("typed", [["train", "--peers", "all", "--help"], ["inference", "runs/run"], []])
+def test_the_former_group_of_benchmarks_says_where_they_are(typed: list[str], tmp_path: Path) -> None:
+    done = convtrials("bench", *typed, folder=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
+    assert "`convtrials benchmark RUN`" in line
+    assert "`python -m benchmarks.race`" in line
+    assert " bench " not in convtrials("--help", folder=tmp_path).stdout
+
+
 def test_version(tmp_path: Path) -> None:
     assert convtrials("--version", folder=tmp_path).stdout == f"convtrials {__version__}\n"
 

@@ -167,9 +167,7 @@ def test_the_markdown_table(document):
     )
     bars = {line.replace("\\|", "").count("|") for line in lines[:5]}
     assert bars == {10}
-    assert (
-        "`convtrials bench inference RUN --batch-sizes 1,512 --threads 2 --rounds 5 --seconds 1`" in lines[6]
-    )
+    assert "`convtrials benchmark RUN --batch-sizes 1,512 --threads 2 --rounds 5 --seconds 1`" in lines[6]
     assert "12,750 test images of emnist36; int8 calibrated on 512 validation images." in lines[6]
     assert lines[7] == "Some CPU, 2 threads (avx2); torch 2.13; 5 interleaved rounds of 1 s; load 0.2 before."
 

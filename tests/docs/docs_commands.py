@@ -20,6 +20,7 @@ import typer.main
 from docs_pages import ROOT, Block, PageError
 from packaging.requirements import InvalidRequirement, Requirement
 
+from benchmarks.race.command import app as race_app
 from convtrials.cli.main import app
 
 #: Languages of blocks that hold command lines; in a console block they begin with ``$``, the rest is output.
@@ -133,6 +134,8 @@ def parse(command: Command, *, complete: bool = True) -> tuple[str, dict[str, An
         context = verb.make_context("convtrials", arguments)
         while hasattr(verb, "resolve_command"):
             name, verb, rest = verb.resolve_command(context, [*context._protected_args, *context.args])
+            if verb.hidden:
+                raise LookupError(f"{name} is hidden: it only says what took its place")
             names.append(name)
             context = verb.make_context(name, rest, parent=context)
     except Exception as error:
@@ -157,18 +160,34 @@ def _check_make(command: Command) -> None:
 
 
 def _check_python(command: Command) -> None:
-    """A script of ours with its flags, or one of Python's own ways to install."""
+    """A script of ours with its flags, or a module: the race, or one of Python's own ways to install."""
     first, *rest = command.arguments
     if first == "-m":
-        if rest[0] == "pip":
-            _check_install(Command(command.place, tuple(rest)))
-        elif rest[0] != "venv":
-            raise PageError(f"{command.place}: no test knows python -m {rest[0]}")
+        _check_module(command, *rest)
         return
     script = ROOT / first
     if script.parent != ROOT / "benchmarks" or not script.is_file():
         raise PageError(f"{command.place}: {first} is no script of benchmarks/")
     _parse_for_script(command, script.stem, rest)
+
+
+def _check_module(command: Command, module: str, *arguments: str) -> None:
+    if module == "pip":
+        _check_install(Command(command.place, (module, *arguments)))
+    elif module == "benchmarks.race":
+        _check_race(command, arguments)
+    elif module != "venv":
+        raise PageError(f"{command.place}: no test knows python -m {module}")
+
+
+def _check_race(command: Command, arguments: tuple[str, ...]) -> None:
+    """The race with its flags, as its own command line reads them."""
+    try:
+        typer.main.get_command(race_app).make_context(
+            "race", [word for word in arguments if word not in _HELP]
+        )
+    except Exception as error:
+        raise PageError(f"{command.place}: {command}: {error}") from error
 
 
 class _ParsedError(Exception):

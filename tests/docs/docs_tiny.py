@@ -86,10 +86,7 @@ HABITS = {
     "study run": Habit(f"--workers 1 {_PINNED}", {"study": "study", "data": "images"}),
     "study status": Habit("", {"study": "study"}),
     "study report": Habit("", {"study": "study"}),
-    "bench train": Habit(
-        long="starts many processes, and peers are installed; tests/cli/test_cli_bench.py runs it"
-    ),
-    "bench inference": Habit("--rounds 1 --seconds 0.01 --images 16 --batch-sizes 1,2 --threads 1", _OF_RUN),
+    "benchmark": Habit("--rounds 1 --seconds 0.01 --images 16 --batch-sizes 1,2 --threads 1", _OF_RUN),
     "data pack": Habit(_FEW, _OF_SOURCE),
     "data info": Habit(_FEW, _OF_SOURCE),
     "data check": Habit("", _OF_SOURCE),

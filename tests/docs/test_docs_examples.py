@@ -8,11 +8,9 @@ import pytest
 from docs_pages import ROOT
 from docs_tiny import Stock, Workplace
 
-SOURCES = ROOT / "src"
+SOURCES = [*ROOT.glob("src/convtrials/**/*.py"), *ROOT.glob("benchmarks/race/*.py")]
 WITH_EXAMPLES = [
-    path.relative_to(SOURCES)
-    for path in sorted(SOURCES.glob("convtrials/**/*.py"))
-    if ">>> " in path.read_text(encoding="utf-8")
+    path.relative_to(ROOT) for path in sorted(SOURCES) if ">>> " in path.read_text(encoding="utf-8")
 ]
 
 
@@ -22,10 +20,11 @@ def workplace(stock: Stock, tmp_path_factory: pytest.TempPathFactory) -> Workpla
 
 
 def module_at(path: Path) -> ModuleType:
-    return importlib.import_module(".".join(path.with_suffix("").parts).removesuffix(".__init__"))
+    name = ".".join(path.with_suffix("").parts)
+    return importlib.import_module(name.removeprefix("src.").removesuffix(".__init__"))
 
 
 @pytest.mark.parametrize("path", WITH_EXAMPLES, ids=str)
 def test_examples(path: Path, workplace: Workplace) -> None:
-    assert "+SKIP" not in (SOURCES / path).read_text(encoding="utf-8")
+    assert "+SKIP" not in (ROOT / path).read_text(encoding="utf-8")
     assert workplace.run_examples(module_at(path)) == ""

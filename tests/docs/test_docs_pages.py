@@ -94,6 +94,7 @@ def test_lines_of_a_block() -> None:
     ("line", "said"),
     [
         ("convtrials trein", "No such command 'trein'"),
+        ("convtrials bench train", "bench is hidden"),
         ("convtrials train --epoks 3", "No such option: --epoks"),
         ("convtrials train --epochs many", "--epochs"),
         ("convtrials data split SRC", "out"),
@@ -106,6 +107,8 @@ def test_lines_of_a_block() -> None:
         ("python src/convtrials/__init__.py", "no script of benchmarks/"),
         ("python benchmarks/calibration.py --studys 3", "--studys"),
         ("python -m http.server", "no test knows python -m http.server"),
+        ("python -m benchmarks.race --pears all", "--pears"),
+        ("python -m benchmarks.race --rounds many", "--rounds"),
         ("bash benchmarks/gpu.sh --large", "knows no --large"),
         ("convtrails train", "no test knows the program 'convtrails'"),
     ],

@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from convtrials._version import __version__
-from convtrials.cli import bench, data, study
+from convtrials.cli import data, study
+from convtrials.cli.benchmark import benchmark
 from convtrials.cli.demo import demo
 from convtrials.cli.doctor import doctor
 from convtrials.cli.evaluate import evaluate
@@ -54,18 +55,31 @@ app.add_typer(study.app, name="study", rich_help_panel="Try a technique")
 app.command(rich_help_panel="Train and look")(train)
 app.command(rich_help_panel="Train and look")(evaluate)
 app.command(rich_help_panel="Train and look")(export)
-app.add_typer(bench.app, name="bench", rich_help_panel="Measure")
+app.command(rich_help_panel="Train and look")(benchmark)
 app.add_typer(data.app, name="data", rich_help_panel="Prepare")
 app.command(rich_help_panel="Prepare")(models)
 app.command(rich_help_panel="Prepare")(doctor)
 
 
+@app.command(hidden=True, add_help_option=False, context_settings={"ignore_unknown_options": True})
+def bench(words: Annotated[list[str] | None, typer.Argument()] = None) -> None:
+    """Say where the verbs of this former group are now."""
+    raise ConvtrialsError(
+        "bench: for inference type `convtrials benchmark RUN`, for training `python -m benchmarks.race` in a clone"
+    )
+
+
 def main() -> None:
-    """Run the command line; bad input ends with exit code 2 and without a traceback."""
+    """Run the command line of convtrials."""
+    run_app(app)
+
+
+def run_app(commands: typer.Typer) -> None:
+    """Run a command line; errors and stops end it with one or two lines and their exit code."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # file names need not be UTF-8
     try:
-        app()
+        commands()
     except ConvtrialsError as error:
         if "--debug" in sys.argv:
             raise

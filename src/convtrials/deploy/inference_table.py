@@ -129,7 +129,7 @@ def _command(settings: dict[str, Any]) -> str:
         "engines": ",".join(settings["engines"]) if settings["engines"] else None,
     }
     given = [f"--{flag} {value}" for flag, value in flags.items() if value is not None]
-    return " ".join(["convtrials bench inference RUN", *given])
+    return " ".join(["convtrials benchmark RUN", *given])
 
 
 def replace_block(path: Path, text: str) -> None:

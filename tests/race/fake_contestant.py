@@ -14,8 +14,8 @@ import sys
 import time
 from pathlib import Path
 
-PROTOCOL = Path(__file__).parents[2] / "src" / "convtrials" / "bench" / "peers"
-sys.path.insert(0, str(PROTOCOL))
+PEERS = Path(__file__).parents[2] / "benchmarks" / "race" / "peers"
+sys.path.insert(0, str(PEERS))
 
 from protocol import Rounds  # noqa: E402
 

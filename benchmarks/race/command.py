@@ -1,4 +1,4 @@
-"""``convtrials bench``: how fast this machine trains, with us and with our peers."""
+"""``python -m benchmarks.race``: how fast this machine trains, with us and with our peers."""
 
 import contextlib
 import shlex
@@ -9,12 +9,13 @@ from typing import Annotated, Any
 
 import typer
 
-from convtrials.cli.bench_inference import inference
+from convtrials.cli.main import run_app
 
 app = typer.Typer(
-    no_args_is_help=True,
     rich_markup_mode="rich",
-    help="Measure speed on this machine, side by side with peers.",
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 _PEERS = "Peers"
@@ -22,16 +23,8 @@ _OURS = "How ours is computed"
 _HANGS = "When a contestant counts as hung"
 
 
-@app.callback()
-def bench() -> None:
-    """Measure speed on this machine, side by side with peers."""
-
-
-app.command("inference")(inference)
-
-
 @app.command()
-def train(
+def command(
     model: Annotated[str, typer.Option("--model", "-m", help="alexnet or vgg11.")] = "alexnet",
     width: Annotated[
         float, typer.Option(min=0.01, max=16, help="Multiplies channels and hidden units.")
@@ -96,6 +89,7 @@ def train(
     peak: Annotated[
         bool, typer.Option("--peak/--no-peak", help="Time a matrix product: what the machine could do.")
     ] = True,
+    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback with an error.")] = False,
 ) -> None:
     """Train the same network with us and with peers, in turn, and compare.
 
@@ -109,8 +103,8 @@ def train(
         )
     out = out if out is not None else Path(f"bench-{model}.json")
     asked = _check_early(peers, width, out, table, model)
-    from convtrials.bench.benchmark import Wanted, run_benchmark
-    from convtrials.bench.environments import default_folder
+    from benchmarks.race.benchmark import Wanted, run_benchmark
+    from benchmarks.race.environments import default_folder
     from convtrials.core.files import write_json
     from convtrials.core.progress import progress_task
 
@@ -130,11 +124,13 @@ def train(
         peak_size=4096 if peak else 0,
     )
     with _stop_told(), progress_task("bench", wanted.units) as task:
-        result = run_benchmark(wanted, task, command=shlex.join(["convtrials", *sys.argv[1:]]))
+        result = run_benchmark(
+            wanted, task, command=shlex.join(["python", "-m", "benchmarks.race", *sys.argv[1:]])
+        )
     write_json(out, result)
     written = [f"results: {out}"]
     if table is not None:
-        from convtrials.bench.table import put_into
+        from benchmarks.race.table import put_into
 
         written.append(f"table: {table}{'' if table.exists() else ' (a new file)'}")
         put_into(table, result)
@@ -149,10 +145,10 @@ def _check_early(
     peers: str | None, width: float, out: Path, table: Path | None, model: str
 ) -> tuple[str, ...]:
     """Find what cannot work before minutes are spent on measuring; return the peers that are asked for."""
-    from convtrials.bench.errors import BenchError
-    from convtrials.bench.lineup import check_peers
-    from convtrials.bench.network import describe_network
-    from convtrials.bench.table import check_place
+    from benchmarks.race.errors import BenchError
+    from benchmarks.race.lineup import check_peers
+    from benchmarks.race.network import describe_network
+    from benchmarks.race.table import check_place
 
     describe_network(model, width=width, channels=1, classes=2)
     asked = check_peers(peers)
@@ -182,7 +178,7 @@ def _print_table(result: dict[str, Any]) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from convtrials.bench.table import images
+    from benchmarks.race.table import images
 
     setting = result["setting"]
     title = f"{setting['model']}, width {setting['width']:g}, batch {setting['batch_size']}"
@@ -207,3 +203,8 @@ def _print_table(result: dict[str, Any]) -> None:
         if entry["reference"] and entry.get("share_of_peak") is not None:
             share = f"{entry['share_of_peak']:.0%} of the speed of the faster matrix product"
             console.print(f"{entry['label']}: {share}", style="dim", highlight=False)
+
+
+def main() -> None:
+    """Run the command line of the race."""
+    run_app(app)

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
-from convtrials.bench.errors import BenchError
+from benchmarks.race.errors import BenchError
 from convtrials.core.files import cache_folder, write_text
 
 PEERS = Path(__file__).parent / "peers"

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from convtrials.bench.errors import BenchError
+from benchmarks.race.errors import BenchError
 from convtrials.core.files import read_bounded_text, write_text
 from convtrials.core.marked import can_be_made
 

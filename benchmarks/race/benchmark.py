@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from convtrials.bench.contestant import Contestant
-from convtrials.bench.errors import BenchError
-from convtrials.bench.lineup import count_contestants, our_contestants, peer_contestants
-from convtrials.bench.matmul import measure_peaks
-from convtrials.bench.network import forward_flops, parameter_count, training_flops
-from convtrials.bench.prepare import open_data, write_data
-from convtrials.bench.race import ROUND_LIMIT, START_LIMIT, RaceRules, race
-from convtrials.bench.results import FORMAT, share_of_peak, summarise
+from benchmarks.race.contestant import Contestant
+from benchmarks.race.errors import BenchError
+from benchmarks.race.lineup import count_contestants, our_contestants, peer_contestants
+from benchmarks.race.matmul import measure_peaks
+from benchmarks.race.network import forward_flops, parameter_count, training_flops
+from benchmarks.race.prepare import open_data, write_data
+from benchmarks.race.race import ROUND_LIMIT, START_LIMIT, RaceRules, race
+from benchmarks.race.results import FORMAT, share_of_peak, summarise
 from convtrials.core.machine import available_cores
 from convtrials.core.progress import Task
 from convtrials.training.environment import describe_environment

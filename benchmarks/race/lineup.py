@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from convtrials.bench.contestant import Contestant
-from convtrials.bench.environments import PEERS, make_environment, requirement_file
-from convtrials.bench.errors import BenchError
+from benchmarks.race.contestant import Contestant
+from benchmarks.race.environments import PEERS, make_environment, requirement_file
+from benchmarks.race.errors import BenchError
 from convtrials.core.machine import available_cores
 
 #: What `--peers` takes, and the environment of each.
@@ -97,7 +97,7 @@ def our_contestants(
     def command(settings: dict[str, str | None]) -> tuple[str, ...]:
         asked = json.dumps({key: value for key, value in settings.items() if value})
         size = ("--batch-size", str(batch_size))
-        return (sys.executable, "-m", "convtrials.bench.ours", str(folder), *size, "--settings", asked)
+        return (sys.executable, "-m", "benchmarks.race.ours", str(folder), *size, "--settings", asked)
 
     alone = () if threads is None else ("--threads", str(threads))
     return [

@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
-from convtrials.bench.race import Row
+from benchmarks.race.race import Row
 
 FORMAT = 1
 

@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from convtrials.bench.environments import is_made, make_environment, python_of, requirement_file
-from convtrials.bench.errors import BenchError
-from convtrials.bench.lineup import (
+from benchmarks.race.environments import is_made, make_environment, python_of, requirement_file
+from benchmarks.race.errors import BenchError
+from benchmarks.race.lineup import (
     PEER_ENVIRONMENTS,
     check_peers,
     count_contestants,
     our_contestants,
     peer_contestants,
 )
-from convtrials.bench.ours import dataset_of
-from convtrials.bench.prepare import training_images, write_data
+from benchmarks.race.ours import dataset_of
+from benchmarks.race.prepare import training_images, write_data
 from convtrials.data.dataset import Dataset
 
 

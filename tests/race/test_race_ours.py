@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from convtrials.bench.lineup import our_contestants
-from convtrials.bench.matmul import matmul_peak, measure_peaks
-from convtrials.bench.network import parameter_count
-from convtrials.bench.ours import execution_for
-from convtrials.bench.prepare import write_data
-from convtrials.bench.race import RaceRules, race
+from benchmarks.race.lineup import our_contestants
+from benchmarks.race.matmul import matmul_peak, measure_peaks
+from benchmarks.race.network import parameter_count
+from benchmarks.race.ours import execution_for
+from benchmarks.race.prepare import write_data
+from benchmarks.race.race import RaceRules, race
 from convtrials.core.progress import progress_task
 from convtrials.data.dataset import Dataset
 from convtrials.training.execution import Execution
@@ -47,7 +47,7 @@ def test_an_execution_that_is_given_is_not_probed(make_dataset: Callable[..., Da
 
 def test_the_peak_counts_two_operations_a_multiply_add(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter(range(100))
-    monkeypatch.setattr("convtrials.bench.matmul.time.perf_counter", lambda: float(next(clock)))
+    monkeypatch.setattr("benchmarks.race.matmul.time.perf_counter", lambda: float(next(clock)))
     # Every look at the clock is a second later: a product takes one.
     assert matmul_peak(10, torch.float32, seconds=5) == 2 * 10**3
 

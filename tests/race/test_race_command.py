@@ -1,4 +1,4 @@
-"""``convtrials bench`` as a person meets it."""
+"""``python -m benchmarks.race`` as a person meets it."""
 
 import json
 import os
@@ -14,22 +14,24 @@ import pytest
 
 from convtrials.data.dataset import Dataset
 
+ROOT = Path(__file__).parents[2]
 SMALL = ["--width", "0.05", "--batch-size", "16", "--precision", "fp32", "--threads", "1", "--no-peak"]
 
 
 def start(*arguments: str | Path, folder: Path) -> "subprocess.Popen[str]":
     """Start the command; whatever it writes for its contestants is below ``folder``."""
+    path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
     return subprocess.Popen(
-        [sys.executable, "-m", "convtrials.cli.main", "bench", *map(str, arguments)],
+        [sys.executable, "-m", "benchmarks.race", *map(str, arguments)],
         cwd=folder,
-        env={**os.environ, "TMPDIR": str(folder), "COLUMNS": "160"},
+        env={**os.environ, "PYTHONPATH": path, "TMPDIR": str(folder), "COLUMNS": "160"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
 
 
-def bench(*arguments: str | Path, folder: Path) -> "subprocess.CompletedProcess[str]":
+def race(*arguments: str | Path, folder: Path) -> "subprocess.CompletedProcess[str]":
     process = start(*arguments, folder=folder)
     shown, told = process.communicate(timeout=200)
     return subprocess.CompletedProcess(process.args, process.returncode, shown, told)
@@ -53,16 +55,19 @@ def images(make_dataset: Callable[..., Dataset], tmp_path: Path) -> Path:
     return tmp_path / "patterns.npz"
 
 
-def test_alone_it_shows_help(tmp_path: Path) -> None:
-    assert " train " in bench(folder=tmp_path).stdout
-    assert "--peers" in bench("train", "--help", folder=tmp_path).stdout
+def test_from_the_root_of_the_repository_it_needs_no_path() -> None:
+    typed = [sys.executable, "-m", "benchmarks.race", "--help"]
+    done = subprocess.run(typed, cwd=ROOT, capture_output=True, text=True, timeout=100, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "python -m benchmarks.race [OPTIONS]" in done.stdout
+    assert "--peers" in done.stdout
 
 
 def test_ours_is_measured_and_written(images: Path, tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("before\n<!-- bench:begin alexnet -->\n<!-- bench:end alexnet -->\nafter\n")
     options = ["--data", images, *SMALL, "--rounds", "1", "--steps", "2", "--table", page]
-    done = bench("train", *options, folder=tmp_path)
+    done = race(*options, folder=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "results: bench-alexnet.json" in done.stdout
     result = json.loads((tmp_path / "bench-alexnet.json").read_text())
@@ -80,7 +85,7 @@ def test_ours_is_measured_and_written(images: Path, tmp_path: Path) -> None:
         ours["images_per_second"]["median"] / fp32["images_per_second"]["median"]
     )
     assert result["setting"]["image"] == [28, 28, 1]
-    assert result["command"].startswith("convtrials bench train --data")
+    assert result["command"].startswith("python -m benchmarks.race --data")
     assert result["setting"]["round"] == {"steps": 2}
     told = page.read_text()
     assert told.startswith("before\n<!-- bench:begin alexnet -->\n**alexnet**")
@@ -93,7 +98,7 @@ def test_ours_is_measured_and_written(images: Path, tmp_path: Path) -> None:
 def test_who_hangs_is_told_and_the_results_are_written(images: Path, tmp_path: Path) -> None:
     """No engine is ready within the limit: a row each, the files all the same, and the exit code of no result."""
     options = ["--data", images, *SMALL, "--rounds", "1", "--start-limit", "0.1", "--table", "new.md"]
-    done = bench("train", *options, folder=tmp_path)
+    done = race(*options, folder=tmp_path)
     assert done.returncode == 1
     told = "hung: no answer within 0.1 s while starting"
     assert f"convtrials, fp32: {told}" in done.stderr
@@ -105,7 +110,7 @@ def test_who_hangs_is_told_and_the_results_are_written(images: Path, tmp_path: P
 
 
 def test_ctrl_c_leaves_nothing_behind(images: Path, tmp_path: Path) -> None:
-    process = start("train", "--data", images, *SMALL, "--seconds", "600", folder=tmp_path)
+    process = start("--data", images, *SMALL, "--seconds", "600", folder=tmp_path)
     deadline = time.monotonic() + 100
     while not commands_below(tmp_path):
         assert time.monotonic() < deadline
@@ -143,7 +148,7 @@ def test_ctrl_c_leaves_nothing_behind(images: Path, tmp_path: Path) -> None:
 def test_bad_input_is_told_before_anything_is_measured(
     images: Path, tmp_path: Path, arguments: list[str], told: str
 ) -> None:
-    done = bench("train", *arguments, folder=tmp_path)
+    done = race(*arguments, folder=tmp_path)
     assert done.returncode == 2
     assert told in " ".join(done.stderr.replace("│", " ").split())
     assert "Traceback" not in done.stderr

@@ -166,6 +166,6 @@ def threads_said(count: int) -> str:
 
 
 def network_of(folder: Path) -> dict[str, Any]:
-    """Read which network is to be trained; see `convtrials.bench.network`."""
+    """Read which network is to be trained; see `benchmarks.race.network`."""
     network: dict[str, Any] = json.loads((folder / "network.json").read_text(encoding="utf-8"))
     return network

@@ -1,4 +1,4 @@
-"""``convtrials export`` and ``convtrials bench inference`` as people type them."""
+"""``convtrials export`` and ``convtrials benchmark`` as people type them."""
 
 import json
 import subprocess
@@ -9,7 +9,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from convtrials.cli.bench_inference import inference
+from convtrials.cli.benchmark import benchmark
 from convtrials.cli.export import export
 from convtrials.core.errors import ConvtrialsError
 from convtrials.data.open import load_dataset
@@ -37,7 +37,7 @@ def command(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     app = typer.Typer()
     app.command("export")(export)
-    app.command("inference")(inference)
+    app.command("benchmark")(benchmark)
     return lambda *words: CliRunner().invoke(app, [str(word) for word in words])
 
 
@@ -47,7 +47,7 @@ QUICK = ("--rounds", "1", "--seconds", "0.01", "--threads", "1", "--engines", "t
 def test_measuring_writes_json_and_fills_the_table(command, run_folder, tmp_path):
     page = tmp_path / "performance.md"
     page.write_text("# Speed\n<!-- inference:begin -->\n<!-- inference:end -->\n")
-    done = command("inference", run_folder, "--batch-sizes", "1,4", *QUICK, "--table", page)
+    done = command("benchmark", run_folder, "--batch-sizes", "1,4", *QUICK, "--table", page)
     assert done.exit_code == 0, done.output
     document = json.loads((tmp_path / "bench-inference.json").read_text())
     assert [engine["name"] for engine in document["engines"]] == ["torch-fp32", "torch-bf16"]
@@ -59,13 +59,13 @@ def test_measuring_writes_json_and_fills_the_table(command, run_folder, tmp_path
 
 def test_quiet_prints_the_path_alone(command, run_folder):
     done = command(
-        "inference", run_folder, "-b", "2", *QUICK, "--quiet", "--out", "found.json", "--table", "q.md"
+        "benchmark", run_folder, "-b", "2", *QUICK, "--quiet", "--out", "found.json", "--table", "q.md"
     )
     assert done.output == "found.json\n"
 
 
 def test_a_table_that_is_not_there_is_made_and_told(command, run_folder, tmp_path):
-    done = command("inference", run_folder, "-b", "2", *QUICK, "--table", "new.md")
+    done = command("benchmark", run_folder, "-b", "2", *QUICK, "--table", "new.md")
     assert done.exit_code == 0, done.output
     assert "new.md: a new file\n" in done.stderr
     assert "| torch-bf16 |" in (tmp_path / "new.md").read_text()
@@ -85,11 +85,11 @@ def test_export_tells_the_difference_and_prints_the_path(command, run_folder, tm
     [
         (["export", "nowhere"], "nowhere: no such run directory"),
         (["export", "{run}", "--data", "nowhere"], "nowhere: no such file or folder"),
-        (["inference", "nowhere"], "nowhere: no such run directory"),
-        (["inference", "{run}", "--batch-sizes", "0"], "of 1 to 65536 images"),
-        (["inference", "{run}", "--engines", "tpu"], "engine 'tpu' does not exist"),
+        (["benchmark", "nowhere"], "nowhere: no such run directory"),
+        (["benchmark", "{run}", "--batch-sizes", "0"], "of 1 to 65536 images"),
+        (["benchmark", "{run}", "--engines", "tpu"], "engine 'tpu' does not exist"),
         (
-            ["inference", "{run}", "--table", "nowhere/none.md"],
+            ["benchmark", "{run}", "--table", "nowhere/none.md"],
             "none.md: must be a file in a folder that is there",
         ),
     ],
@@ -107,8 +107,8 @@ def test_bad_input_is_told(command, run_folder, words, told):
     [
         (["export", "{run}", "--format", "keras3"], "'keras3': allowed is onnx"),
         (["export", "{run}", "--precision", "fp8"], "'fp8': allowed is fp32 or int8"),
-        (["inference", "{run}", "--batch-sizes", "1,many"], "'1,many': allowed are whole"),
-        (["inference", "{run}", "--rounds", "0"], "'--rounds'"),
+        (["benchmark", "{run}", "--batch-sizes", "1,many"], "'1,many': allowed are whole"),
+        (["benchmark", "{run}", "--rounds", "0"], "'--rounds'"),
     ],
 )
 def test_bad_flags_are_told_with_what_is_allowed(command, run_folder, words, told):
@@ -141,8 +141,8 @@ def test_without_the_extra_torch_is_measured_and_the_rest_says_why(run_folder, t
     code = (
         "import sys; sys.modules['onnxruntime'] = sys.modules['onnx'] = None\n"
         "from pathlib import Path\n"
-        "from convtrials.cli.bench_inference import inference\n"
-        f"inference(Path({str(run_folder)!r}), batch_sizes='2', out=Path({str(tmp_path / 'b.json')!r}), "
+        "from convtrials.cli.benchmark import benchmark\n"
+        f"benchmark(Path({str(run_folder)!r}), batch_sizes='2', out=Path({str(tmp_path / 'b.json')!r}), "
         "rounds=1, seconds=0.01, threads=1, engines=None, table=None, images=None, data=None, quiet=True)"
     )
     done = python(code)
@@ -158,7 +158,7 @@ def test_without_the_extra_torch_is_measured_and_the_rest_says_why(run_folder, t
 
 def test_starting_the_command_line_imports_none_of_it():
     code = (
-        "import sys, convtrials.cli.main, convtrials.cli.export, convtrials.cli.bench_inference\n"
+        "import sys, convtrials.cli.main, convtrials.cli.export, convtrials.cli.benchmark\n"
         "loaded = {name.partition('.')[0] for name in sys.modules}\n"
         "print({'onnx', 'onnxruntime', 'onnxscript', 'torch', 'numpy'} & loaded)"
     )

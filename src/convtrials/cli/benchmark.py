@@ -1,4 +1,4 @@
-"""``convtrials bench inference``: what classifying costs, engine by engine."""
+"""``convtrials benchmark``: what classifying costs, engine by engine."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 
-def inference(
+def benchmark(
     run: Annotated[Path, typer.Argument(help="Directory of a finished run.")],
     batch_sizes: Annotated[
         str, typer.Option("--batch-sizes", "-b", metavar="N,N", help="Images a call.")

@@ -8,15 +8,15 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from convtrials.bench.errors import BenchError
-from convtrials.bench.network import (
+from benchmarks.race.errors import BenchError
+from benchmarks.race.network import (
     MODELS,
     describe_network,
     forward_flops,
     parameter_count,
     training_flops,
 )
-from convtrials.bench.peers.torch_network import build, parameters, tensors
+from benchmarks.race.peers.torch_network import build, parameters, tensors
 from convtrials.models.registry import build_model
 
 CASES = [(model, width, channels) for model in MODELS for width, channels in ((1.0, 1), (0.3, 3), (0.05, 1))]

@@ -15,6 +15,9 @@ from typing import Any
 #: Variables that would carry settings of this process, or packages of its environment, into a contestant.
 _NOT_PASSED_ON = ("PYTHONPATH", "PYTHONHOME", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
+#: Of the repository: this package is found there.
+_ROOT = Path(__file__).parents[2]
+
 #: Seconds for the system to end a killed process; one that is stuck in a device must not hold up the others.
 _KILL_SECONDS = 10.0
 
@@ -32,7 +35,7 @@ class Contestant:
     group : str
         ``"alone"`` (a run on all cores) or ``"together"`` (runs side by side).
     command : tuple of str
-        Starts one process; see `convtrials.bench.peers.protocol`.
+        Starts one process; see `benchmarks.race.peers.protocol`.
     processes : int
         How many train at the same time.
     threads : int or None
@@ -44,7 +47,7 @@ class Contestant:
     missing : str
         Why it cannot be started, where that is known beforehand.
     own : bool
-        Whether it runs in this Python, with the packages of this process.
+        Whether it is of this package, and runs in this Python.
     """
 
     name: str
@@ -57,6 +60,11 @@ class Contestant:
     reference: bool = False
     missing: str = ""
     own: bool = False
+
+
+def own_path() -> str:
+    """Return the PYTHONPATH of a process that runs a module of this package, in whatever folder."""
+    return os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH"))))
 
 
 class ContestantError(Exception):
@@ -74,7 +82,7 @@ class ContestantProcess:
     folder : Path
         Where it runs and may write; its log goes beside.
     own : bool
-        Whether it runs in this Python, with the packages of this process.
+        Whether it is of this package, and runs in this Python.
     """
 
     def __init__(
@@ -83,8 +91,8 @@ class ContestantProcess:
         folder.mkdir(parents=True, exist_ok=True)
         self._log = folder.with_suffix(".log")
         environment = {key: value for key, value in os.environ.items() if key not in _NOT_PASSED_ON}
-        if own and "PYTHONPATH" in os.environ:
-            environment["PYTHONPATH"] = os.environ["PYTHONPATH"]
+        if own:
+            environment["PYTHONPATH"] = own_path()
         if threads is not None:
             environment["OMP_NUM_THREADS"] = str(threads)
         with open(self._log, "wb") as log:

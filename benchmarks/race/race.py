@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from convtrials.bench.contestant import Contestant, ContestantError, ContestantProcess
-from convtrials.bench.peers.protocol import FEWEST_STEPS
+from benchmarks.race.contestant import Contestant, ContestantError, ContestantProcess
+from benchmarks.race.peers.protocol import FEWEST_STEPS
 from convtrials.core.progress import Task
 
 #: Seconds until a contestant must be ready: compilation and trials of its settings are in it.

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from convtrials.bench.contestant import Contestant
-from convtrials.bench.race import RaceRules, Row, in_turn, race
+from benchmarks.race.contestant import Contestant
+from benchmarks.race.race import RaceRules, Row, in_turn, race
 
 FAKE = Path(__file__).parent / "fake_contestant.py"
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convtrials.bench.errors import BenchError
-from convtrials.bench.network import IMAGE_SIZE, describe_network
+from benchmarks.race.errors import BenchError
+from benchmarks.race.network import IMAGE_SIZE, describe_network
 from convtrials.core.files import write_text
 from convtrials.data.dataset import Dataset
 from convtrials.data.open import load_dataset

@@ -6,7 +6,7 @@ and everybody's network must have as many: ours too.
 
 from typing import Any
 
-from convtrials.bench.errors import BenchError
+from benchmarks.race.errors import BenchError
 
 #: Pixels a side: other images are scaled to it.
 IMAGE_SIZE = 28

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from convtrials.bench.peers.protocol import Rounds, arguments, network_of
+from benchmarks.race.peers.protocol import Rounds, arguments, network_of
 from convtrials.data.dataset import Dataset
 from convtrials.models.registry import parameter_count
 from convtrials.training.beginning import begin_run

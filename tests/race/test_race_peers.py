@@ -1,4 +1,4 @@
-"""The peers' scripts, where their environments have been made: ``convtrials bench train --peers all`` makes them.
+"""The peers' scripts, where their environments have been made: ``python -m benchmarks.race --peers all`` makes them.
 
 CONVTRIALS_BENCH names the folder, for the tests as for the command.
 """
@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from convtrials.bench.contestant import Contestant
-from convtrials.bench.environments import is_made, requirement_file
-from convtrials.bench.lineup import PEER_ENVIRONMENTS, peer_contestants
-from convtrials.bench.network import parameter_count
-from convtrials.bench.prepare import write_data
-from convtrials.bench.race import RaceRules, race
+from benchmarks.race.contestant import Contestant
+from benchmarks.race.environments import is_made, requirement_file
+from benchmarks.race.lineup import PEER_ENVIRONMENTS, peer_contestants
+from benchmarks.race.network import parameter_count
+from benchmarks.race.prepare import write_data
+from benchmarks.race.race import RaceRules, race
 from convtrials.core.progress import progress_task
 from convtrials.data.dataset import Dataset
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from convtrials.bench.contestant import Contestant
-from convtrials.bench.errors import BenchError
-from convtrials.bench.race import Row
-from convtrials.bench.results import ratios, share_of_peak, summarise
-from convtrials.bench.table import check_place, markdown_table, put_into
+from benchmarks.race.contestant import Contestant
+from benchmarks.race.errors import BenchError
+from benchmarks.race.race import Row
+from benchmarks.race.results import ratios, share_of_peak, summarise
+from benchmarks.race.table import check_place, markdown_table, put_into
 from convtrials.core.files import read_json, write_json
 
 
@@ -52,7 +52,7 @@ def result() -> dict[str, Any]:
     }
     return {
         "format": 1,
-        "command": "convtrials bench train",
+        "command": "python -m benchmarks.race",
         "date": "2026-01-02T03:04:05+00:00",
         "machine": {"processor": "A Processor", "usable_cores": 2, "python": "3.11.7"},
         "setting": setting,
@@ -112,7 +112,7 @@ def test_the_table_has_every_row_in_its_group(result: dict[str, Any]) -> None:
     assert "ours: 0.00 GFLOP an image, at 50% of the speed of the faster matrix product." in text
     assert "1.60 TFLOP/s in bf16, 0.50 in fp32" in text
     assert "Packages: torch 2.13.0." in text
-    assert "convtrials bench train" in text
+    assert "python -m benchmarks.race" in text
 
 
 def test_the_table_is_the_same_from_the_file(result: dict[str, Any], tmp_path: Path) -> None:

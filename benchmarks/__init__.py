@@ -1,0 +1,1 @@
+"""What developers measure, from a clone of the repository; not a part of the installed package."""
