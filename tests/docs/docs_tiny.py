@@ -79,6 +79,7 @@ _PINNED = "--threads 1 --precision fp32"
 _OF_RUN = {"run": "run", "data": "images"}
 _OF_SOURCE = {"source": "images"}
 HABITS = {
+    "": Habit(process=True),  # --help
     "train": Habit(f"{_FEW} --epochs 1 --width 0.125 {_PINNED} --no-report", {"data": "images"}),
     "train --resume": Habit("--no-report", {"resume": "run"}),
     "evaluate": Habit("", _OF_RUN),

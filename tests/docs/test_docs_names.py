@@ -10,7 +10,7 @@ import yaml
 from docs_commands import PROGRAMS, check, parse, read_line
 from docs_pages import PAGES, ROOT, Page, read_page
 
-from convtrials.training.recipe import read_yaml
+from convtrials.training.recipe import BUILT_IN_RECIPES, read_yaml
 
 READ = {path: read_page(path) for path in PAGES}
 pages = pytest.mark.parametrize("page", [pytest.param(page, id=page.name) for page in READ.values()])
@@ -56,7 +56,7 @@ def test_commands_named_in_the_text_exist(page: Page) -> None:
                 check(command)
 
 
-RECIPES = {path.name: path for path in sorted((ROOT / "recipes").iterdir())}
+RECIPES = {path.name: path for path in sorted((*(ROOT / "recipes").iterdir(), *BUILT_IN_RECIPES.iterdir()))}
 
 
 def test_every_recipe_is_named_on_its_page() -> None:
