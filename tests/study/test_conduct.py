@@ -15,9 +15,11 @@ from small_studies import BASE, COSINE, PINNED, Written, counted_test_images, pr
 from convtrials.core.errors import Interrupted, RunError, StudyError
 from convtrials.core.files import read_json
 from convtrials.data.dataset import Dataset
+from convtrials.evaluation.guessing import NOT_LEARNED
 from convtrials.models.registry import build_model
 from convtrials.models.weights import save_weights
 from convtrials.reports.study_report import build_study_report
+from convtrials.study.arms import build_arms
 from convtrials.study.conduct import conduct
 from convtrials.study.directory import StudyDirectory
 from convtrials.study.documents import write_documents
@@ -30,6 +32,7 @@ from convtrials.study.study import (
     run_study,
     write_study_documents,
 )
+from convtrials.study.study_file import StudySpec
 from convtrials.study.survey import survey
 from convtrials.training.execution import Execution
 from convtrials.training.run_directory import Run
@@ -410,8 +413,12 @@ def test_files_of_another_run_of_the_study_are_refused(
     make_dataset: Make, tmp_path: Path, swapped: str
 ) -> None:
     dataset = make_dataset()
-    study, plan = prepared(tmp_path / "s", spec_of(COSINE), dataset)
+    # Runs that learn: the report reads no predictions of others.
+    arms = tuple(build_arms(BASE.changed({"batch_norm": True, "epochs": 6}), COSINE, most_seeds=2))
+    study, plan = prepared(tmp_path / "s", StudySpec(arms, fewest=2, most=2), dataset)
     run_study(study, plan, dataset, PINNED, show=lambda state, ended: None)
+    warned = {one["kind"] for one in json.loads((study.folder / "verdicts.json").read_text())["warnings"]}
+    assert warned.isdisjoint(NOT_LEARNED)
     before = (study.folder / "verdicts.json").read_bytes()
     taken, given = study.run(plan.arms[0], 1), study.run(plan.arms[1], 1)
     own = (given.folder / swapped).read_bytes()
