@@ -385,7 +385,12 @@ def test_some_classes_alone_are_the_same_images_under_new_labels(tmp_path: Path)
 
 @pytest.mark.parametrize(
     ("classes", "said"),
-    [(["c0", "c9"], "'c9' is no class"), (["c0", "c0"], "stands twice"), (["c1"], "two or more are needed")],
+    [
+        (["c0", "c9"], "'c9' is no class"),
+        ([0, 1], "0 must be a text, such as 'c0'"),
+        (["c0", "c0"], "stands twice"),
+        (["c1"], "two or more are needed"),
+    ],
 )
 def test_classes_that_cannot_be_are_refused(tmp_path: Path, classes: list[str], said: str) -> None:
     with pytest.raises(DataError, match=said):

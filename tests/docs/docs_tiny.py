@@ -47,7 +47,8 @@ def shrunk(text: str) -> str:
         small = value[0].isdigit() and float(value) <= MOST[name]
         return f"{name}{sign}{value if small else MOST[name]}"
 
-    return _SIZE.sub(cut, text)
+    with_epochs = re.sub(r"\{recipe: ([\w./-]+)\}", r"{recipe: \1, epochs: 1}", text)
+    return _SIZE.sub(cut, with_epochs)
 
 
 @dataclass(frozen=True)

@@ -136,6 +136,7 @@ def test_sizes_are_cut_and_small_ones_kept() -> None:
     )
     assert shrunk('{"epochs": 2, "width": 0.25}') == '{"epochs": 1, "width": 0.125}'
     assert shrunk("epochs: 0.5\nseeds: {min: 3, max: 20}\nseeds=(3, 20)") == "epochs: 0.5\nseeds: 2\nseeds=2"
+    assert shrunk("baseline: {recipe: small}") == "baseline: {recipe: small, epochs: 1}"
     assert shrunk("seeds=range(5), some_epochs=3") == "seeds=range(5), some_epochs=3"
 
 

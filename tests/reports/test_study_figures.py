@@ -348,9 +348,12 @@ def test_many_pairs_are_thinned_and_their_ends_stay(tmp_path):
     picture = single_runs_picture(read_study(folder))
     dots = [line for line in drawn(picture).axes[0].lines if line.get_marker() in ("o", "X")]
     shown = np.concatenate([line.get_xdata() for line in dots])
-    assert len(shown) == MOST_DOTS < len(picture.rows) == 441
-    values = [100 * row[2] for row in picture.rows]
-    assert (shown.min(), shown.max()) == pytest.approx((min(values), max(values)))
+    assert len(shown) == MOST_DOTS == len(picture.rows) < 441
+    document = json.loads((folder / "verdicts.json").read_text())
+    ours, theirs = document["techniques"][0]["scores"], document["baseline"]["scores"]
+    ends = (100 * (min(ours) - max(theirs)), 100 * (max(ours) - min(theirs)))
+    assert (shown.min(), shown.max()) == pytest.approx(ends)
+    assert "400 evenly spaced ones" in picture.caption
 
 
 def test_studies_judged_before_single_runs_were_counted_have_no_such_picture(tmp_path):

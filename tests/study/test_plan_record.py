@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from small_studies import COSINE, Written, counted_test_images, prepared, spec_of
+from small_studies import COSINE, PINNED, Written, counted_test_images, prepared, spec_of
 
 from convtrials.core.errors import StudyError
 from convtrials.core.files import read_json
@@ -21,7 +22,7 @@ from convtrials.study.documents import write_documents
 from convtrials.study.outcomes import Outcomes
 from convtrials.study.plan import Plan, parse_plan, read_plan
 from convtrials.study.plan_record import LOG_NAME, fingerprint_of, read_plan_log, remarks
-from convtrials.study.study import look_at_study, write_study_documents
+from convtrials.study.study import look_at_study, prepare, write_study_documents
 from convtrials.training.recipe import Recipe
 
 Make = Callable[..., Dataset]
@@ -255,6 +256,48 @@ def test_a_study_killed_between_log_and_plan_is_not_logged_twice(tmp_path: Path,
     prepared(tmp_path / "s", spec_of(COSINE, margin=0.02), make_dataset())
     assert [line["changes"] for line in lines(study)] == [[], ["margin: 0.005 -> 0.02"]]
     assert remarks(study.plan_log) == []  # no run had ended
+
+
+def test_a_change_that_was_interrupted_is_finished_by_going_on(
+    study: StudyDirectory, make_dataset: Make
+) -> None:
+    old = study.plan_path.read_bytes()
+    _, changed = prepared(study.folder, spec_of(COSINE, margin=0.02), make_dataset())
+    new, log = study.plan_path.read_bytes(), lines(study)
+    study.plan_path.write_bytes(old)  # as a kill between the two writes leaves it
+    assert study.change_interrupted
+    with pytest.raises(
+        StudyError, match=r"a change of the plan was interrupted .*margin 0\.05 -> 0\.02"
+    ) as caught:
+        look_at_study(study.folder)
+    assert f"`convtrials study run {study.folder}` finishes it" in str(caught.value)
+    told: list[str] = []
+    assert study.wished_plan.spec.margin == 0.02
+    assert prepare(study, study.wished_plan.spec, make_dataset(), PINNED, note=told.append) == changed
+    assert told == [f"{study.plan_path}: its last change was interrupted; it is written as {LOG_NAME} has it"]
+    assert (study.plan_path.read_bytes(), lines(study)) == (new, log)
+    assert not study.change_interrupted
+
+
+def test_nobody_begins_to_train_while_the_plan_is_changed(study: StudyDirectory) -> None:
+    begun = threading.Event()
+
+    def train() -> None:
+        with study.running():
+            begun.set()
+
+    with study.changing_plan():
+        thread = threading.Thread(target=train)
+        thread.start()
+        assert not begun.wait(0.3)
+    assert begun.wait(10)
+    thread.join()
+    with (
+        study.running(),
+        pytest.raises(StudyError, match="another process is running this study"),
+        study.changing_plan(),
+    ):
+        pass
 
 
 def test_a_plan_of_an_earlier_version_keeps_its_fingerprint(

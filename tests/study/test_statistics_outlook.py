@@ -69,6 +69,18 @@ def test_more_of_both_scales_the_parts():
     assert images.variance == pytest.approx(3e-4 / 5 + 1e-4 / 20 + 3e-5 / 4)
     assert images.paired_freedom == pytest.approx(4 * MANY)
     assert (seeds.noise_variance, images.noise_variance) == pytest.approx((1e-4 / 20, 1e-4 / 20))
+    # s2_D / N is the images' part and the noise of the runs; with more runs the noise goes.
+    assert seeds.paired_variance == pytest.approx(3e-5 + 1e-4 / 20)
+    assert images.paired_variance == pytest.approx((3e-5 + 1e-4 / 5) / 4)
+
+
+def test_noise_in_the_pairs_does_not_keep_many_seeds_from_settling():
+    # No doubt about images at all, and few of them: all that is in the way is the runs' own noise.
+    now = Comparison(0.0, 4e-5, 0.0, 20, 4e-5, 999, 4e-5)
+    assert resolvable(now, 0.05) == 0
+    n = seeds_to_settle(now, 5, margin=0.005, level=0.05)
+    assert n is not None
+    assert with_seeds(now, 5, n).half_width(0.05) < 0.005 <= with_seeds(now, 5, n - 1).half_width(0.05)
 
 
 @pytest.mark.parametrize("difference", [0.0, 0.002, 0.004, 0.007])

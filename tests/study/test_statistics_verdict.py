@@ -107,6 +107,22 @@ def test_the_spread_of_runs_is_the_limit():
     assert judge(comparison(0.001, 1e-4, 4e-5), LAST, 0.005, 1000).reason == "test set"
 
 
+parts = st.floats(1e-9, 1e-3)
+
+
+@given(st.floats(0, 0.03), parts, st.one_of(st.just(0.0), parts), st.floats(2, 200), st.integers(50, 20_000))
+def test_the_test_set_is_the_limit_only_where_no_number_of_seeds_would_do(
+    difference, seeds_part, images_part, freedom, images
+):
+    noise = seeds_part / 2
+    now = Comparison(difference, seeds_part, images_part, freedom, images_part + noise, images - 1.0, noise)
+    result = judge(now, LAST, 0.005, images)
+    if result.reason == "test set":
+        assert result.resolvable > 0
+        assert difference <= result.resolvable
+        assert difference + result.resolvable >= 0.005
+
+
 def test_what_cannot_matter_stops():
     # an ordinary interval lies inside the margin, and the level of the last look is out of reach
     now = comparison(0.0012, 2e-7, 3e-6)

@@ -139,6 +139,18 @@ def test_the_rise_is_the_mean_over_runs_that_learned() -> None:
     assert [one.kind for one in told(lost)] == ["at_chance"]
 
 
+def test_a_rise_within_the_noise_of_few_validation_images_is_none() -> None:
+    history = history_of([0.5, 0.9, 0.92])  # two points, where 100 images give a standard error of three
+
+    def kinds(val_images: int | None) -> list[str]:
+        found = study_warnings(arm("baseline", GOOD, history=history), [], support=None, class_names=[],
+                               metric="accuracy", margin=0.005, val_images=val_images)  # fmt: skip
+        return [one.kind for one in found]
+
+    assert kinds(100) == []
+    assert kinds(1000) == kinds(None) == ["still_learning"]
+
+
 def test_on_a_log_loss_the_validation_loss_tells() -> None:
     falling = [{**entry, "val_loss": loss} for entry, loss in zip(PLATEAU, (2.0, 1.5, 1.25), strict=True)]
     [one] = told(arm("baseline", GOOD, history=falling), metric="log_loss", margin=0.02)
@@ -174,6 +186,17 @@ def test_names_that_are_no_utf_8_are_written_so_that_the_page_can_read_them() ->
         margin=0.1,
     )
     assert one.text.startswith("gr? has 9 test images")
+    names = ["caf\udce9", "caf\udce8", "tea"]  # two that read alike once written
+    [three] = study_warnings(
+        arm("baseline", GOOD),
+        [],
+        support=np.array([3, 4, 5]),
+        class_names=names,
+        metric="accuracy",
+        margin=0.1,
+    )
+    assert "3 classes have fewer than 10 test images" in three.text
+    assert "caf? (3), caf? (2) (4), tea (5)" in three.text
 
 
 @pytest.fixture(scope="module")

@@ -222,5 +222,11 @@ def test_recipes_that_come_along_are_found_by_name_from_anywhere(
     with pytest.raises(RecipeError) as caught:
         Recipe.load("small.yaml")  # a file, and not there
     assert "built-in" not in str(caught.value)
+    for path in ("typo/small", tmp_path / "small", "./gone/small"):  # no bare name: a path that leads nowhere
+        with pytest.raises(RecipeError, match="cannot be read: No such file"):
+            Recipe.load(path)
+    (tmp_path / "small").mkdir()
+    assert Recipe.load("small") == small  # a folder of that name is no recipe
+    (tmp_path / "small").rmdir()
     (tmp_path / "small").write_text("epochs: 1.5\n")
     assert Recipe.load("small") == Recipe(epochs=1.5)

@@ -85,7 +85,7 @@ def run_app(commands: typer.Typer) -> None:
             raise
         print(f"error: {error}", file=sys.stderr)
         sys.exit(BAD_INPUT)
-    except OSError as error:  # what no room foresaw: still a line, not a traceback
+    except OSError as error:  # not foreseen: still a line, not a traceback
         if "--debug" in sys.argv:
             raise
         print(f"error: {error}", file=sys.stderr)

@@ -72,6 +72,8 @@ def only_classes(listing: Listing, wanted: Sequence[str] | None) -> Listing:
 
 def _check_wanted(wanted: Sequence[str], known: Sequence[str]) -> None:
     for name in wanted:
+        if not isinstance(name, str):
+            raise DataError(f"classes: {name!r:.60} must be a text, such as {known[0]!r:.60}")
         if name not in known:
             close = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(known[:40])}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -115,8 +116,18 @@ def warnings_of(record: RunRecord, macro_auc: float | None = None) -> list[RunWa
 
 def few_images_warnings(support: NDArray[np.int64], class_names: Sequence[str]) -> list[RunWarning]:
     """Return a warning that names the classes with too few test images, if there are any."""
-    few = few_images(dict(zip(class_names, support.tolist(), strict=True)))
+    few = few_images(dict(zip(_told_apart(class_names), support.tolist(), strict=True)))
     return [RunWarning("few_test_images", few_images_told(few), {"test_images": few})] if few else []
+
+
+def _told_apart(names: Sequence[str]) -> list[str]:
+    """Give names that read alike once they are written a number each, so that none stands for several classes."""
+    seen: Counter[str] = Counter()
+    told = []
+    for name in names:
+        seen[name] += 1
+        told.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
+    return told
 
 
 def last_rise(histories: Sequence[Sequence[Mapping[str, Any]]], metric: str = "val_accuracy") -> Rise | None:
@@ -148,6 +159,11 @@ def last_rise(histories: Sequence[Sequence[Mapping[str, Any]]], metric: str = "v
     return Rise(before, float(mean[-1]), sign * (float(mean[-1]) - before), _rate_fell(histories))
 
 
+def noise_of_accuracy(accuracy: float, images: int | None) -> float:
+    """Return the standard error of an accuracy on so many images; 0 where their number is not known."""
+    return math.sqrt(accuracy * (1 - accuracy) / images) if images and 0 <= accuracy <= 1 else 0.0
+
+
 def _learning(
     history: Sequence[Mapping[str, Any]], margin: float, val_images: int | None
 ) -> list[RunWarning]:
@@ -157,12 +173,7 @@ def _learning(
     rise = last_rise([history])
     if rise is None:
         return []
-    noise = (
-        math.sqrt(rise.before * (1 - rise.before) / val_images)
-        if val_images and 0 <= rise.before <= 1
-        else 0.0
-    )
-    if rise.gain <= max(margin, noise):
+    if rise.gain <= max(margin, noise_of_accuracy(rise.before, val_images)):
         return []
     text = f"It was still learning: {rise_told(rise)}. More epochs would probably make it better."
     return [RunWarning("still_learning", text, {**asdict(rise), "margin": margin})]

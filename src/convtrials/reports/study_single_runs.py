@@ -17,7 +17,7 @@ from convtrials.reports.study_scale import Scale, scale_of
 from convtrials.reports.style import BLUE, FAINT, INK, MUTED, ORANGE
 from convtrials.study.single_runs import ROUNDING, pair_differences
 
-#: More dots than this in a row are a smear; of more pairs, so many evenly spaced ones of the sorted are drawn.
+#: More dots than this in a row are a smear.
 MOST_DOTS = 400
 
 
@@ -28,10 +28,12 @@ def single_runs_picture(study: StudyRecord) -> Picture | None:
         return None
     scale = scale_of(study.plan.metric)
     differences = {arm.name: _differences(study, arm, scale) for arm in shown}
+    many = any((found := _found(arm)) and found.pairs > MOST_DOTS for arm in shown)
+    thinned = f" ({MOST_DOTS} evenly spaced ones, where there are more)" if many else ""
     caption = (
         "The usual comparison trains each recipe once and puts the two scores into a table. Each dot is one such "
-        "comparison: a run of the technique less a run of the baseline, for all pairs of runs of this study. Orange "
-        f"dots would have misled. Shaded: the margin (±{scale.amount(study.plan.margin)})."
+        "comparison: what a run of the technique gains on a run of the baseline, for all pairs of runs of this study"
+        f"{thinned}. Orange dots would have misled. Shaded: the margin (±{scale.amount(study.plan.margin)})."
     )
     return Picture(
         name="single-runs",
@@ -55,11 +57,16 @@ def _found(arm: StudyArm) -> SingleRuns | None:
 
 
 def _differences(study: StudyRecord, arm: StudyArm, scale: Scale) -> NDArray[np.float64]:
-    """Return the difference of every pair, sorted, in the unit of the page; above zero the technique is better."""
+    """Return the difference of every pair, sorted, in the unit of the page; above zero the technique is better.
+
+    Of more than `MOST_DOTS` pairs, so many evenly spaced ones are returned, both ends among them.
+    """
     seeds = arm.technique.seeds if arm.technique is not None and arm.technique.seeds else None
     baseline = study.baseline.scores[:seeds]
     sign = -1.0 if scale.lower_is_better else 1.0
-    return np.sort(sign * scale.factor * pair_differences(arm.scores, baseline).ravel())
+    every = np.sort(sign * scale.factor * pair_differences(arm.scores, baseline).ravel())
+    kept = np.linspace(0, len(every) - 1, min(len(every), MOST_DOTS)).round().astype(int)
+    return np.asarray(every[kept], np.float64)
 
 
 def _marked(
@@ -107,16 +114,13 @@ def _draw(
         misleading = bool((found := _found(arm)) and found.wrong)
         colour = ORANGE if misleading else MUTED
         write_beside(axes, place, 0.15, beside[place], fontsize=9.5, color=colour, weight="bold")
-    axes.set(xlabel=f"one run less one run: {scale.difference_label}")
+    axes.set(xlabel=f"one run against one run: {scale.difference_label}")
     write_ends(axes, "baseline's run wins", "technique's run wins")
     _legend(figure)
     return figure
 
 
 def _draw_row(axes: Any, place: int, values: list[float], wrong: list[bool]) -> None:
-    if len(values) > MOST_DOTS:
-        kept = np.linspace(0, len(values) - 1, MOST_DOTS).round().astype(int)
-        values, wrong = [values[k] for k in kept], [wrong[k] for k in kept]
     # Spread in height in a fixed order, so that neighbours do not hide each other.
     heights = place + 0.3 * (2 * (np.arange(len(values)) * 0.618034 % 1) - 1)
     for flag, marker, colour in ((False, "o", BLUE), (True, "X", ORANGE)):

@@ -75,9 +75,19 @@ class StudyDirectory:
 
     @property
     def wished_plan(self) -> Plan:
-        """What plan.json says, also where somebody has changed it: a wish, which `prepare` puts on record."""
+        """What plan.json says, also where somebody has changed it: a wish, which `prepare` puts on record.
+
+        Where a change was interrupted, that change is the wish.
+        """
         self._need_plan()
-        return parse_plan(read_plan_document(self.plan_path), str(self.plan_path))
+        document, log = read_plan_document(self.plan_path), self.plan_log
+        wished = log.plan if log.interrupts(document) else None
+        return parse_plan(wished or document, str(self.plan_path))
+
+    @property
+    def change_interrupted(self) -> bool:
+        """Whether a process was killed between the log and plan.json."""
+        return self.exists and self.plan_log.interrupts(read_plan_document(self.plan_path))
 
     @property
     def plan_log(self) -> PlanLog:
@@ -187,8 +197,9 @@ class StudyDirectory:
             fcntl.flock(handle, fcntl.LOCK_SH)
             yield
 
-    def check_nobody_running(self) -> None:
-        """Refuse a change of the plan while somebody trains under it; who begins later sees the change.
+    @contextmanager
+    def changing_plan(self) -> Iterator[None]:
+        """Hold the plan while it is changed: nobody trains under the old one, and who begins waits for the new one.
 
         Raises
         ------
@@ -203,6 +214,7 @@ class StudyDirectory:
                     f"{self.folder}: another process is running this study with another plan; "
                     "stop it first, or choose another --out"
                 ) from None
+            yield
 
     def _check_ours(self, begun: bool) -> None:
         """Refuse a folder that holds something else; one where a study was killed while beginning is ours."""

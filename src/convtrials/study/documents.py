@@ -145,7 +145,12 @@ def _warnings(
         class_names=_class_names(study, 0 if support is None else len(support)),
         metric=plan.spec.metric,
         margin=plan.spec.margin,
+        val_images=_whole(study.dataset["counts"].get("val")),
     )
+
+
+def _whole(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def _arm_runs(outcomes: Outcomes, name: str, runs: list[Run]) -> ArmRuns:

@@ -1,6 +1,7 @@
 """The plan: what a study will compare and how it will judge, fixed and fingerprinted before its first run."""
 
 import math
+import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,9 @@ from convtrials.study.study_file import (
     StudySpec,
 )
 from convtrials.training.recipe import Recipe
+
+#: Seconds in which whoever changes a plan has written both the log and plan.json.
+_BETWEEN_WRITES = 0.1
 
 #: Version of plan.json, verdicts.json and costs.json.
 FORMAT = 1
@@ -127,7 +131,13 @@ def read_plan(path: Path) -> Plan:
     """
     document = read_plan_document(path)
     plan = parse_plan(document, str(path))
-    check_on_record(path, document)
+    try:
+        check_on_record(path, document)
+    except StudyError:  # another process may be just between the log and the plan
+        time.sleep(_BETWEEN_WRITES)
+        document = read_plan_document(path)
+        plan = parse_plan(document, str(path))
+        check_on_record(path, document)
     return replace(plan, recorded=document["fingerprint"])
 
 

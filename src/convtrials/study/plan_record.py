@@ -52,6 +52,11 @@ class PlanLog:
         plan = self.lines[-1].get("plan") if self.lines else None
         return plan if isinstance(plan, dict) else None
 
+    def interrupts(self, document: dict[str, Any]) -> bool:
+        """Tell whether a plan.json is the one before the last line: the change was logged, and not written there."""
+        older = self.lines[-2]["fingerprint"] if len(self.lines) > 1 and self.plan is not None else None
+        return older is not None and document.get("fingerprint") == fingerprint_of(document) == older
+
     def add(self, line: dict[str, Any]) -> None:
         """Write the log with one more line; atomically."""
         lines = (*self.lines, {**line, "chain": _chain(_last_link(self.lines), line)})
@@ -144,6 +149,12 @@ def check_on_record(path: Path, document: dict[str, Any]) -> PlanLog:
     """
     log, found = read_plan_log(path.with_name(LOG_NAME)), fingerprint_of(document)
     if log.fingerprint not in (None, found):
+        if log.interrupts(document):
+            change = differences(document, log.plan or {})
+            raise StudyError(
+                f"{path}: a change of the plan was interrupted before it was written here ({change})\n"
+                f"`convtrials study run {path.parent}` finishes it"
+            )
         told = f"fingerprint {found}, logged {log.fingerprint}"
         if log.plan:
             told += f"; {differences(log.plan, document)}"

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -26,6 +26,7 @@ from convtrials.study.local_processes import LocalProcesses
 from convtrials.study.measures import check_metric
 from convtrials.study.outcomes import Outcomes, units_of_test
 from convtrials.study.plan import Plan
+from convtrials.study.plan_record import LOG_NAME
 from convtrials.study.replica_executor import ReplicaExecutor
 from convtrials.study.study_file import (
     DATASET_OPTIONS,
@@ -245,10 +246,10 @@ def prepare(
         raise StudyError(f"dataset {dataset.name}: no images in the test split; verdicts need some")
     _check_initial_weights(study, spec, dataset)
     plan = Plan(spec, dataset.fingerprint)
-    with study.preparing():
+    with study.preparing(), ExitStack() as held:
         changes = _changes(study, plan, may_change)
         if changes:
-            study.check_nobody_running()
+            held.enter_context(study.changing_plan())
         if like is not None and not (study.folder / "execution.json").is_file():
             write_json(study.folder / "execution.json", like.execution)
         _write_execution(study, plan, dataset, wishes, note)
@@ -266,7 +267,8 @@ def prepare(
         if not changes and standing == plan:
             return standing
         if not changes and study.exists and standing is None:
-            note(f"{study.plan_path}: was changed by hand; it is written anew as it was")
+            why = "its last change was interrupted" if study.change_interrupted else "was changed by hand"
+            note(f"{study.plan_path}: {why}; it is written as {LOG_NAME} has it")
         study.write_plan(plan, changes)
     return plan
 

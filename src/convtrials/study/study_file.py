@@ -10,7 +10,7 @@ from convtrials.core.errors import RecipeError, StudyError
 from convtrials.study.arms import Arm, TechniqueError, build_arms
 from convtrials.study.measures import METRICS, check_metric
 from convtrials.study.yaml_lines import LinedYaml, read_lined_yaml
-from convtrials.training.recipe import Recipe, merged
+from convtrials.training.recipe import Recipe, merged, recipe_file
 
 #: Half a point of accuracy: smaller differences are out of reach of most test sets, and matter to few.
 DEFAULT_MARGIN = 0.005
@@ -139,7 +139,7 @@ def _baseline(text: LinedYaml) -> Recipe:
     file = changes.pop("recipe", None)
     try:
         if file is not None:
-            return Recipe.load(text.path.parent / str(file), changes)
+            return Recipe.load(recipe_file(str(file), text.path.parent), changes)
         return Recipe.make(merged({}, changes), where="baseline")
     except RecipeError as error:
         line = str(error).splitlines()[0].removeprefix("baseline: ")

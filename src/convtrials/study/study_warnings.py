@@ -11,7 +11,13 @@ from numpy.typing import NDArray
 
 from convtrials.core.few_images import listed
 from convtrials.evaluation.guessing import NOT_LEARNED, Standing
-from convtrials.evaluation.run_warnings import few_images_warnings, last_rise, rise_told, share_told
+from convtrials.evaluation.run_warnings import (
+    few_images_warnings,
+    last_rise,
+    noise_of_accuracy,
+    rise_told,
+    share_told,
+)
 from convtrials.study.statistics.decision import BASELINE
 
 
@@ -78,6 +84,7 @@ def study_warnings(
     class_names: Sequence[str],
     metric: str,
     margin: float,
+    val_images: int | None = None,
 ) -> list[StudyWarning]:
     """Return what a reader must know of a study, the gravest first; nothing where all is well.
 
@@ -92,11 +99,13 @@ def study_warnings(
         The study's.
     margin : float
         In the metric's unit.
+    val_images : int, optional
+        Validation images: on few of them an accuracy rises by chance.
     """
     # Names of folders need not be UTF-8, and verdicts.json is read where only UTF-8 is.
     names = [name.encode("utf-8", "replace").decode() for name in class_names]
     told = [_baseline_lost(baseline)] if baseline.lost else []
-    told += _still_learning(baseline, metric, margin)
+    told += _still_learning(baseline, metric, margin, val_images)
     told += [_technique_lost(arm) for arm in techniques if arm.lost]
     told += _of_many([baseline, *techniques], names)
     if support is not None:
@@ -181,7 +190,9 @@ def _macro_auc(arm: ArmRuns) -> float | None:
     return float(np.mean(known)) if known else None
 
 
-def _still_learning(baseline: ArmRuns, metric: str, margin: float) -> list[StudyWarning]:
+def _still_learning(
+    baseline: ArmRuns, metric: str, margin: float, val_images: int | None
+) -> list[StudyWarning]:
     """Look at the runs of the baseline that learned at all."""
     lost = baseline.lost
     histories = [history for place, history in enumerate(baseline.histories) if place not in lost]
@@ -194,7 +205,8 @@ def _still_learning(baseline: ArmRuns, metric: str, margin: float) -> list[Study
         )
         return [StudyWarning("one_epoch", BASELINE, text)]
     rise = last_rise(histories, "val_loss" if metric == "log_loss" else "val_accuracy")
-    if rise is None or rise.gain <= margin:
+    noise = noise_of_accuracy(rise.before, val_images) if rise is not None and metric == "accuracy" else 0.0
+    if rise is None or rise.gain <= max(margin, noise):
         return []
     if metric == "log_loss":
         fell = ", in part perhaps because its learning rate fell" if rise.rate_fell else ""

@@ -150,7 +150,7 @@ class Recipe(BaseModel):
 
         A bare name such as ``small`` is a recipe that comes with convtrials, unless a file of that name is there.
         """
-        return cls.make(merged(read_yaml(recipe_file(Path(path))), changes or {}), where=str(path))
+        return cls.make(merged(read_yaml(recipe_file(path)), changes or {}), where=str(path))
 
     def changed(self, changes: dict[str, Any], *, where: str = "changes") -> Self:
         """Return this recipe with ``changes`` applied: nested, dotted (``optimizer.lr``) or shorthand keys.
@@ -176,11 +176,19 @@ def built_in_recipes() -> list[str]:
     return sorted(path.stem for path in BUILT_IN_RECIPES.glob("*.yaml"))
 
 
-def recipe_file(path: Path) -> Path:
-    """Return the file of a recipe: `path` itself, or a built-in one where it is no file but the name of one."""
-    if path.exists() or path.suffix or path.name not in built_in_recipes():
+def recipe_file(name: str | Path, folder: Path = Path()) -> Path:
+    """Return the file of a recipe.
+
+    Parameters
+    ----------
+    name : str or Path
+        A path as seen from `folder`; or the bare name of a built-in recipe, unless a file of that name is there.
+    folder : Path
+    """
+    path = folder / name
+    if path.is_file() or str(name) not in built_in_recipes():
         return path
-    return BUILT_IN_RECIPES / f"{path.name}.yaml"
+    return BUILT_IN_RECIPES / f"{name}.yaml"
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

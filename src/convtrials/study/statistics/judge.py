@@ -6,10 +6,11 @@ from math import log
 from convtrials.study.statistics.comparison import Comparison
 from convtrials.study.statistics.outlook import (
     chance_of_verdict,
+    images_matter_little,
     images_to_settle,
     resolvable,
     seeds_to_settle,
-    too_spread,
+    seeds_would_do,
 )
 from convtrials.study.statistics.result import Result
 from convtrials.study.statistics.verdict import BETTER, INCONCLUSIVE, WORSE, beyond_margin, verdict_of
@@ -103,8 +104,10 @@ def what_is_wanting(now: Comparison, stage: Stage, margin: float, images: int) -
     seeds = seeds_to_settle(now, stage.seeds, margin, level)
     if seeds is not None:
         return Wanting("more seeds", more_seeds=seeds - stage.seeds)
+    if seeds_would_do(now, margin, level):  # more of them than anybody trains
+        return Wanting("spread of runs")
     needed = images_to_settle(now, images, margin, level)
-    if needed is None and too_spread(now, margin, level):
+    if needed is None and images_matter_little(now, level):
         return Wanting("spread of runs")
     return Wanting("test set", images_needed=needed)
 

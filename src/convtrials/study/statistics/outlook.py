@@ -21,6 +21,8 @@ def with_seeds(now: Comparison, seeds: int, then: int) -> Comparison:
         seeds_variance=now.seeds_variance * share,
         seeds_freedom=now.seeds_freedom * (then - 1) / (seeds - 1),
         noise_variance=now.noise_variance * share,
+        # What is known of the images part gets better too: noise is in the paired differences, and fewer runs add more.
+        paired_variance=max(now.images_variance, now.paired_variance - now.noise_variance * (1 - share)),
     )
 
 
@@ -47,7 +49,7 @@ def seeds_to_settle(now: Comparison, seeds: int, margin: float, level: float) ->
 
     Settled means better, worse or equivalent in an interval of `level`.
     """
-    if not conclusive(now.difference, resolvable(now, level), margin):
+    if not seeds_would_do(now, margin, level):
         return None
     return _first(lambda n: _settled(with_seeds(now, seeds, n), margin, level), seeds)
 
@@ -57,13 +59,14 @@ def images_to_settle(now: Comparison, images: int, margin: float, level: float) 
     return _first(lambda n: _settled(with_images(now, images, n), margin, level), images)
 
 
-def too_spread(now: Comparison, margin: float, level: float) -> bool:
-    """Say whether it is the spread between runs that is in the way, where no seeds or images in reach would settle it.
+def seeds_would_do(now: Comparison, margin: float, level: float) -> bool:
+    """Say whether some number of seeds would settle it, however large: the test set is not in the way."""
+    return conclusive(now.difference, resolvable(now, level), margin)
 
-    It is, if any number of seeds would in theory, or if the test set's part of the interval is small.
-    """
-    limit = resolvable(now, level)
-    return conclusive(now.difference, limit, margin) or limit < now.half_width(level) / 3
+
+def images_matter_little(now: Comparison, level: float) -> bool:
+    """Say whether the test set's part of the interval is small."""
+    return resolvable(now, level) < now.half_width(level) / 3
 
 
 def chance_of_verdict(now: Comparison, seeds: int, last: int, margin: float, level: float) -> float:
