@@ -230,3 +230,13 @@ def test_recipes_that_come_along_are_found_by_name_from_anywhere(
     (tmp_path / "small").rmdir()
     (tmp_path / "small").write_text("epochs: 1.5\n")
     assert Recipe.load("small") == Recipe(epochs=1.5)
+
+
+@pytest.mark.parametrize("off", ["off", "none", "null", "false"])
+def test_the_augmentation_of_a_recipe_can_be_switched_off(off: str) -> None:
+    small = Recipe.load("small")
+    assert small.augment.active
+    value = yaml.safe_load(f"augment: {off}")
+    assert small.changed(value).augment == Recipe().augment
+    assert Recipe.make(value) == Recipe()
+    assert small.changed({"augment.degrees": 0}).augment.scale == small.augment.scale  # one strength alone

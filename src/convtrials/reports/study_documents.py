@@ -78,6 +78,7 @@ class Baseline(_Judged):
     """The baseline's runs in ``verdicts.json``."""
 
     seeds: tuple[_Count, ...] = ()
+    images_to_baseline: _Number | None = None
 
     @property
     def run_seeds(self) -> tuple[int, ...]:

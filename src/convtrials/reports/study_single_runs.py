@@ -33,7 +33,7 @@ def single_runs_picture(study: StudyRecord) -> Picture | None:
     caption = (
         "The usual comparison trains each recipe once and puts the two scores into a table. Each dot is one such "
         "comparison: what a run of the technique gains on a run of the baseline, for all pairs of runs of this study"
-        f"{thinned}. Orange dots would have misled. Shaded: the margin (±{scale.amount(study.plan.margin)})."
+        f"{thinned}. Orange crosses would have misled. Shaded: the margin (±{scale.amount(study.plan.margin)})."
     )
     return Picture(
         name="single-runs",
@@ -116,7 +116,7 @@ def _draw(
         write_beside(axes, place, 0.15, beside[place], fontsize=9.5, color=colour, weight="bold")
     axes.set(xlabel=f"one run against one run: {scale.difference_label}")
     write_ends(axes, "baseline's run wins", "technique's run wins")
-    _legend(figure)
+    _legend(figure, any((found := _found(arm)) and found.wrong is not None for arm in shown))
     return figure
 
 
@@ -129,13 +129,17 @@ def _draw_row(axes: Any, place: int, values: list[float], wrong: list[bool]) -> 
                   markersize=6 if flag else 5, markeredgewidth=0, zorder=3)  # fmt: skip
 
 
-def _legend(figure: Any) -> None:
+def _legend(figure: Any, counted: bool) -> None:
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
     handles: list[Any] = [
         Line2D([], [], color=BLUE, marker="o", linestyle="none", markersize=6, label="one pair of runs"),
-        Line2D([], [], color=ORANGE, marker="X", linestyle="none", markersize=7, label="misleads"),
+        *(
+            [Line2D([], [], color=ORANGE, marker="X", linestyle="none", markersize=7, label="misleads")]
+            if counted
+            else []
+        ),
         Patch(facecolor=BAND, edgecolor=FAINT, linewidth=1, label="margin"),
     ]
     figure.legend(handles=handles, loc="lower left", ncols=len(handles), columnspacing=1.3, handlelength=1.8)

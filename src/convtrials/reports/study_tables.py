@@ -136,7 +136,7 @@ def also_rows(study: StudyRecord) -> list[tuple[str, list[tuple[str, str]]]]:
             )
             for _, key, factor, decimals, unit in _also_columns(study)
         ]
-        cells += [_images_to_reach(arm), _seconds_to_reach(arm), _seconds_a_run(study, arm)]
+        cells += [_images_to_reach(study, arm), _seconds_to_reach(arm), _seconds_a_run(study, arm)]
         rows.append((arm.name, cells))
     return rows
 
@@ -190,9 +190,11 @@ def _cost_word(study: StudyRecord) -> str:
     return "CPU time" if study.costs.unit == "cpu_seconds" else "Time"
 
 
-def _images_to_reach(arm: StudyArm) -> tuple[str, str]:
+def _images_to_reach(study: StudyRecord, arm: StudyArm) -> tuple[str, str]:
     if arm.number == 0:
-        return (_count(arm.cost.images), "its whole training" if arm.cost.images is not None else "")
+        own = study.verdicts.baseline.images_to_baseline
+        # Verdicts of earlier versions do not say.
+        return (_count(arm.cost.images if own is None else own), "")
     images = arm.technique.images_to_baseline if arm.technique else None
     if images is None:
         return ("never" if arm.finished else "–", "")

@@ -67,7 +67,12 @@ def _lost(study: StudyDirectory, run: Run) -> bool:
 def _verdicts(
     study: StudyDirectory, plan: Plan, outcomes: Outcomes, decision: Decision, used: dict[str, list[Run]]
 ) -> dict[str, Any]:
-    baseline = _arm(plan, outcomes, plan.arms[0], used[BASELINE])
+    finished = _finished(used[BASELINE])
+    baseline = {
+        **_arm(plan, outcomes, plan.arms[0], used[BASELINE]),
+        # Its mean curve may pass its own end before the end; techniques are measured by the same rule.
+        "images_to_baseline": images_to_baseline(finished, finished),
+    }
     warnings = _warnings(study, plan, outcomes, used)
     marks = {one.arm: one.mark for one in warnings if one.mark}
     techniques, single_runs = [], []
@@ -195,9 +200,15 @@ def _arm(plan: Plan, outcomes: Outcomes, arm: Arm, runs: list[Run]) -> dict[str,
         "status": [outcomes.status(run) for run in runs],
         "mean": as_told(sum(known) / len(known), plan.spec.metric) if known else None,
         # Of this recipe alone, over new seeds and new test units; differences have intervals of their own.
-        "mean_interval": None if level is None else sorted(as_told(end, plan.spec.metric) for end in level),
+        "mean_interval": None if level is None else _interval_told(level, plan.spec.metric),
         "also": _mean_also(outcomes, runs),
     }
+
+
+def _interval_told(ends: tuple[float, float], metric: str) -> list[float]:
+    """Return an interval as people know the metric: no share of images is below 0 or above 1."""
+    told = sorted(as_told(end, metric) for end in ends)
+    return [min(1.0, max(0.0, end)) for end in told] if metric == "accuracy" else told
 
 
 def _mean_also(outcomes: Outcomes, runs: list[Run]) -> dict[str, float | None]:

@@ -103,7 +103,8 @@ class Study:
     --------
     >>> import convtrials as ct
     >>> data = ct.load_dataset("glyphs", classes=["0", "1", "2", "3"], samples_per_class=500)
-    >>> baseline = ct.Recipe(model="alexnet-lite", width=0.35, batch_norm=True, epochs=8)
+    >>> adam = {"name": "adam", "lr": 2e-3}
+    >>> baseline = ct.Recipe(model="alexnet-lite", width=0.35, batch_norm=True, epochs=8, optimizer=adam)
     >>> study = ct.Study(baseline, {"cosine": {"schedule": "cosine"}}, seeds=4)
     >>> print(study.run(data, "runs/cosine").verdicts()["cosine"])  # doctest: +ELLIPSIS
     cosine: ...

@@ -221,6 +221,8 @@ def with_shorthands(values: dict[str, Any]) -> dict[str, Any]:
     for key in _SECTIONS:
         if isinstance(values.get(key), str):
             values[key] = {"name": values[key]}
+    if "augment" in values and _is_off(values["augment"]):
+        values["augment"] = {}
     if isinstance(values.get("early_stopping"), bool):
         values["early_stopping"] = {} if values["early_stopping"] else None
     if "mixup" in values:  # the one augmentation that people name at the top
@@ -242,6 +244,8 @@ def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
         result, wanted = with_shorthands(base), with_shorthands(_nested(changes))
     except ValueError as error:
         raise RecipeError(f"recipe: {error}") from None
+    if "augment" in changes and _is_off(changes["augment"]):
+        result["augment"] = {}
     for key, value in wanted.items():
         old = result.get(key)
         if isinstance(old, dict) and isinstance(value, dict):
@@ -252,6 +256,11 @@ def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
             value = {**old, **value}
         result[key] = value
     return result
+
+
+def _is_off(value: Any) -> bool:
+    """Tell whether ``augment`` is switched off: ``off`` (which YAML reads as false), ``null`` or ``none``."""
+    return value is None or value is False or value in ("off", "none")
 
 
 #: Sections that are chosen by name.
