@@ -74,3 +74,8 @@ def test_the_sentence_counts_techniques_whose_answer_is_known() -> None:
         single_runs_sentence(known, "0.5 points")
     )
     assert single_runs_sentence(known[1:], "0.5 points") == ""
+    right = compare_single_runs([0.92, 0.93], [0.91], verdict="better", margin=0.005)
+    assert right is not None
+    assert single_runs_sentence([right], "0.5 points") == (
+        "With one run of each, none of the 2 possible comparisons would have misled."
+    )

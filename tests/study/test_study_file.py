@@ -57,6 +57,14 @@ def test_a_baseline_that_comes_along_is_named(tmp_path: Path) -> None:
     assert read(tmp_path, text.replace(", epochs: 7", "")).arms[0].recipe == Recipe(epochs=3)
 
 
+def test_the_augmentation_of_the_baseline_is_switched_off_by_a_word(tmp_path: Path) -> None:
+    text = GOOD.replace("{model: alexnet, width: 0.25, epochs: 2}", "{recipe: small}")
+    baseline, *_, plain = read(tmp_path, text.replace("seeds", "  plain: {augment: off}\nseeds")).arms
+    assert baseline.recipe.augment.active
+    assert not plain.recipe.augment.active
+    assert plain.changes == {"augment": "off"}
+
+
 def test_classes_are_names_also_where_yaml_reads_numbers(tmp_path: Path) -> None:
     spec = read(tmp_path, GOOD.replace("samples_per_class: 70", "classes: [0, A, 1]"))
     assert spec.dataset_options == {"classes": ["0", "A", "1"]}

@@ -106,6 +106,8 @@ def single_runs_sentence(found: Sequence[SingleRuns], margin_text: str) -> str:
     if not known:
         return ""
     pairs, wrong = sum(one.pairs for one in known), sum(one.wrong or 0 for one in known)
+    if not wrong:
+        return f"With one run of each, none of the {pairs:,} possible comparisons would have misled."
     left_out = "" if len(known) == len(found) else " (techniques without a clear answer left out)"
     return (
         f"With one run of each, {wrong:,} of {pairs:,} possible comparisons would have misled{left_out}: the wrong one "

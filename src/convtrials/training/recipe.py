@@ -21,6 +21,9 @@ MAX_RECIPE_BYTES = 1_000_000
 #: Recipes by name, in the package, so that they are there wherever convtrials is installed.
 BUILT_IN_RECIPES = Path(__file__).parent / "recipes"
 
+#: Switches a section off.
+OFF = "off"
+
 Metric = Literal["val_accuracy", "val_loss", "val_macro_f1"]
 
 
@@ -105,6 +108,8 @@ class Recipe(BaseModel):
         if not isinstance(values, dict):
             return values
         values = with_shorthands(values)
+        if values.get("augment") == OFF:
+            values["augment"] = {}
         for key in (
             "epochs",
             "batch_size",
@@ -222,7 +227,9 @@ def with_shorthands(values: dict[str, Any]) -> dict[str, Any]:
         if isinstance(values.get(key), str):
             values[key] = {"name": values[key]}
     if "augment" in values and _is_off(values["augment"]):
-        values["augment"] = {}
+        values["augment"] = (
+            OFF  # a word, so that it goes over what a recipe has; an empty section changes nothing
+        )
     if isinstance(values.get("early_stopping"), bool):
         values["early_stopping"] = {} if values["early_stopping"] else None
     if "mixup" in values:  # the one augmentation that people name at the top
@@ -244,8 +251,6 @@ def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
         result, wanted = with_shorthands(base), with_shorthands(_nested(changes))
     except ValueError as error:
         raise RecipeError(f"recipe: {error}") from None
-    if "augment" in changes and _is_off(changes["augment"]):
-        result["augment"] = {}
     for key, value in wanted.items():
         old = result.get(key)
         if isinstance(old, dict) and isinstance(value, dict):
@@ -260,7 +265,7 @@ def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
 
 def _is_off(value: Any) -> bool:
     """Tell whether ``augment`` is switched off: ``off`` (which YAML reads as false), ``null`` or ``none``."""
-    return value is None or value is False or value in ("off", "none")
+    return value is None or value is False or value in (OFF, "none")
 
 
 #: Sections that are chosen by name.
