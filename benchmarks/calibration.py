@@ -27,8 +27,8 @@ from calibration_tally import Row, Tally, page, peer_calls
 from simulated_studies import World, simulate
 from summed_runs import SummedRuns
 
-from convtrials.study.statistics.design import Design, looks_for
-from convtrials.study.statistics.replay import replay
+from convtrials.statistics.design import Design, looks_for
+from convtrials.statistics.replay import replay
 
 MARGIN = 0.005
 IMAGES = (1_000, 5_000, 15_000)

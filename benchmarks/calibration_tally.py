@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import stats
 from summed_runs import SummedRuns
 
-from convtrials.study.statistics.result import Result
+from convtrials.statistics.result import Result
 
 PROMISE = 0.05
 PEERS = ("paired t over seeds", "Welch over seeds", "one run, z over images")

@@ -16,9 +16,9 @@ from typing import Any
 
 from convtrials.core.files import write_json
 from convtrials.data.open import load_dataset
-from convtrials.training.execution import Execution
-from convtrials.training.recipe import Recipe, read_yaml
-from convtrials.training.train import train
+from convtrials.training.engine.execution import Execution
+from convtrials.training.engine.train import train
+from convtrials.training.recipe.recipe import Recipe, read_yaml
 
 #: Validation accuracies this close are equal: six of 6,100 images.
 NEAR = 0.001

@@ -99,14 +99,14 @@ def forward_flop(model: str, width: float) -> int:
 
 def execution(size: Size, precision: str = "bf16", channels_last: bool = True) -> Any:
     from convtrials.core.machine import available_cores
-    from convtrials.training.execution import Execution
+    from convtrials.training.engine.execution import Execution
 
     return Execution(DEVICE, precision, channels_last, size.threads or available_cores())  # type: ignore[arg-type]
 
 
 def one_run(model: str, size: Size) -> Iterator[Row]:
     """One run at a time, setting by setting; each adds to the one before."""
-    from convtrials.training.recipe import Recipe
+    from convtrials.training.recipe.recipe import Recipe
     from convtrials.training.replicas.choose import replica_rate
 
     flop = 3 * forward_flop(model, size.width)
@@ -144,7 +144,7 @@ def vgg11(size: Size) -> Iterator[Row]:
 
 def replicas(size: Size, share: float) -> Iterator[Row]:
     """Several seeds at once: images per second of all together."""
-    from convtrials.training.recipe import Recipe
+    from convtrials.training.recipe.recipe import Recipe
     from convtrials.training.replicas.choose import replica_rate
     from convtrials.training.replicas.team import usual_speedup
 
@@ -176,9 +176,9 @@ def replicas_full(size: Size) -> Iterator[Row]:
 
 def fast(size: Size) -> Iterator[Row]:
     """Training seconds of `recipes/fast.yaml`, the process warm: by `train`, and by replicas."""
-    from convtrials.training.recipe import Recipe
+    from convtrials.training.engine.train import train
+    from convtrials.training.recipe.recipe import Recipe
     from convtrials.training.replicas.train import train_replicas
-    from convtrials.training.train import train
 
     path = Path(__file__).parents[1] / "recipes" / "fast.yaml"
     if not path.is_file():

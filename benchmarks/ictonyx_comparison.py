@@ -25,7 +25,7 @@ import yaml
 from convtrials.core.machine import available_cores
 from convtrials.data.dataset import Dataset
 from convtrials.data.open import BUILT_IN, load_dataset
-from convtrials.training.environment import processor_name
+from convtrials.training.engine.environment import processor_name
 
 HERE = Path(__file__).resolve().parent
 BASELINE = {"model": "alexnet", "width": 0.25, "dropout": 0.5}

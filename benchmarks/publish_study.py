@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 
 from convtrials.core.files import atomic_path, write_json
-from convtrials.evaluation.predictions import read_run_predictions
-from convtrials.reports.study_predictions import TestImages
-from convtrials.reports.study_read import read_study
-from convtrials.reports.study_record import StudyRecord
-from convtrials.reports.study_report import study_pictures
+from convtrials.reports.study.predictions import TestImages
+from convtrials.reports.study.read import read_study
+from convtrials.reports.study.record import StudyRecord
+from convtrials.reports.study.report import study_pictures
 from convtrials.study.study import write_study_documents
-from convtrials.training.run_directory import Run
+from convtrials.training.run import Run
+from convtrials.training.run_record import read_run_predictions
 
 OWN = ("verdicts.json", "costs.json", "runs.csv", "study.yaml")
 PICTURES = ("forest", "seeds", "learning-curves", "cost", "class-pairs")

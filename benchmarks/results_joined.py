@@ -13,8 +13,8 @@ from results_files import Published
 from results_rejudged import judge
 
 from convtrials.core.errors import ConvtrialsError
-from convtrials.study.statistics.decision import BASELINE, Decision
-from convtrials.study.statistics.level import level_interval
+from convtrials.statistics.decision import BASELINE, Decision
+from convtrials.statistics.recipe_mean import level_interval
 
 #: What runs.csv calls a run that may still end; one that was lost has a say in a verdict, and is in no answers.
 NOT_ENDED = ("unfinished", "missing", "running")

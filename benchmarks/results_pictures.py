@@ -6,11 +6,11 @@ from pathlib import Path
 from results_files import Published
 
 from convtrials.reports.picture import Picture
-from convtrials.reports.study_cost import cost_picture
-from convtrials.reports.study_documents import ArmCost, Costs, Plan, Verdicts
-from convtrials.reports.study_files import parse_document
-from convtrials.reports.study_forest import forest_picture
-from convtrials.reports.study_record import StudyArm, StudyRecord
+from convtrials.reports.study.cost import cost_picture
+from convtrials.reports.study.documents import ArmCost, Costs, Plan, Verdicts
+from convtrials.reports.study.files import parse_document
+from convtrials.reports.study.forest import forest_picture
+from convtrials.reports.study.record import StudyArm, StudyRecord
 
 
 def pictures(study: Published) -> list[Picture]:

@@ -3,7 +3,7 @@
 from results_files import Published
 from results_words import difference_span, points
 
-from convtrials.study.statistics.decision import BASELINE, Decision, Design, decide
+from convtrials.statistics.decision import BASELINE, Decision, Design, decide
 
 
 def judge(study: Published) -> Decision:

@@ -20,20 +20,20 @@ from pathlib import Path
 from convtrials.core.machine import available_cores
 from convtrials.data.dataset import Dataset
 from convtrials.data.open import load_dataset
-from convtrials.study.arms import Arm, build_arms
 from convtrials.study.directory import StudyDirectory
+from convtrials.study.plan.arms import Arm, build_arms
+from convtrials.study.plan.study_file import StudySpec
 from convtrials.study.study import Wishes, prepare, run_study
-from convtrials.study.study_file import StudySpec
-from convtrials.training.recipe import Recipe
+from convtrials.training.recipe.recipe import Recipe
 
 SEEDS = 4
 
 SHARE = """
 import json, sys
 from convtrials.data.open import load_dataset
-from convtrials.training.execution import Execution
-from convtrials.training.recipe import Recipe
-from convtrials.training.train import train
+from convtrials.training.engine.execution import Execution
+from convtrials.training.recipe.recipe import Recipe
+from convtrials.training.engine.train import train
 wanted = json.load(sys.stdin)
 data = load_dataset("glyphs", samples_per_class=wanted["samples_per_class"], silent=True)
 for recipe, seed, out in wanted["runs"]:

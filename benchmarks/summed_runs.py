@@ -1,6 +1,6 @@
 """Runs of a simulated study reduced to their cross products: all that verdicts rest on, a thousand times faster.
 
-``tests/study/test_statistics_simulated.py`` holds them against `convtrials.study.statistics.runs.ScoredRuns`.
+``tests/statistics/test_statistics_simulated.py`` holds them against `convtrials.statistics.runs.ScoredRuns`.
 """
 
 from collections.abc import Mapping
@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from simulated_studies import Study
 
-from convtrials.study.statistics.design import BASELINE, Lost
-from convtrials.study.statistics.moments import Moments
+from convtrials.statistics.design import BASELINE, Lost
+from convtrials.statistics.moments import Moments
 
 
 class SummedRuns:

@@ -18,7 +18,7 @@ from benchmarks.race.race import ROUND_LIMIT, START_LIMIT, RaceRules, race
 from benchmarks.race.results import FORMAT, share_of_peak, summarise
 from convtrials.core.machine import available_cores
 from convtrials.core.progress import Task
-from convtrials.training.environment import describe_environment
+from convtrials.training.engine.environment import describe_environment
 
 
 @dataclass(frozen=True)

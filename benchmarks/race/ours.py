@@ -10,14 +10,14 @@ import torch
 from benchmarks.race.peers.protocol import Rounds, arguments, network_of
 from convtrials.data.dataset import Dataset
 from convtrials.models.registry import parameter_count
-from convtrials.training.beginning import begin_run
-from convtrials.training.execution import Execution, probe_execution
-from convtrials.training.loop import train_loop
-from convtrials.training.network import recipe_network
-from convtrials.training.optimizer_config import OptimizerConfig
-from convtrials.training.predict import predict_probabilities, validation_metrics
-from convtrials.training.recipe import Recipe
-from convtrials.training.state import TrainingState
+from convtrials.training.engine.checkpoint import TrainingState
+from convtrials.training.engine.execution import Execution, probe_execution
+from convtrials.training.engine.loop import train_loop
+from convtrials.training.engine.network import recipe_network
+from convtrials.training.engine.predict import predict_probabilities, validation_metrics
+from convtrials.training.engine.setup import begin_run
+from convtrials.training.optim.optimizer_config import OptimizerConfig
+from convtrials.training.recipe.recipe import Recipe
 
 #: More epochs than any benchmark sees.
 FOREVER = 100_000

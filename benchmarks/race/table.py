@@ -6,7 +6,7 @@ from typing import Any
 
 from benchmarks.race.errors import BenchError
 from convtrials.core.files import read_bounded_text, write_text
-from convtrials.core.marked import can_be_made
+from convtrials.core.markdown_block import can_be_made
 
 _GROUPS = {"alone": "one run", "together": "runs side by side, one thread each"}
 

@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from convtrials.data.open import load_dataset
     from convtrials.evaluation.metrics import evaluate_predictions
     from convtrials.models.registry import build_model
-    from convtrials.reports.build import build_report
-    from convtrials.reports.study_report import build_study_report
+    from convtrials.reports.run.report import build_report
+    from convtrials.reports.study.report import build_study_report
     from convtrials.study.study import Study
-    from convtrials.training.recipe import Recipe
-    from convtrials.training.run_directory import Run
-    from convtrials.training.train import train
+    from convtrials.training.engine.train import train
+    from convtrials.training.recipe.recipe import Recipe
+    from convtrials.training.run import Run
 
 __all__ = [
     "ConvtrialsError",
@@ -48,15 +48,15 @@ __all__ = [
 _HOMES = {
     "ConvtrialsError": "convtrials.core.errors",
     "Dataset": "convtrials.data.dataset",
-    "Recipe": "convtrials.training.recipe",
-    "Run": "convtrials.training.run_directory",
+    "Recipe": "convtrials.training.recipe.recipe",
+    "Run": "convtrials.training.run",
     "Study": "convtrials.study.study",
     "build_model": "convtrials.models.registry",
-    "build_report": "convtrials.reports.build",
-    "build_study_report": "convtrials.reports.study_report",
+    "build_report": "convtrials.reports.run.report",
+    "build_study_report": "convtrials.reports.study.report",
     "evaluate_predictions": "convtrials.evaluation.metrics",
     "load_dataset": "convtrials.data.open",
-    "train": "convtrials.training.train",
+    "train": "convtrials.training.engine.train",
 }
 
 

@@ -13,9 +13,9 @@ from convtrials.cli.benchmark import benchmark
 from convtrials.cli.export import export
 from convtrials.core.errors import ConvtrialsError
 from convtrials.data.open import load_dataset
-from convtrials.training.execution import Execution
-from convtrials.training.recipe import Recipe
-from convtrials.training.train import train
+from convtrials.training.engine.execution import Execution
+from convtrials.training.engine.train import train
+from convtrials.training.recipe.recipe import Recipe
 
 
 @pytest.fixture(scope="module")

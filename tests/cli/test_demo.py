@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from convtrials.cli import demo as demo_module
 from convtrials.cli.main import app
 from convtrials.core.errors import StudyError
-from convtrials.study.study_file import read_study_file
+from convtrials.study.plan.study_file import read_study_file
 
 TINY = """\
 dataset: {name: glyphs, classes: [A, B, C], samples_per_class: 60}

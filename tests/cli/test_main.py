@@ -16,7 +16,7 @@ import pytest
 
 from convtrials import __version__
 from convtrials.data.dataset import Dataset
-from convtrials.training.recipe import Recipe
+from convtrials.training.recipe.recipe import Recipe
 
 FAST = ["--width", "0.125", "--threads", "1", "--precision", "fp32", "--batch-size", "16"]
 

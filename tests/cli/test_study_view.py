@@ -11,14 +11,14 @@ from rich.console import Console
 
 from convtrials.cli.answer_table import COLOURS
 from convtrials.cli.study_view import LiveView, study_table, summary_line, verdict_table
-from convtrials.reports.study_scale import scale_of
-from convtrials.study.arms import build_arms
-from convtrials.study.executor import RunEnd, RunTask
-from convtrials.study.plan import Plan
-from convtrials.study.statistics.result import Decision, Result
-from convtrials.study.study_file import StudySpec
-from convtrials.study.survey import RunState, StudyState
-from convtrials.training.recipe import Recipe
+from convtrials.reports.study.formatting import scale_of
+from convtrials.statistics.result import Decision, Result
+from convtrials.study.execute.executor import RunEnd, RunTask
+from convtrials.study.plan.arms import build_arms
+from convtrials.study.plan.plan import Plan
+from convtrials.study.plan.study_file import StudySpec
+from convtrials.study.status import RunState, StudyState
+from convtrials.training.recipe.recipe import Recipe
 
 
 def state(metric: str = "accuracy", final: bool = False) -> StudyState:

@@ -22,7 +22,7 @@ from convtrials.data.parallel import Team
 from convtrials.data.reopen import reopen_dataset
 from convtrials.data.sources.folder import FolderSource
 from convtrials.data.store import source_paths
-from convtrials.training.identity import describe_dataset
+from convtrials.training.engine.identity import describe_dataset
 
 
 @pytest.fixture(autouse=True)

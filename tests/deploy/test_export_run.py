@@ -16,9 +16,9 @@ from convtrials.deploy.needs import DeployError
 from convtrials.deploy.onnx_session import open_onnx
 from convtrials.deploy.predictor import load_finished_run
 from convtrials.models.weights import save_weights
-from convtrials.training.recipe import Recipe
-from convtrials.training.run_directory import Run
-from convtrials.training.train import train
+from convtrials.training.engine.train import train
+from convtrials.training.recipe.recipe import Recipe
+from convtrials.training.run import Run
 
 pytest.importorskip("onnxruntime")
 

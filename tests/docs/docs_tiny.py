@@ -246,7 +246,7 @@ class Workplace:
 @contextlib.contextmanager
 def _little_measured() -> Iterator[None]:
     """Let Python, too, compute in one way that is given: measuring which is fastest takes longer than a tiny run."""
-    from convtrials.training.train import train
+    from convtrials.training.engine.train import train
 
     with (
         mock.patch.dict(train.__kwdefaults__, _PLAIN),

@@ -17,8 +17,8 @@ from docs_pages import PAGES, ROOT, Block, read_page
 from docs_tiny import Stock, Workplace, as_run
 
 from convtrials.data.sources.images import decode_image
-from convtrials.study.study_file import read_study_file
-from convtrials.training.recipe import Recipe
+from convtrials.study.plan.study_file import read_study_file
+from convtrials.training.recipe.recipe import Recipe
 
 READ = [read_page(path) for path in PAGES]
 BLOCKS = [block for page in READ for block in page.blocks]

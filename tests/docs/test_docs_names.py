@@ -10,7 +10,7 @@ import yaml
 from docs_commands import PROGRAMS, check, parse, read_line
 from docs_pages import PAGES, ROOT, Page, read_page
 
-from convtrials.training.recipe import BUILT_IN_RECIPES, read_yaml
+from convtrials.training.recipe.recipe import BUILT_IN_RECIPES, read_yaml
 
 READ = {path: read_page(path) for path in PAGES}
 pages = pytest.mark.parametrize("page", [pytest.param(page, id=page.name) for page in READ.values()])

@@ -195,7 +195,7 @@ def test_arrays_that_do_not_fit_are_refused(probabilities, labels, names, said):
 
 
 def test_training_and_evaluation_tell_the_same_numbers():
-    from convtrials.training.predict import validation_metrics
+    from convtrials.training.engine.predict import validation_metrics
 
     labels = np.random.default_rng(1).integers(0, 5, 60)
     probabilities = lifelike_probabilities(labels, 6)

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from convtrials.core.errors import RunError
-from convtrials.evaluation import read_run
+from convtrials.training import read_run
 
 
 def test_a_finished_run_is_read_whole(finished_run, dataset):

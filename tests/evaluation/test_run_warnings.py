@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from synthetic_run import write_run
 
-from convtrials.evaluation.record import read_run
-from convtrials.evaluation.run_warnings import MARGIN, last_rise, run_warnings, warnings_of
-from convtrials.study.study_file import DEFAULT_MARGIN
+from convtrials.evaluation.run_warnings import MARGIN, last_rise, run_warnings
+from convtrials.study.plan.study_file import DEFAULT_MARGIN
+from convtrials.training.run_record import read_run, warnings_of
 
 
 def history(*accuracies, rates=None, losses=None):

@@ -16,8 +16,8 @@ from benchmarks.race.prepare import write_data
 from benchmarks.race.race import RaceRules, race
 from convtrials.core.progress import progress_task
 from convtrials.data.dataset import Dataset
-from convtrials.training.execution import Execution
-from convtrials.training.recipe import Recipe
+from convtrials.training.engine.execution import Execution
+from convtrials.training.recipe.recipe import Recipe
 
 
 def test_the_real_engine_answers(make_dataset: Callable[..., Dataset], tmp_path: Path) -> None:

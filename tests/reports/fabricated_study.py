@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from synthetic_run import CHARACTERS, lifelike_probabilities
 
-from convtrials.study.plan_record import fingerprint_of
+from convtrials.study.plan.plan_log import fingerprint_of
 
 METRICS = ("accuracy", "macro_f1", "macro_auc", "log_loss", "calibration_error")
 

@@ -9,12 +9,12 @@ from test_report_build import EVERY_PICTURE
 
 from convtrials.evaluation import evaluate_predictions
 from convtrials.evaluation.predictions import Predictions
-from convtrials.reports.confusion import confusion_picture
-from convtrials.reports.image_grids import THUMBNAIL, confused_pairs_picture, worst_mistakes_picture
-from convtrials.reports.learning_curves import learning_curves
-from convtrials.reports.per_class import MOST_SHOWN, per_class_picture
-from convtrials.reports.ranking_curves import precision_recall_picture, roc_picture
-from convtrials.reports.reliability import reliability_picture, wilson_interval
+from convtrials.reports.run.confusion import confusion_picture
+from convtrials.reports.run.image_grids import THUMBNAIL, confused_pairs_picture, worst_mistakes_picture
+from convtrials.reports.run.learning_curves import learning_curves
+from convtrials.reports.run.per_class import MOST_SHOWN, per_class_picture
+from convtrials.reports.run.ranking_curves import precision_recall_picture, roc_picture
+from convtrials.reports.run.reliability import reliability_picture, wilson_interval
 from convtrials.reports.style import figure_style, short_name
 
 
@@ -152,7 +152,7 @@ def test_of_many_classes_the_worst_are_shown():
 
 
 def test_large_images_are_shown_small(make_dataset):
-    from convtrials.reports.image_grids import _thumbnail
+    from convtrials.reports.run.image_grids import _thumbnail
 
     dataset = make_dataset(classes=2, per_class=5, size=200, channels=3)
     small = _thumbnail(dataset, 3)

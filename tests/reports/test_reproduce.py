@@ -7,8 +7,8 @@ import shlex
 import pytest
 
 from convtrials.cli.train import train
-from convtrials.evaluation import read_run
-from convtrials.reports.reproduce import commands
+from convtrials.reports.run.reproduce import commands
+from convtrials.training import read_run
 
 PLAIN = {"image_size": None, "channels": None, "samples_per_class": None, "split_seed": 0, "skip_bad": False}
 

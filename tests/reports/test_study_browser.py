@@ -6,7 +6,7 @@ import pytest
 from browser import CHROMIUM, probed_title
 from fabricated_study import write_study
 
-from convtrials.reports.study_report import PICTURES, build_study_report
+from convtrials.reports.study.report import PICTURES, build_study_report
 from convtrials.reports.style import DPI
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium or Chrome on the PATH")

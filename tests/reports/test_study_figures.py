@@ -8,18 +8,18 @@ import pytest
 from fabricated_study import TECHNIQUES, write_study
 from matplotlib.text import Text
 
-from convtrials.reports import study_curves
-from convtrials.reports.study_cost import MOST_POINTS, cost_picture
-from convtrials.reports.study_curves import curves_picture
-from convtrials.reports.study_forest import difference_limits, forest_picture
-from convtrials.reports.study_looks import LOOKS, look_of
-from convtrials.reports.study_read import read_study
-from convtrials.reports.study_report import PICTURES, study_pictures
-from convtrials.reports.study_rows import text_width
-from convtrials.reports.study_scale import scale_of
-from convtrials.reports.study_seeds import seeds_picture
-from convtrials.reports.study_single_runs import MOST_DOTS, single_runs_picture
-from convtrials.reports.study_words import joined
+from convtrials.reports.study import learning_curves as study_curves
+from convtrials.reports.study.cost import MOST_POINTS, cost_picture
+from convtrials.reports.study.forest import difference_limits, forest_picture
+from convtrials.reports.study.formatting import scale_of
+from convtrials.reports.study.learning_curves import curves_picture
+from convtrials.reports.study.read import read_study
+from convtrials.reports.study.report import PICTURES, study_pictures
+from convtrials.reports.study.rows import text_width
+from convtrials.reports.study.seeds import seeds_picture
+from convtrials.reports.study.single_runs import MOST_DOTS, single_runs_picture
+from convtrials.reports.study.verdict_style import LOOKS, look_of
+from convtrials.reports.study.words import joined
 from convtrials.reports.style import figure_style
 
 MANY = {f"technique {n} of this study, with a long name" * (1 + n % 2): ({"dropout": n / 20}, 0.4 - n / 15)
@@ -305,7 +305,7 @@ def test_the_width_of_text_is_that_of_the_drawing():
 
 
 def test_every_verdict_has_a_look():
-    from convtrials.reports.study_documents import Technique
+    from convtrials.reports.study.documents import Technique
 
     verdicts = Technique.model_fields["verdict"].annotation.__args__
     assert {look.key for look in LOOKS} == {*verdicts, "waiting"}

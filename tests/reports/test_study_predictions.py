@@ -9,10 +9,10 @@ from scipy.stats import norm
 from sklearn.metrics import confusion_matrix, f1_score, roc_auc_score
 
 from convtrials.core.errors import ConvtrialsError, StudyError
-from convtrials.reports import study_predictions
-from convtrials.reports.study_pairs import pair_changes
-from convtrials.reports.study_predictions import ArmPredictions, TestImages, gather_predictions
-from convtrials.reports.study_read import read_study
+from convtrials.reports.study import predictions as study_predictions
+from convtrials.reports.study.class_pairs import pair_changes
+from convtrials.reports.study.predictions import ArmPredictions, TestImages, gather_predictions
+from convtrials.reports.study.read import read_study
 
 
 @pytest.fixture

@@ -10,12 +10,12 @@ import pytest
 from fabricated_study import TECHNIQUES, write_study
 
 from convtrials.core.errors import ConvtrialsError
-from convtrials.reports import study_report
-from convtrials.reports.study_outlook import know_more
-from convtrials.reports.study_page import commands
-from convtrials.reports.study_read import read_study
-from convtrials.reports.study_report import PICTURES, build_study_report
-from convtrials.reports.study_words import lead
+from convtrials.reports.study import report as study_report
+from convtrials.reports.study.page import commands
+from convtrials.reports.study.planning import know_more
+from convtrials.reports.study.read import read_study
+from convtrials.reports.study.report import PICTURES, build_study_report
+from convtrials.reports.study.words import lead
 
 LATE = [
     {"time": "2026-03-01T09:30:00+00:00", "fingerprint": "aa" * 16, "finished_runs": 0, "changes": []},

@@ -10,8 +10,8 @@ import publish_study
 import pytest
 
 from convtrials.data.dataset import Dataset
-from convtrials.study.conduct import conduct
-from convtrials.study.outcomes import Outcomes
+from convtrials.study.execute.scheduler import conduct
+from convtrials.study.results.scores import Outcomes
 
 # Small studies are the same as in the tests of studies.
 sys.path.insert(0, str(Path(__file__).parents[1] / "study"))

@@ -11,8 +11,8 @@ from results_joined import joined
 from results_pictures import pictures
 
 from convtrials.core.errors import ConvtrialsError
-from convtrials.reports.study_documents import Verdicts
-from convtrials.reports.study_files import parse_document
+from convtrials.reports.study.documents import Verdicts
+from convtrials.reports.study.files import parse_document
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ from typing import Any
 import choose_rates
 import pytest
 
-from convtrials.study.study_file import read_study_file
-from convtrials.training.execution import Execution
-from convtrials.training.recipe import Recipe, read_yaml
+from convtrials.study.plan.study_file import read_study_file
+from convtrials.training.engine.execution import Execution
+from convtrials.training.recipe.recipe import Recipe, read_yaml
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted((ROOT / "studies").glob("*.yaml"))

@@ -9,14 +9,14 @@ from study_runs import add_predictions, history_of, write_ended_run
 
 from convtrials.core.files import write_json
 from convtrials.data.dataset import Dataset
-from convtrials.study.arms import build_arms
 from convtrials.study.directory import StudyDirectory
-from convtrials.study.executor import RunEnd, RunTask
-from convtrials.study.plan import Plan
+from convtrials.study.execute.executor import RunEnd, RunTask
+from convtrials.study.plan.arms import build_arms
+from convtrials.study.plan.plan import Plan
+from convtrials.study.plan.study_file import StudySpec
 from convtrials.study.study import Wishes, prepare
-from convtrials.study.study_file import StudySpec
-from convtrials.training.execution import Execution
-from convtrials.training.recipe import Recipe
+from convtrials.training.engine.execution import Execution
+from convtrials.training.recipe.recipe import Recipe
 
 #: Small enough that a run takes a fraction of a second.
 BASE = Recipe(width=0.125, epochs=2, batch_size=16, optimizer={"name": "adam", "lr": 2e-3})

@@ -4,10 +4,10 @@ import pytest
 from small_studies import BASE
 
 from convtrials.core.errors import RunError, StudyError
-from convtrials.study import arrangement
-from convtrials.study.arrangement import choose_arrangement
-from convtrials.study.step_rate import StepProbe, begin_measuring, measured_together, training_rate
-from convtrials.training.execution import Execution
+from convtrials.study.execute import autotune as arrangement
+from convtrials.study.execute.autotune import choose_arrangement
+from convtrials.study.execute.step_rate import StepProbe, begin_measuring, measured_together, training_rate
+from convtrials.training.engine.execution import Execution
 
 SHAPE = (12, 12, 1)
 

@@ -18,13 +18,15 @@ from convtrials.data.dataset import Dataset
 from convtrials.evaluation.guessing import NOT_LEARNED
 from convtrials.models.registry import build_model
 from convtrials.models.weights import save_weights
-from convtrials.reports.study_report import build_study_report
-from convtrials.study.arms import build_arms
-from convtrials.study.conduct import conduct
+from convtrials.reports.study.report import build_study_report
 from convtrials.study.directory import StudyDirectory
-from convtrials.study.documents import write_documents
-from convtrials.study.executor import InProcess
-from convtrials.study.outcomes import Outcomes
+from convtrials.study.execute.executor import InProcess
+from convtrials.study.execute.scheduler import conduct
+from convtrials.study.plan.arms import build_arms
+from convtrials.study.plan.study_file import StudySpec
+from convtrials.study.results.documents import write_documents
+from convtrials.study.results.scores import Outcomes
+from convtrials.study.status import survey
 from convtrials.study.study import (
     Study,
     look_at_study,
@@ -32,11 +34,9 @@ from convtrials.study.study import (
     run_study,
     write_study_documents,
 )
-from convtrials.study.study_file import StudySpec
-from convtrials.study.survey import survey
-from convtrials.training.execution import Execution
-from convtrials.training.run_directory import Run
-from convtrials.training.train import train
+from convtrials.training.engine.execution import Execution
+from convtrials.training.engine.train import train
+from convtrials.training.run import Run
 
 Make = Callable[..., Dataset]
 
@@ -232,7 +232,7 @@ def test_survey_tells_every_state(make_dataset: Make, tmp_path: Path) -> None:
     study, plan = prepared(tmp_path / "s", spec, make_dataset())
     chances = {("baseline", 0): 0.9, ("baseline", 1): "diverged"}
     executor = Written(study, plan, lambda arm, k: chances[(arm, k)])
-    from convtrials.study.executor import RunTask
+    from convtrials.study.execute.executor import RunTask
 
     for task in (RunTask("baseline", 0), RunTask("baseline", 1)):
         executor.start(task)

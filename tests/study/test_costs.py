@@ -7,9 +7,9 @@ from scipy import stats
 from study_runs import history_of, write_ended_run
 
 from convtrials.core.errors import ConvtrialsError, RunError
-from convtrials.study.costs import ratio_interval, study_costs
-from convtrials.study.run_numbers import ended_run
-from convtrials.training.run_directory import Run
+from convtrials.study.results.costs import ratio_interval, study_costs
+from convtrials.study.results.ended_runs import ended_run
+from convtrials.training.run import Run
 
 
 @pytest.fixture

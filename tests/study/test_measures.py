@@ -10,7 +10,7 @@ from study_runs import add_predictions, history_of, softmax_probabilities, write
 from convtrials.core.errors import RunError, StudyError
 from convtrials.evaluation.metrics import evaluate_predictions
 from convtrials.evaluation.predictions import Predictions
-from convtrials.study.measures import (
+from convtrials.study.results.metrics import (
     ALSO,
     METRICS,
     also,

@@ -4,13 +4,13 @@ import pytest
 
 from convtrials.evaluation.metrics import evaluate_predictions
 from convtrials.evaluation.predictions import read_predictions
-from convtrials.study.costs import study_costs
-from convtrials.study.measures import also, image_scores
-from convtrials.study.run_numbers import ended_run
-from convtrials.study.runs_table import RunRow, write_runs_table
-from convtrials.training.execution import Execution
-from convtrials.training.recipe import Recipe
-from convtrials.training.train import train
+from convtrials.study.results.costs import study_costs
+from convtrials.study.results.ended_runs import ended_run
+from convtrials.study.results.metrics import also, image_scores
+from convtrials.study.results.runs_table import RunRow, write_runs_table
+from convtrials.training.engine.execution import Execution
+from convtrials.training.engine.train import train
+from convtrials.training.recipe.recipe import Recipe
 
 RECIPE = Recipe(width=0.125, epochs=1.5, batch_size=16, optimizer={"name": "adam", "lr": 2e-3})
 PINNED = Execution("cpu", "fp32", channels_last=True, threads=1)

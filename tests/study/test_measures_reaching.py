@@ -8,7 +8,8 @@ from scipy.stats import mannwhitneyu
 from study_runs import history_of, write_ended_run
 
 from convtrials.core.errors import StudyError
-from convtrials.study.reaching import (
+from convtrials.study.results.ended_runs import EndedRun, ended_run
+from convtrials.study.results.time_to_baseline import (
     baseline_target,
     images_to_baseline,
     images_to_reach,
@@ -17,7 +18,6 @@ from convtrials.study.reaching import (
     seconds_to_baseline,
     seconds_to_reach,
 )
-from convtrials.study.run_numbers import EndedRun, ended_run
 
 CURVE = history_of([0.2, 0.6, 0.4, 0.8])  # 10 steps, 2 seconds, 3 CPU seconds an epoch
 

@@ -15,15 +15,15 @@ from small_studies import COSINE, PINNED, Written, counted_test_images, prepared
 from convtrials.core.errors import StudyError
 from convtrials.core.files import read_json
 from convtrials.data.dataset import Dataset
-from convtrials.reports.study_report import build_study_report
-from convtrials.study.conduct import conduct
+from convtrials.reports.study.report import build_study_report
 from convtrials.study.directory import StudyDirectory
-from convtrials.study.documents import write_documents
-from convtrials.study.outcomes import Outcomes
-from convtrials.study.plan import Plan, parse_plan, read_plan
-from convtrials.study.plan_record import LOG_NAME, fingerprint_of, read_plan_log, remarks
+from convtrials.study.execute.scheduler import conduct
+from convtrials.study.plan.plan import Plan, parse_plan, read_plan
+from convtrials.study.plan.plan_log import LOG_NAME, fingerprint_of, read_plan_log, remarks
+from convtrials.study.results.documents import write_documents
+from convtrials.study.results.scores import Outcomes
 from convtrials.study.study import look_at_study, prepare, write_study_documents
-from convtrials.training.recipe import Recipe
+from convtrials.training.recipe.recipe import Recipe
 
 Make = Callable[..., Dataset]
 

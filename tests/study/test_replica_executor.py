@@ -13,13 +13,13 @@ from small_studies import prepared, spec_of
 
 from convtrials.core.errors import Interrupted, StudyError
 from convtrials.data.dataset import Dataset
-from convtrials.study import replica_executor
-from convtrials.study.conduct import conduct
 from convtrials.study.directory import StudyDirectory
-from convtrials.study.documents import write_documents
-from convtrials.study.executor import Executor, InProcess, RunEnd, RunTask
-from convtrials.study.outcomes import Outcomes
-from convtrials.study.replica_executor import ReplicaExecutor, next_team
+from convtrials.study.execute import replica_executor
+from convtrials.study.execute.executor import Executor, InProcess, RunEnd, RunTask
+from convtrials.study.execute.replica_executor import ReplicaExecutor, next_team
+from convtrials.study.execute.scheduler import conduct
+from convtrials.study.results.documents import write_documents
+from convtrials.study.results.scores import Outcomes
 from convtrials.study.study import Wishes, prepare, run_study
 from convtrials.training.replicas.watching import TeamWatcher
 

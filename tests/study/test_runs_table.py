@@ -6,9 +6,9 @@ import pytest
 from study_runs import add_predictions, history_of, softmax_probabilities, write_ended_run
 
 from convtrials.core.errors import StudyError
-from convtrials.study.measures import image_scores
-from convtrials.study.runs_table import RunRow, write_runs_table
-from convtrials.training.run_directory import Run
+from convtrials.study.results.metrics import image_scores
+from convtrials.study.results.runs_table import RunRow, write_runs_table
+from convtrials.training.run import Run
 
 
 @pytest.fixture

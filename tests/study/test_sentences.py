@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from convtrials.study.sentences import sentence
-from convtrials.study.statistics.result import Result
+from convtrials.statistics.result import Result
+from convtrials.study.results.sentences import sentence
 
 
 def result(verdict: str, **values: Any) -> Result:

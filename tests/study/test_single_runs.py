@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convtrials.study.single_runs import SingleRuns, compare_single_runs, single_runs_sentence
+from convtrials.study.results.single_runs import SingleRuns, compare_single_runs, single_runs_sentence
 
 scores = st.lists(st.integers(0, 1000).map(lambda hits: hits / 1000), min_size=1, max_size=6)
 verdicts = st.sampled_from(["better", "worse", "equivalent", "inconclusive", "unstable", ""])

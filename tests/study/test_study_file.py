@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from convtrials.core.errors import ConvtrialsError, StudyError
-from convtrials.study.arms import build_arms
-from convtrials.study.study_file import read_study_file
-from convtrials.training.recipe import Recipe
+from convtrials.study.plan.arms import build_arms
+from convtrials.study.plan.study_file import read_study_file
+from convtrials.training.recipe.recipe import Recipe
 
 GOOD = """\
 dataset: {name: glyphs, samples_per_class: 70}

@@ -17,7 +17,7 @@ import pytest
 
 from convtrials.core.files import write_json
 from convtrials.study.directory import StudyDirectory
-from convtrials.training.execution import Execution
+from convtrials.training.engine.execution import Execution
 
 STUDY = """\
 dataset: {name: glyphs, samples_per_class: 20}

@@ -15,13 +15,13 @@ from typer.testing import CliRunner
 from convtrials.cli.study import app
 from convtrials.core.files import read_json
 from convtrials.evaluation.guessing import Answers, Standing, against_guessing
-from convtrials.reports.study_read import read_study
-from convtrials.reports.study_report import build_study_report
-from convtrials.study.conduct import conduct
-from convtrials.study.documents import write_documents
-from convtrials.study.outcomes import Outcomes
+from convtrials.reports.study.read import read_study
+from convtrials.reports.study.report import build_study_report
+from convtrials.study.execute.scheduler import conduct
+from convtrials.study.results.documents import write_documents
+from convtrials.study.results.scores import Outcomes
+from convtrials.study.results.warnings import ArmRuns, StudyWarning, study_warnings
 from convtrials.study.study import StudyResult, look_at_study
-from convtrials.study.study_warnings import ArmRuns, StudyWarning, study_warnings
 
 SGD = {"sgd": {"optimizer": {"name": "sgd", "lr": 1e-5}}, **COSINE}
 

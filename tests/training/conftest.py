@@ -8,9 +8,9 @@ import pytest
 from small_runs import PINNED, SMALL
 
 from convtrials.data.dataset import Dataset
-from convtrials.training.recipe import Recipe
-from convtrials.training.run_directory import Run
-from convtrials.training.train import train
+from convtrials.training.engine.train import train
+from convtrials.training.recipe.recipe import Recipe
+from convtrials.training.run import Run
 
 
 @pytest.fixture

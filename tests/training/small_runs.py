@@ -3,8 +3,8 @@
 import torch
 from safetensors.torch import load_file
 
-from convtrials.training.execution import Execution
-from convtrials.training.run_directory import Run
+from convtrials.training.engine.execution import Execution
+from convtrials.training.run import Run
 
 PINNED = Execution("cpu", "fp32", channels_last=True, threads=1)
 

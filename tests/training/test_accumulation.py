@@ -8,7 +8,7 @@ import torch
 from small_runs import assert_same_weights, weights
 from torch.nn import functional
 
-from convtrials.training.loss import cross_entropy_sum
+from convtrials.training.engine.loss import cross_entropy_sum
 
 # Micro-batch and count, with 72 training images: 16 a step leaves 8, 21 leaves 9, 25 leaves 22, 50 leaves 22; with
 # 71 the lone last image joins.

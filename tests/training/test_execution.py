@@ -11,10 +11,10 @@ from torch import nn
 from convtrials.core.errors import RunError
 from convtrials.core.machine import available_cores
 from convtrials.data.dataset import Dataset
-from convtrials.training import execution as execution_module
-from convtrials.training.execution import Execution, check_device, probe_execution
-from convtrials.training.recipe import Recipe
-from convtrials.training.train import train
+from convtrials.training.engine import execution as execution_module
+from convtrials.training.engine.execution import Execution, check_device, probe_execution
+from convtrials.training.engine.train import train
+from convtrials.training.recipe.recipe import Recipe
 
 SHAPE = (8, 8, 1)
 
@@ -102,7 +102,7 @@ def test_the_choice_is_recorded_before_the_first_step(
         assert (tmp_path / "r" / "execution.json").is_file()
         raise Stop
 
-    monkeypatch.setattr("convtrials.training.train.train_loop", stop)
+    monkeypatch.setattr("convtrials.training.engine.train.train_loop", stop)
     with pytest.raises(Stop):
         train(Recipe(**SMALL), make_dataset(), out=tmp_path / "r", silent=True)
 

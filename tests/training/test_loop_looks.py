@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from small_runs import assert_same_weights
 
-from convtrials.training import loop
+from convtrials.training.engine import loop
 
 
 def figures(run: Any) -> list[tuple[float, ...]]:
@@ -18,7 +18,7 @@ def test_rare_looks_change_nothing(train_small: Any, monkeypatch: pytest.MonkeyP
     seen: list[int] = []
     monkeypatch.setattr(loop, "steps_between_looks", lambda device: 3)
     monkeypatch.setattr(
-        "convtrials.training.watching.RunWatcher.after_step",
+        "convtrials.training.engine.progress.RunWatcher.after_step",
         lambda self, state, loss, images: seen.append(images),
     )
     rarely = train_small({"ema": 0.9})

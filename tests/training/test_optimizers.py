@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from convtrials.training.muon import Muon, MuonWithAdamW, orthogonal, product_dtype
-from convtrials.training.optimizer_config import OPTIMIZERS, OptimizerConfig
-from convtrials.training.optimizers import build_optimizer, parameter_groups, set_learning_rate
+from convtrials.training.optim.muon import Muon, MuonWithAdamW, orthogonal, product_dtype
+from convtrials.training.optim.optimizer_config import OPTIMIZERS, OptimizerConfig
+from convtrials.training.optim.optimizers import build_optimizer, parameter_groups, set_learning_rate
 
 
 def small_network() -> nn.Module:
@@ -118,7 +118,7 @@ class TestMuon:
     def test_on_matrices_in_bf16_it_is_torchs_own(
         self, shape: tuple[int, int], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("convtrials.training.muon.product_dtype", lambda device: torch.bfloat16)
+        monkeypatch.setattr("convtrials.training.optim.muon.product_dtype", lambda device: torch.bfloat16)
         torch.manual_seed(3)
         ours = nn.Parameter(torch.randn(shape))
         theirs = nn.Parameter(ours.detach().clone())

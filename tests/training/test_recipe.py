@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from convtrials.core.errors import RecipeError
-from convtrials.training.recipe import Recipe, built_in_recipes, merged, parse_setting
+from convtrials.training.recipe.recipe import Recipe, built_in_recipes, merged, parse_setting
 
 REPOSITORY = Path(__file__).parents[2]
 

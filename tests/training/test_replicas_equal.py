@@ -13,15 +13,15 @@ from small_runs import PINNED, SMALL, weights
 from convtrials.core.streams import stream_seed
 from convtrials.data.dataset import Dataset
 from convtrials.models.registry import build_model
-from convtrials.training.execution import Execution
-from convtrials.training.loss import cross_entropy_sum
-from convtrials.training.recipe import Recipe
+from convtrials.training.engine.execution import Execution
+from convtrials.training.engine.loss import cross_entropy_sum
+from convtrials.training.engine.train import train
+from convtrials.training.recipe.recipe import Recipe
 from convtrials.training.replicas.noise import DropoutNoise, give_dropout
 from convtrials.training.replicas.passes import GroupedPasses, MicroBatch, SideBySidePasses
 from convtrials.training.replicas.stack import Stack
 from convtrials.training.replicas.train import train_replicas
-from convtrials.training.run_directory import Run
-from convtrials.training.train import train
+from convtrials.training.run import Run
 
 SEEDS = (3, 0, 7)
 WAYS = ("grouped", "side_by_side")

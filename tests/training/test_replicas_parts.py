@@ -12,8 +12,8 @@ from torch import nn
 from convtrials.core.streams import stream_seed
 from convtrials.models.activations import ACTIVATIONS
 from convtrials.models.registry import build_model
-from convtrials.training.execution import Execution
-from convtrials.training.recipe import Recipe
+from convtrials.training.engine.execution import Execution
+from convtrials.training.recipe.recipe import Recipe
 from convtrials.training.replicas import choose
 from convtrials.training.replicas.choose import choose_replicas
 from convtrials.training.replicas.graphs import Pass, Replayed, compile_passes, without_traces

@@ -13,16 +13,16 @@ from small_runs import PINNED, SMALL, assert_same_weights, weights
 
 from convtrials.core.errors import Interrupted, RunError, RunTaken
 from convtrials.data.dataset import Dataset
-from convtrials.training.execution import Execution
-from convtrials.training.identity import recorded_execution
-from convtrials.training.recipe import Recipe
+from convtrials.training.engine.checkpoint import TrainingState
+from convtrials.training.engine.execution import Execution
+from convtrials.training.engine.identity import recorded_execution
+from convtrials.training.engine.train import resume, train
+from convtrials.training.recipe.recipe import Recipe
 from convtrials.training.replicas import loop
 from convtrials.training.replicas.team import Team
 from convtrials.training.replicas.train import train_replicas
 from convtrials.training.replicas.watching import TeamWatcher
-from convtrials.training.run_directory import Run
-from convtrials.training.state import TrainingState
-from convtrials.training.train import resume, train
+from convtrials.training.run import Run
 
 SEEDS = (0, 1, 2)
 ADAM = {"name": "adam", "lr": 5e-3, "eps": 1e-3}

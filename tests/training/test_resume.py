@@ -16,10 +16,10 @@ from small_runs import SMALL, assert_same_weights
 
 from convtrials.core.errors import Interrupted
 from convtrials.data.dataset import Dataset
-from convtrials.training.recipe import Recipe
-from convtrials.training.run_directory import Run
-from convtrials.training.state import TrainingState
-from convtrials.training.watching import RunWatcher
+from convtrials.training.engine.checkpoint import TrainingState
+from convtrials.training.engine.progress import RunWatcher
+from convtrials.training.recipe.recipe import Recipe
+from convtrials.training.run import Run
 
 EVERYTHING = {
     "epochs": 3,
@@ -98,7 +98,7 @@ def test_a_cut_while_the_end_is_written(
         raise PowerCut
 
     with monkeypatch.context() as patch:
-        patch.setattr("convtrials.training.ending._write_predictions", cut)
+        patch.setattr("convtrials.training.engine.finish._write_predictions", cut)
         with pytest.raises(PowerCut):
             train_small(changes, out=tmp_path / "cut")
     assert not Run(tmp_path / "cut").finished
@@ -128,9 +128,9 @@ def test_a_polite_stop_leaves_a_checkpoint_and_says_how_to_go_on(
 
 SCRIPT = """
 import sys
-from convtrials.training.execution import Execution
-from convtrials.training.recipe import Recipe
-from convtrials.training.train import train
+from convtrials.training.engine.execution import Execution
+from convtrials.training.recipe.recipe import Recipe
+from convtrials.training.engine.train import train
 from convtrials.data.open import load_dataset
 recipe = Recipe.load(sys.argv[1])
 data = load_dataset(sys.argv[2], silent=True)

@@ -15,14 +15,13 @@ from small_runs import PINNED, SMALL, assert_same_weights
 from convtrials.core.errors import Interrupted, RunError
 from convtrials.data.dataset import Dataset
 from convtrials.deploy.predictor import load_finished_run
-from convtrials.evaluation.predictions import read_run_predictions
-from convtrials.evaluation.record import read_run
-from convtrials.study.measures import image_scores
-from convtrials.study.run_numbers import ended_run
-from convtrials.training.recipe import Recipe
-from convtrials.training.run_directory import Run
+from convtrials.study.results.ended_runs import ended_run
+from convtrials.study.results.metrics import image_scores
+from convtrials.training.engine.train import resume, train
+from convtrials.training.recipe.recipe import Recipe
+from convtrials.training.run import Run
 from convtrials.training.run_files import check_files, check_result
-from convtrials.training.train import resume, train
+from convtrials.training.run_record import read_run, read_run_predictions
 
 Make = Callable[..., Dataset]
 

@@ -5,8 +5,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convtrials.training.schedule_config import SCHEDULES, ScheduleConfig
-from convtrials.training.schedules import Plateau, schedule_factor
+from convtrials.training.optim.schedule_config import SCHEDULES, ScheduleConfig
+from convtrials.training.optim.schedules import Plateau, schedule_factor
 
 STEPS, PER_EPOCH = 60, 10
 

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from convtrials.core.errors import RunError
-from convtrials.training.tensor_tree import load_tree, save_tree
+from convtrials.training.engine.tensor_tree import load_tree, save_tree
 
 leaves = (
     st.none()

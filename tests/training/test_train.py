@@ -16,11 +16,11 @@ from convtrials.data.batches import Batches
 from convtrials.data.dataset import Dataset
 from convtrials.models.registry import build_model
 from convtrials.models.weights import WeightsError, save_weights
-from convtrials.training.execution import Execution
-from convtrials.training.predict import predict_probabilities, validation_metrics
-from convtrials.training.recipe import Recipe
-from convtrials.training.run_directory import Run, default_run_folder
-from convtrials.training.train import train
+from convtrials.training.engine.execution import Execution
+from convtrials.training.engine.predict import predict_probabilities, validation_metrics
+from convtrials.training.engine.train import train
+from convtrials.training.recipe.recipe import Recipe
+from convtrials.training.run import Run, default_run_folder
 
 
 def test_a_run_learns_and_leaves_everything_behind(
@@ -301,7 +301,7 @@ def test_a_full_disk_is_told_in_a_line(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("convtrials.training.state.save_tree", full)
+        patch.setattr("convtrials.training.engine.checkpoint.save_tree", full)
         with pytest.raises(RunError, match="No space left on device\nthe same command goes on"):
             train_small(out=tmp_path / "r")
     assert_same_weights(train_small(out=tmp_path / "r"), train_small())
@@ -349,7 +349,9 @@ def test_initial_weights_count_by_content(train_small: Any, tmp_path: Path) -> N
 def test_weights_of_another_size_are_refused_before_anything_is_measured_or_written(
     train_small: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made: Any, changes: Any, told: str
 ) -> None:
-    monkeypatch.setattr("convtrials.training.train.probe_execution", lambda *a, **k: pytest.fail("probed"))
+    monkeypatch.setattr(
+        "convtrials.training.engine.train.probe_execution", lambda *a, **k: pytest.fail("probed")
+    )
     start = tmp_path / "start.safetensors"
     save_weights(build_model("alexnet", **{"classes": 9, "channels": 3, "width": 0.125, **made}), start)
     with pytest.raises(WeightsError, match=r"does not fit the model: features\.0\.") as caught:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from convtrials.reports.study_scale import Scale
+from convtrials.reports.study.formatting import Scale
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult

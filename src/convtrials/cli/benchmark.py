@@ -48,7 +48,7 @@ def benchmark(
     from convtrials.deploy.needs import DeployError
     from convtrials.deploy.predictor import check_usable
     from convtrials.deploy.run_data import reopen_run_data
-    from convtrials.training.run_directory import Run
+    from convtrials.training.run import Run
 
     asked = [name.strip() for name in (engines or "").split(",") if name.strip()]
     check_engine_names(asked)

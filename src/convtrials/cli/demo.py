@@ -36,8 +36,8 @@ def demo(
     from convtrials.core.machine import available_cores
     from convtrials.core.progress import say
     from convtrials.study.directory import StudyDirectory
+    from convtrials.study.plan.study_file import read_study_file
     from convtrials.study.study import Wishes, open_data, prepare
-    from convtrials.study.study_file import read_study_file
 
     folder = out or Path(os.environ.get("CONVTRIALS_RUNS", "runs")) / "demo"
     # Known beforehand: so small a network gains nothing from a second thread, and measuring takes seconds.

@@ -22,8 +22,8 @@ def doctor(
 
     from convtrials.core.files import cache_folder
     from convtrials.core.machine import available_cores
-    from convtrials.training.environment import describe_environment
-    from convtrials.training.execution import probe_execution
+    from convtrials.training.engine.environment import describe_environment
+    from convtrials.training.engine.execution import probe_execution
 
     found = describe_environment()
     table = Table(show_header=False, box=None, pad_edge=False)

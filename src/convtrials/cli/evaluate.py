@@ -23,8 +23,8 @@ def evaluate(
     images need the dataset; where it is gone or has changed they are left out, and the report says so. A place given
     with --data must hold it.
     """
-    from convtrials.evaluation.record import read_run
-    from convtrials.reports.build import build_report
+    from convtrials.reports.run.report import build_report
+    from convtrials.training.run_record import read_run
 
     # Read first: a run that cannot be evaluated must not wait for its dataset.
     record = read_run(run)

@@ -7,7 +7,7 @@ import typer
 
 if TYPE_CHECKING:
     from convtrials.data.dataset import Dataset
-    from convtrials.training.run_directory import Run
+    from convtrials.training.run import Run
 
 #: What ``--format`` and ``--precision`` take.
 FORMATS, PRECISIONS = ("onnx",), ("fp32", "int8")
@@ -40,7 +40,7 @@ def export(
     need_onnx_tools()  # said before time is spent on opening data
     from convtrials.deploy.export_run import ExportPrecision, export_onnx
     from convtrials.deploy.predictor import check_usable
-    from convtrials.training.run_directory import Run
+    from convtrials.training.run import Run
 
     directory = Run(run)
     check_usable(directory)  # a run that is not finished must not wait for its dataset

@@ -7,9 +7,9 @@ def models() -> None:
     from rich.table import Table
 
     from convtrials.models.registry import list_models
-    from convtrials.training.optimizer_config import OPTIMIZERS
-    from convtrials.training.recipe import BUILT_IN_RECIPES, built_in_recipes
-    from convtrials.training.schedule_config import SCHEDULES
+    from convtrials.training.optim.optimizer_config import OPTIMIZERS
+    from convtrials.training.optim.schedule_config import SCHEDULES
+    from convtrials.training.recipe.recipe import BUILT_IN_RECIPES, built_in_recipes
 
     console = Console()
     networks = Table(

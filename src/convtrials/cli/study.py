@@ -8,9 +8,9 @@ import typer
 if TYPE_CHECKING:
     from convtrials.data.dataset import Dataset
     from convtrials.study.directory import StudyDirectory
-    from convtrials.study.plan import Plan
+    from convtrials.study.plan.plan import Plan
     from convtrials.study.study import Wishes
-    from convtrials.training.execution import Precision
+    from convtrials.training.engine.execution import Precision
 
 #: Exit code of a study in which a run could not be done or the baseline diverged: it has an end, but not all answers.
 INCOMPLETE = 3
@@ -110,9 +110,9 @@ def _begin(
 
     from convtrials.core.errors import StudyError
     from convtrials.study.directory import StudyDirectory
-    from convtrials.study.plan import read_plan
+    from convtrials.study.plan.plan import read_plan
+    from convtrials.study.plan.study_file import read_study_file
     from convtrials.study.study import open_data, prepare, reopen_study
-    from convtrials.study.study_file import read_study_file
 
     if study.is_dir():
         if out is not None and out.resolve() != study.resolve():
@@ -186,7 +186,7 @@ def report(
 
 
 def _report(folder: Path) -> None:
-    from convtrials.reports.study_report import build_study_report
+    from convtrials.reports.study.report import build_study_report
 
     build_study_report(folder)
 
@@ -196,7 +196,7 @@ def _tell_plan(folder: Path) -> None:
     from rich.console import Console
 
     from convtrials.study.directory import StudyDirectory
-    from convtrials.study.plan_record import remarks
+    from convtrials.study.plan.plan_log import remarks
 
     for remark in remarks(StudyDirectory(folder).plan_log):
         Console().print(f"note: {remark}", style="bold", highlight=False, markup=False)

@@ -3,13 +3,13 @@
 from typing import TYPE_CHECKING, Any
 
 from convtrials.cli.answer_table import Answer, AnswerTable, Column, answer, verdict_text
-from convtrials.reports.study_scale import Scale, scale_of, times
+from convtrials.reports.study.formatting import Scale, scale_of, times
 
 if TYPE_CHECKING:
     from rich.console import Console, Group
 
-    from convtrials.study.executor import RunEnd
-    from convtrials.study.survey import RunState, StudyState
+    from convtrials.study.execute.executor import RunEnd
+    from convtrials.study.status import RunState, StudyState
 
 #: One sign a run, so that a row shows all seeds of an arm.
 SIGNS = {

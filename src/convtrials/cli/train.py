@@ -8,9 +8,9 @@ import typer
 
 if TYPE_CHECKING:
     from convtrials.data.dataset import Dataset
-    from convtrials.training.execution import Precision
-    from convtrials.training.recipe import Recipe
-    from convtrials.training.run_directory import Run
+    from convtrials.training.engine.execution import Precision
+    from convtrials.training.recipe.recipe import Recipe
+    from convtrials.training.run import Run
 
 #: Exit code of a run whose loss became NaN or infinite: an outcome, not bad input.
 DIVERGED = 3
@@ -159,7 +159,7 @@ def train(
             classes=parse_classes(classes),
             workers=workers,
         )
-        from convtrials.training.train import train as train_run
+        from convtrials.training.engine.train import train as train_run
 
         run = train_run(
             resolved,
@@ -175,7 +175,7 @@ def train(
 
 
 def _recipe(path: Path | None, flags: dict[str, Any], settings: list[str]) -> "Recipe":
-    from convtrials.training.recipe import Recipe, merged, parse_setting
+    from convtrials.training.recipe.recipe import Recipe, merged, parse_setting
 
     changes = dict(parse_setting(text) for text in settings) | flags
     if path is not None:
@@ -213,7 +213,7 @@ def _load(source: str, recipe: "Recipe", **options: Any) -> "Dataset":
 
 
 def _resume(folder: Path, checkpoint_every: float) -> "Run":
-    from convtrials.training.train import resume
+    from convtrials.training.engine.train import resume
 
     return resume(folder, checkpoint_seconds=checkpoint_every)
 
@@ -236,7 +236,6 @@ def _tell(run: "Run", report: bool) -> None:
     print(f"{run.folder}: val accuracy {result['val_accuracy']:.2%} after {result['epochs']} epochs")
     if run.predictions_path.is_file():
         from convtrials.cli.warn import print_warnings
-        from convtrials.evaluation.record import read_run
-        from convtrials.evaluation.run_warnings import warnings_of
+        from convtrials.training.run_record import read_run, warnings_of
 
         print_warnings(one.text for one in warnings_of(read_run(run.folder)))

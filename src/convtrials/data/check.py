@@ -16,11 +16,11 @@ from convtrials.core.few_images import (
     interval_of_share,
 )
 from convtrials.data.dataset import SPLITS
+from convtrials.data.pixel_hashes import Survey, survey
 from convtrials.data.plan import split_rows
 from convtrials.data.sources.base import Listing, Source
 from convtrials.data.sources.folder import FolderSource
 from convtrials.data.split import DEFAULT_RATIOS, check_ratios
-from convtrials.data.survey import Survey, survey
 
 Kind = Literal[
     "unreadable",

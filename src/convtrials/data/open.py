@@ -8,7 +8,7 @@ from convtrials.core.errors import DataError
 from convtrials.core.progress import progress_task
 from convtrials.data.dataset import Dataset
 from convtrials.data.pack import build_pack
-from convtrials.data.places import typed_path
+from convtrials.data.paths import typed_path
 from convtrials.data.plan import PackOptions, options_document
 from convtrials.data.sources.base import Source
 from convtrials.data.split import DEFAULT_RATIOS, check_ratios

@@ -20,7 +20,7 @@ from convtrials.deploy.onnx_export import PREFIX, write_onnx
 from convtrials.deploy.onnx_session import open_onnx
 from convtrials.deploy.predictor import FinishedRun, load_finished_run
 from convtrials.deploy.quantize_onnx import write_int8_onnx
-from convtrials.training.run_directory import Run
+from convtrials.training.run import Run
 
 ExportPrecision = Literal["fp32", "int8"]
 

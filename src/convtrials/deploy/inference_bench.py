@@ -24,8 +24,8 @@ from convtrials.deploy.inference_engines import ENGINES, REFERENCE, Engine, Work
 from convtrials.deploy.inference_timing import summarise_latencies, take_turns
 from convtrials.deploy.needs import DeployError
 from convtrials.deploy.predictor import load_finished_run
-from convtrials.training.environment import describe_environment
-from convtrials.training.run_directory import Run
+from convtrials.training.engine.environment import describe_environment
+from convtrials.training.run import Run
 
 #: Images that an engine classifies at once while its accuracy is taken, of 28x28; fewer of larger ones.
 _ACCURACY_PIXELS = 256 * 28 * 28

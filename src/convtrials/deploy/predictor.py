@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from convtrials.core.errors import RunError
 from convtrials.data.dataset import Dataset
 from convtrials.models.weights import load_weights
-from convtrials.training.identity import use_recorded_folder
-from convtrials.training.network import recipe_network
-from convtrials.training.run_directory import Run
+from convtrials.training.engine.identity import use_recorded_folder
+from convtrials.training.engine.network import recipe_network
+from convtrials.training.run import Run
 from convtrials.training.run_files import check_files, check_result
 
 # As in `convtrials.data.batches`: a channel without contrast is not divided by zero.

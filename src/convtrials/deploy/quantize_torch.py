@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from convtrials.deploy.needs import DeployError, first_line
-from convtrials.training.environment import vector_units
+from convtrials.training.engine.environment import vector_units
 
 #: Images that pass through the network at once while ranges are taken.
 _PIECE = 64

@@ -3,7 +3,7 @@
 from convtrials.core.errors import RunError
 from convtrials.data.dataset import Dataset
 from convtrials.data.reopen import reopen_dataset
-from convtrials.training.run_directory import Run
+from convtrials.training.run import Run
 
 
 def reopen_run_data(run: Run, source: str | None = None, *, silent: bool = False) -> Dataset:

@@ -4,25 +4,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from convtrials.evaluation.metrics import evaluate_predictions
-    from convtrials.evaluation.predictions import Predictions, read_predictions, read_run_predictions
-    from convtrials.evaluation.record import RunRecord, read_run
+    from convtrials.evaluation.predictions import Predictions, read_predictions
 
 __all__ = [
     "Predictions",
-    "RunRecord",
     "evaluate_predictions",
     "read_predictions",
-    "read_run",
-    "read_run_predictions",
 ]
 
 _HOMES = {
     "Predictions": "predictions",
-    "RunRecord": "record",
     "evaluate_predictions": "metrics",
     "read_predictions": "predictions",
-    "read_run": "record",
-    "read_run_predictions": "predictions",
 }
 
 

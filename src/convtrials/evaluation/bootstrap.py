@@ -14,12 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from convtrials.core.scores import (
-    log_losses,
-    macro_f1_of_counts,
-    macro_precision_of_counts,
-    macro_recall_of_counts,
-)
 from convtrials.core.streams import stream_generator
 from convtrials.evaluation.calibration import expected_calibration_error
 from convtrials.evaluation.calibration_interval import (
@@ -34,6 +28,12 @@ from convtrials.evaluation.resampling import (
     indicator,
     percentile_interval,
     resample_counts,
+)
+from convtrials.evaluation.scores import (
+    log_losses,
+    macro_f1_of_counts,
+    macro_precision_of_counts,
+    macro_recall_of_counts,
 )
 from convtrials.evaluation.top_k import top_k_hits, useful_k
 

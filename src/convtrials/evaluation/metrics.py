@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 
 from convtrials.core.errors import RunError
 from convtrials.core.few_images import listed
-from convtrials.core.scores import log_losses
 from convtrials.evaluation.bootstrap import bootstrap_intervals
 from convtrials.evaluation.calibration import (
     ReliabilityBins,
@@ -18,6 +17,7 @@ from convtrials.evaluation.calibration import (
 from convtrials.evaluation.curves import one_hot, rankable_classes
 from convtrials.evaluation.predictions import check_probabilities
 from convtrials.evaluation.resampling import Interval
+from convtrials.evaluation.scores import log_losses
 from convtrials.evaluation.top_k import top_k_hits, useful_k
 
 

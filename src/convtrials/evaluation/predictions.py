@@ -12,8 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convtrials.core.errors import RunError
-from convtrials.training.run_directory import Run
-from convtrials.training.run_files import check_files, check_named, check_result
 
 #: The most bytes that a predictions file may unpack to; a file from elsewhere cannot fill the memory.
 LARGEST_FILE = 8 * 2**30
@@ -149,33 +147,6 @@ def read_predictions(path: Path) -> Predictions:
         raise RunError(f"{where}: run must be a text, not {named.dtype} of shape {named.shape}")
     run = None if named is None else str(named)
     return Predictions(probabilities, labels, indices.astype(np.int64), run)
-
-
-def read_run_predictions(run: Run) -> Predictions:
-    """Read the test predictions of a finished run, and see that they are its own.
-
-    Raises
-    ------
-    RunError
-        The file or ``result.json`` is missing, damaged, changed since, or another run's.
-    """
-    check_result(run)
-    found = read_predictions(run.predictions_path)
-    check_named(run, run.predictions_path, found.run)
-    check_files(run, run.predictions_path)
-    _check_accuracy(run, found)
-    return found
-
-
-def _check_accuracy(run: Run, found: Predictions) -> None:
-    """Compare with what the run counted itself: all that runs of earlier versions say of their predictions."""
-    told = run.result.get("test_accuracy")
-    counted = float((found.predicted == found.labels).mean())
-    if isinstance(told, float) and abs(told - counted) > 1e-9:
-        raise RunError(
-            f"{run.predictions_path}: {counted:.4%} right, where result.json beside it says {told:.4%}: "
-            "changed, or another run's"
-        )
 
 
 def _load_arrays(path: Path) -> dict[str, NDArray[Any]]:

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from convtrials.core.few_images import few_images, few_images_told
 from convtrials.evaluation.guessing import Answers, Standing, against_guessing
-from convtrials.evaluation.record import RunRecord
 
 #: A smaller rise of the validation accuracy does not matter: the margin that a study has by default.
 MARGIN = 0.005
@@ -98,20 +97,6 @@ def run_warnings(
     if standing.kind not in ("one_class", "at_chance"):
         told += _learning(history, margin, val_images)
     return told + few_images_warnings(answers.support, class_names)
-
-
-def warnings_of(record: RunRecord, macro_auc: float | None = None) -> list[RunWarning]:
-    """Return the warnings of a run that was read from its directory."""
-    counts = record.dataset.get("counts")
-    val = counts.get("val") if isinstance(counts, dict) else None
-    return run_warnings(
-        record.predictions.labels,
-        record.predictions.predicted,
-        record.class_names,
-        record.history,
-        macro_auc=macro_auc,
-        val_images=val if isinstance(val, int) else None,
-    )
 
 
 def few_images_warnings(support: NDArray[np.int64], class_names: Sequence[str]) -> list[RunWarning]:

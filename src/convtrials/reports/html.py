@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from convtrials.evaluation.record import RunRecord
 from convtrials.reports.picture import Picture
 from convtrials.reports.words import duration, headlines, learned, percent
+from convtrials.training.run_record import RunRecord
 
 #: What the page tells of ``dataset.json``; the rest is for programs.
 _TOLD_OF_DATA = ("name", "source", "options", "fingerprint", "counts", "image_shape")

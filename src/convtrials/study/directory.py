@@ -18,19 +18,19 @@ from numpy.typing import NDArray
 
 from convtrials.core.errors import StudyError
 from convtrials.core.files import finite, read_json, remove_leftovers, write_json
-from convtrials.study.arms import Arm
-from convtrials.study.plan import Plan, parse_plan, read_plan
-from convtrials.study.plan_record import (
+from convtrials.study.plan.arms import Arm
+from convtrials.study.plan.plan import Plan, parse_plan, read_plan
+from convtrials.study.plan.plan_log import (
     LOG_NAME,
     PlanLog,
     fingerprint_of,
     read_plan_document,
     read_plan_log,
 )
-from convtrials.training.run_directory import Run
+from convtrials.training.run import Run
 
 if TYPE_CHECKING:
-    from convtrials.training.execution import Execution
+    from convtrials.training.engine.execution import Execution
 
 #: What is written before the plan, and may be all that a killed process has left.
 WRITTEN_FIRST = (
@@ -69,7 +69,7 @@ class StudyDirectory:
 
     @property
     def plan(self) -> Plan:
-        """The plan that stands, which must be the one on record (`convtrials.study.plan.read_plan`)."""
+        """The plan that stands, which must be the one on record (`convtrials.study.plan.plan.read_plan`)."""
         self._need_plan()
         return read_plan(self.plan_path)
 
@@ -146,7 +146,7 @@ class StudyDirectory:
     @property
     def run_execution(self) -> "Execution":
         """How every run is computed."""
-        from convtrials.training.execution import Execution  # torch: not for those who only read
+        from convtrials.training.engine.execution import Execution  # torch: not for those who only read
 
         known = self.execution
         return Execution(**{key: known[key] for key in EXECUTION_KEYS if key != "workers"})

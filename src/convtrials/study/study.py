@@ -15,20 +15,17 @@ from convtrials.core.progress import say, say_nothing
 from convtrials.data.dataset import Dataset
 from convtrials.data.open import load_dataset
 from convtrials.data.reopen import reopen_dataset, source_name
-from convtrials.study.arm_data import dataset_of_arm
-from convtrials.study.arms import build_arms
-from convtrials.study.arrangement import Arrangement, choose_arrangement
-from convtrials.study.conduct import conduct
 from convtrials.study.directory import StudyDirectory
-from convtrials.study.documents import write_documents
-from convtrials.study.executor import Executor, InProcess, RunEnd
-from convtrials.study.local_processes import LocalProcesses
-from convtrials.study.measures import check_metric
-from convtrials.study.outcomes import Outcomes, units_of_test
-from convtrials.study.plan import Plan
-from convtrials.study.plan_record import LOG_NAME
-from convtrials.study.replica_executor import ReplicaExecutor
-from convtrials.study.study_file import (
+from convtrials.study.execute.arm_data import dataset_of_arm
+from convtrials.study.execute.autotune import Arrangement, choose_arrangement
+from convtrials.study.execute.executor import Executor, InProcess, RunEnd
+from convtrials.study.execute.local_processes import LocalProcesses
+from convtrials.study.execute.replica_executor import ReplicaExecutor
+from convtrials.study.execute.scheduler import conduct
+from convtrials.study.plan.arms import build_arms
+from convtrials.study.plan.plan import Plan
+from convtrials.study.plan.plan_log import LOG_NAME
+from convtrials.study.plan.study_file import (
     DATASET_OPTIONS,
     DEFAULT_ALPHA,
     DEFAULT_MARGIN,
@@ -36,12 +33,15 @@ from convtrials.study.study_file import (
     MOST_SEEDS,
     StudySpec,
 )
-from convtrials.study.survey import StudyState, survey
-from convtrials.training.environment import describe_environment
-from convtrials.training.execution import Execution, Precision
-from convtrials.training.identity import check_trainable, describe_dataset
-from convtrials.training.network import initial_network
-from convtrials.training.recipe import Recipe
+from convtrials.study.results.documents import write_documents
+from convtrials.study.results.metrics import check_metric
+from convtrials.study.results.scores import Outcomes, units_of_test
+from convtrials.study.status import StudyState, survey
+from convtrials.training.engine.environment import describe_environment
+from convtrials.training.engine.execution import Execution, Precision
+from convtrials.training.engine.identity import check_trainable, describe_dataset
+from convtrials.training.engine.network import initial_network
+from convtrials.training.recipe.recipe import Recipe
 from convtrials.training.replicas.choose import choose_replicas
 
 #: Stands for the source of a dataset that nobody can open again.

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from convtrials.core.errors import RunError
-from convtrials.training.run_directory import Run
+from convtrials.training.run import Run
 
 #: What to do where a file is not the run's.
 _ADVICE = "put the run's own file back, or remove the folder and train the run again"

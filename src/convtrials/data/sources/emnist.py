@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from convtrials.core.errors import DataError
 from convtrials.core.files import cache_folder
 from convtrials.data.download import download
-from convtrials.data.places import typed_path
+from convtrials.data.paths import typed_path
 from convtrials.data.sources.base import BadImage, Listing
 from convtrials.data.sources.idx import read_idx
 from convtrials.data.sources.images import fit_images

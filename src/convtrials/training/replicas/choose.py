@@ -10,16 +10,16 @@ import numpy as np
 import torch
 
 from convtrials.data.batches import as_channels_last, as_contiguous
-from convtrials.training.beginning import make_fabric
-from convtrials.training.execution import Execution
-from convtrials.training.network import recipe_network
-from convtrials.training.recipe import Recipe
+from convtrials.training.engine.checkpoint import TrainingState
+from convtrials.training.engine.execution import Execution
+from convtrials.training.engine.network import recipe_network
+from convtrials.training.engine.setup import make_fabric
+from convtrials.training.recipe.recipe import Recipe
 from convtrials.training.replicas.graphs import Speedup
 from convtrials.training.replicas.grouped import unknown_layer
 from convtrials.training.replicas.passes import MicroBatch, Way
 from convtrials.training.replicas.team import Manner, Replica, Team, usual_speedup
-from convtrials.training.run_directory import Run
-from convtrials.training.state import TrainingState
+from convtrials.training.run import Run
 
 #: What is tried on a GPU.
 CANDIDATES = (1, 2, 4, 8)

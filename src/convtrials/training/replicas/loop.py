@@ -1,4 +1,4 @@
-"""The loop of `convtrials.training.loop`, for several replicas at once."""
+"""The loop of `convtrials.training.engine.loop`, for several replicas at once."""
 
 import math
 import time
@@ -11,12 +11,18 @@ import torch
 from numpy.typing import NDArray
 
 from convtrials.data.batches import Batches, epoch_order, step_indices, steps_per_epoch
-from convtrials.training.loop import Outcome, count_step, epoch_entry, learning_rate, steps_between_looks
-from convtrials.training.predict import predict_probabilities, validation_metrics
-from convtrials.training.recipe import Recipe
+from convtrials.training.engine.checkpoint import EpochSums, steps_in
+from convtrials.training.engine.loop import (
+    Outcome,
+    count_step,
+    epoch_entry,
+    learning_rate,
+    steps_between_looks,
+)
+from convtrials.training.engine.predict import predict_probabilities, validation_metrics
+from convtrials.training.recipe.recipe import Recipe
 from convtrials.training.replicas.batch import step_images
 from convtrials.training.replicas.team import Manner, Replica, Team
-from convtrials.training.state import EpochSums, steps_in
 
 
 class Observer(Protocol):

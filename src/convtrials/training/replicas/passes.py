@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from convtrials.data.batches import as_channels_last, as_contiguous
-from convtrials.training.loss import cross_entropy_sum
+from convtrials.training.engine.loss import cross_entropy_sum
 from convtrials.training.replicas.grouped import GroupedDropout, grouped_network
 from convtrials.training.replicas.noise import GivenDropout
 from convtrials.training.replicas.stack import Stack

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from convtrials.training.optimizers import set_learning_rate
-from convtrials.training.recipe import Recipe
+from convtrials.training.engine.checkpoint import TrainingState
+from convtrials.training.optim.optimizers import set_learning_rate
+from convtrials.training.recipe.recipe import Recipe
 from convtrials.training.replicas.stack import Stack, stacked
-from convtrials.training.state import TrainingState
 
 #: Entries of an optimizer's state that depend on the step alone, and are the same for all replicas.
 _SHARED = ("step", "mu_product")

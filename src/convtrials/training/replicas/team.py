@@ -7,16 +7,16 @@ import torch
 from torch import Tensor, nn
 
 from convtrials.data.batches import cut
-from convtrials.training.execution import Execution
-from convtrials.training.recipe import Recipe
+from convtrials.training.engine.checkpoint import TrainingState
+from convtrials.training.engine.execution import Execution
+from convtrials.training.recipe.recipe import Recipe
 from convtrials.training.replicas.graphs import Replayed, Speedup, compile_passes
 from convtrials.training.replicas.grouped import unknown_layer
 from convtrials.training.replicas.noise import DropoutNoise, give_dropout
 from convtrials.training.replicas.passes import GroupedPasses, MicroBatch, Passes, SideBySidePasses, Way
 from convtrials.training.replicas.stack import Stack
 from convtrials.training.replicas.stepping import build_stepping
-from convtrials.training.run_directory import Run
-from convtrials.training.state import TrainingState
+from convtrials.training.run import Run
 
 
 @dataclass(frozen=True, eq=False)  # the same one or another: values do not matter

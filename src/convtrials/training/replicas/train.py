@@ -15,11 +15,11 @@ from convtrials.core.progress import progress_task, say, say_nothing
 from convtrials.core.stopping import StopWish
 from convtrials.data.batches import steps_per_epoch
 from convtrials.data.dataset import Dataset
-from convtrials.training.beginning import make_fabric, open_splits
-from convtrials.training.ending import finish_run
-from convtrials.training.environment import describe_environment
-from convtrials.training.execution import Execution, check_device
-from convtrials.training.identity import (
+from convtrials.training.engine.checkpoint import TrainingState, steps_in
+from convtrials.training.engine.environment import describe_environment
+from convtrials.training.engine.execution import Execution, check_device
+from convtrials.training.engine.finish import finish_run
+from convtrials.training.engine.identity import (
     check_empty,
     check_same,
     check_trainable,
@@ -27,18 +27,18 @@ from convtrials.training.identity import (
     identify,
     record,
 )
-from convtrials.training.network import initial_network, recipe_network
-from convtrials.training.recipe import Recipe
+from convtrials.training.engine.network import initial_network, recipe_network
+from convtrials.training.engine.progress import stop_request
+from convtrials.training.engine.setup import make_fabric, open_splits
+from convtrials.training.engine.train import CHECKPOINT_SECONDS, torch_left_as_it_was
+from convtrials.training.recipe.recipe import Recipe
 from convtrials.training.replicas.graphs import Speedup
 from convtrials.training.replicas.grouped import unknown_layer
 from convtrials.training.replicas.loop import replica_loop
 from convtrials.training.replicas.passes import Way
 from convtrials.training.replicas.team import Manner, Replica, usual_speedup, usual_way
 from convtrials.training.replicas.watching import Follow, TeamWatcher
-from convtrials.training.run_directory import Run
-from convtrials.training.state import TrainingState, steps_in
-from convtrials.training.train import CHECKPOINT_SECONDS, torch_left_as_it_was
-from convtrials.training.watching import stop_request
+from convtrials.training.run import Run
 
 
 def train_replicas(
@@ -57,7 +57,7 @@ def train_replicas(
 ) -> list[Run]:
     """Train one run a seed, all at once in this process.
 
-    Each run draws its initial weights, order, augmentation and dropout as `convtrials.training.train.train` would, and
+    Each run draws its initial weights, order, augmentation and dropout as `train` would, and
     leaves the same files; results are equal but for rounding. Time and CPU time are shared out evenly. A replica that
     diverges ends as diverged, and the others go on. Called again with the same arguments it goes on where it was
     stopped or killed; so does ``train`` with any one of the directories.

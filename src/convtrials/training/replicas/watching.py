@@ -8,10 +8,10 @@ from contextlib import ExitStack
 from convtrials.core.errors import Interrupted
 from convtrials.core.progress import Task
 from convtrials.core.stopping import StopWish
-from convtrials.training.curves import CurveWriter
+from convtrials.training.engine.progress import Progress
+from convtrials.training.engine.tensorboard import CurveWriter
 from convtrials.training.replicas.team import Replica, Team
-from convtrials.training.run_directory import Run
-from convtrials.training.watching import Progress
+from convtrials.training.run import Run
 
 #: Told how far a run is: its directory and its progress.
 Follow = Callable[[Run, Progress], None]

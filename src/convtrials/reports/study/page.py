@@ -1,0 +1,189 @@
+"""A study's page: one file, nothing fetched, nothing run."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from convtrials.reports.html import PageFigure, page_template, plain
+from convtrials.reports.study.formatting import scale_of
+from convtrials.reports.study.planning import know_more
+from convtrials.reports.study.record import StudyRecord
+from convtrials.reports.study.tables import (
+    also_header,
+    also_rows,
+    changes_of,
+    flat,
+    lost_runs,
+    recipe_changes,
+    run_rows,
+    verdict_rows,
+)
+from convtrials.reports.study.verdict_style import LOOKS, look_of, preliminary, unwritable
+from convtrials.reports.study.words import groups, joined, lead
+from convtrials.reports.words import duration
+
+#: What the page tells of ``dataset.json``; the rest is for programs.
+_TOLD_OF_DATA = ("name", "source", "options", "fingerprint", "counts", "image_shape")
+
+
+def render_study_page(study: StudyRecord, figures: Sequence[PageFigure]) -> str:
+    """Return the page as HTML, with `figures` in the order in which they are read."""
+    scale = scale_of(study.plan.metric)
+    page: str = page_template("study.html.j2").render(
+        title=_title(study),
+        facts=_facts(study),
+        lead=lead(study),
+        preliminary=_preliminary(study),
+        late_changes=[version for version in study.plan_log if version.finished_runs],
+        groups=groups(study),
+        know_more=know_more(study),
+        warnings=warnings(study),
+        hidden_names=_hidden_names(study),
+        moment=moment,
+        rows=verdict_rows(study),
+        looks=[look for look in LOOKS if look.key != "waiting"],
+        scale=scale,
+        study=study,
+        figures=figures,
+        also_header=also_header(study),
+        also_rows=also_rows(study),
+        plan=_plan(study),
+        techniques=[(arm, changes_of(study, arm), recipe_changes(study, arm)) for arm in study.techniques],
+        baseline_recipe=flat(study.baseline.planned.recipe),
+        run_rows=run_rows(study),
+        lost=lost_runs(study),
+        dataset={key: value for key, value in study.dataset.items() if key in _TOLD_OF_DATA},
+        execution={key: value for key, value in study.execution.items() if key != "measured"},
+        measured=_measured(study.execution.get("measured")),
+        cost=_total(study),
+        commands=commands(study),
+    )
+    return page
+
+
+def commands(study: StudyRecord) -> list[str]:
+    """Return the shell commands that run the study again, and that write this page again."""
+    folder = str(study.folder)
+    again = ["convtrials", "study", "run", f"{folder}/plan.json", "--out", f"{folder}-again"]
+    return [shlex.join(again), shlex.join(["convtrials", "study", "report", folder])]
+
+
+def warnings(study: StudyRecord) -> list[str]:
+    """Say what a reader must know before believing the page."""
+    told = list(study.plan_doubts)
+    if study.verdicts.plan != study.plan.fingerprint:
+        told.append(
+            f"The verdicts belong to another plan ({study.verdicts.plan[:12]}) than the one in plan.json "
+            f"({study.plan.fingerprint[:12]}): run the study again."
+        )
+    fingerprint = study.dataset.get("fingerprint")
+    if study.plan.dataset_fingerprint and fingerprint and fingerprint != study.plan.dataset_fingerprint:
+        told.append("The dataset is not the one of the plan: their fingerprints differ.")
+    return told
+
+
+def _hidden_names(study: StudyRecord) -> str:
+    """Say which names stand as numbers in pictures."""
+    hidden = unwritable(study.techniques)
+    if not hidden:
+        return ""
+    numbers = joined([f"“technique {arm.number}” is {arm.name}" for arm in hidden])
+    return f"The font of the pictures lacks letters of some names; in pictures, {numbers}."
+
+
+def moment(time: str) -> str:
+    """Return an ISO time as people write it, ``2026-03-01 09:30 UTC``; anything else as it is."""
+    try:
+        when = datetime.fromisoformat(time)
+    except ValueError:
+        return time
+    zone = when.strftime("%Z") if when.tzinfo else ""
+    return f"{when:%Y-%m-%d %H:%M} {zone}".strip()
+
+
+def _title(study: StudyRecord) -> str:
+    if study.plan.title:
+        return study.plan.title
+    count = len(study.techniques)
+    model = study.baseline.planned.recipe.get("model", "the baseline")
+    data = study.dataset.get("name") or study.plan.dataset.get("name", "unnamed data")
+    return f"{count} technique{'' if count == 1 else 's'} on trial: {plain(model)} on {plain(data)}"
+
+
+def _facts(study: StudyRecord) -> list[str]:
+    """The line under the title."""
+    plan, verdicts = study.plan, study.verdicts
+    scale = scale_of(plan.metric)
+    seeds = (
+        f"{plan.seeds.min}" if plan.seeds.min == plan.seeds.max else f"{plan.seeds.min} to {plan.seeds.max}"
+    )
+    units = "" if verdicts.unit == "image" else f" of {verdicts.test_units:,} {verdicts.unit}s"
+    ended = sum(
+        run.status in ("finished", "diverged", "failed", "unused") for arm in study.arms for run in arm.runs
+    )
+    return [
+        f"metric: {scale.metric}",
+        f"margin: {scale.amount(plan.margin)}",
+        f"{seeds} seeds an arm",
+        f"{verdicts.test_images:,} test images{units}",
+        f"{ended} runs",
+        f"plan {plan.fingerprint[:10]}",
+    ]
+
+
+def _preliminary(study: StudyRecord) -> str:
+    """Say how far an unfinished study has come; nothing of a finished one."""
+    if study.verdicts.complete:
+        return ""
+    open_ones = [arm for arm in study.techniques if preliminary(arm)]
+    without = [arm for arm in open_ones if look_of(arm).key == "waiting"]
+    settled = len(study.techniques) - len(open_ones)
+    told = f"The study has not ended: {settled} of {len(study.techniques)} techniques are settled."
+    if without:
+        told += f" {len(without)} {'has' if len(without) == 1 else 'have'} no result yet."
+    return told + " Open verdicts may still change; do not act on them."
+
+
+def _plan(study: StudyRecord) -> dict[str, str]:
+    plan = study.plan
+    scale = scale_of(plan.metric)
+    looks = joined([str(look) for look in plan.looks]) if plan.looks else "–"
+    several = len(plan.looks) > 1
+    return {
+        "metric": scale.metric,
+        "margin": scale.amount(plan.margin),
+        "family-wise error rate": f"{100 * plan.alpha:g}% over all techniques{' and looks' if several else ''}",
+        "seeds an arm": str(plan.seeds.min)
+        if plan.seeds.min == plan.seeds.max
+        else f"{plan.seeds.min} to {plan.seeds.max}, added where the answer is open",
+        "first seed": str(study.baseline.planned.seed_offset),
+        "looks at the results": f"after {looks} seeds an arm",
+        "sampling unit": f"{study.verdicts.unit} ({study.verdicts.test_units:,} in the test split)",
+        "fingerprint": plan.fingerprint,
+    }
+
+
+def _measured(found: Any) -> list[str]:
+    """Tell the probe's measurements, one a line."""
+    told = []
+    for one in found if isinstance(found, list) else ():
+        if isinstance(one, dict) and isinstance(one.get("images_per_second"), int | float):
+            workers, threads = plain(one.get("workers")), plain(one.get("threads"))
+            told.append(
+                f"{workers} worker(s) × {threads} thread(s): {one['images_per_second']:,.0f} images/s"
+            )
+    return told
+
+
+def _total(study: StudyRecord) -> dict[str, str]:
+    total = study.costs.total
+    found = {
+        "runs": None if total.runs is None else f"{total.runs:,}",
+        "time by the clock": None if total.wall_seconds is None else duration(total.wall_seconds),
+        "training time, all runs": None if total.seconds is None else duration(total.seconds),
+        "CPU time, all runs": None if total.cpu_seconds is None else duration(total.cpu_seconds),
+    }
+    return {key: value for key, value in found.items() if value is not None}

@@ -1,0 +1,149 @@
+"""Conduct a study: start the runs that the next look needs, until every technique has its verdict."""
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+
+from convtrials.core.errors import Interrupted, StudyError
+from convtrials.core.stopping import StopWish
+from convtrials.statistics.decision import Decision
+from convtrials.study.directory import StudyDirectory
+from convtrials.study.execute.executor import Executor, RunEnd, RunTask
+from convtrials.study.execute.worker import drop_weights
+from convtrials.study.plan.plan import Plan
+from convtrials.study.results.scores import Outcomes
+from convtrials.study.status import StudyState, survey
+from convtrials.training.run import Run
+
+#: A run that fails is tried so many times in all by one command.
+ATTEMPTS = 2
+
+#: Seconds between two looks at what other processes are doing.
+TICK = 1.0
+
+
+class _Queue:
+    """Which runs are wanted, which are tried, and which other processes have."""
+
+    def __init__(self, study: StudyDirectory, plan: Plan) -> None:
+        self._study, self._plan = study, plan
+        self._failed: Counter[RunTask] = Counter()
+        self._elsewhere: set[RunTask] = set()
+
+    def forgive(self) -> None:
+        """Try again what an earlier command gave up: its cause may be gone."""
+        for arm in self._plan.arms:
+            for position in range(self._plan.spec.most):
+                run = self._study.run(arm, position)
+                failures = self._study.failures(run)
+                if failures.given_up and not run.finished:
+                    self._study.write_failures(run, replace(failures, given_up=False))
+
+    def wanted(self, decision: Decision, busy: list[RunTask]) -> list[RunTask]:
+        """Return runs to start, all arms' first seeds before any second: verdicts come early that way."""
+        tasks = []
+        for position in range(max(decision.needed.values(), default=0)):
+            for arm in self._plan.arms:
+                task = RunTask(arm.name, position)
+                if position >= decision.needed[arm.name] or task in busy:
+                    continue
+                run = self._study.run(arm, position)
+                if run.finished or self._study.failures(run).given_up:
+                    continue
+                if task in self._elsewhere and run.taken:
+                    continue
+                if self._failed[task] >= ATTEMPTS:
+                    self._insist(run)
+                    continue
+                self._elsewhere.discard(task)
+                tasks.append(task)
+        return tasks
+
+    def _insist(self, run: Run) -> None:
+        """Give a run up again, after another process took that back and went away without trying."""
+        if not run.taken:
+            self._study.write_failures(run, replace(self._study.failures(run), given_up=True))
+
+    def note(self, end: RunEnd) -> None:
+        """Remember how a run ended."""
+        if end.how == "taken":
+            self._elsewhere.add(end.task)
+        if end.how == "failed":
+            self._failed[end.task] += 1
+            run = self._study.run(self._plan.arm(end.task.arm), end.task.position)
+            failures = self._study.failures(run)
+            given_up = self._failed[end.task] >= ATTEMPTS
+            self._study.write_failures(run, failures.with_error(end.error, given_up=given_up))
+
+
+def conduct(
+    study: StudyDirectory,
+    plan: Plan,
+    outcomes: Outcomes,
+    executor: Executor,
+    show: Callable[[StudyState, list[RunEnd]], None],
+    *,
+    workers: int,
+) -> Decision:
+    """Run the study to its end.
+
+    Parameters
+    ----------
+    study : StudyDirectory
+    plan : Plan
+    outcomes : Outcomes
+    executor : Executor
+    show : callable
+        Told about once a second how the study stands, and which runs have ended since.
+    workers : int
+        Runs at a time, for the estimate of the time left.
+
+    Returns
+    -------
+    Decision
+        Complete.
+
+    Raises
+    ------
+    Interrupted
+        After Ctrl-C or SIGTERM; unfinished runs have checkpoints.
+    """
+    queue = _Queue(study, plan)
+    queue.forgive()
+    with study.running(), study.session() as session, StopWish().listening() as wish:
+        if study.plan.fingerprint != plan.fingerprint:
+            raise StudyError(f"{study.folder}: another process has changed the plan; run the study again")
+        try:
+            while True:
+                state = survey(study, plan, outcomes, workers)
+                tasks = queue.wanted(state.decision, executor.busy)
+                show(state, [])
+                if not tasks and not executor.busy and state.decision.complete:
+                    return state.decision
+                for task in tasks[: executor.free]:
+                    executor.start(task)
+                if not executor.busy:  # what is left is in other processes' hands
+                    time.sleep(TICK)
+                ended = executor.wait(TICK)
+                for end in ended:
+                    queue.note(end)
+                if ended:
+                    show(survey(study, plan, outcomes, workers), ended)
+                session.beat()
+                if wish.times or any(end.how == "stopped" for end in ended):
+                    raise Interrupted(f"stopped; the same command goes on with {study.folder}")
+        finally:
+            executor.stop(hurry=lambda: wish.times > 1)
+            _tidy(study, plan)
+
+
+def _tidy(study: StudyDirectory, plan: Plan) -> None:
+    """Remove what a killed worker left: weights that nobody keeps, checkpoints of finished runs, notes of progress."""
+    for arm in plan.arms:
+        for position in range(plan.spec.most):
+            run = study.run(arm, position)
+            if run.finished:
+                drop_weights(plan, run, position)
+                run.checkpoint_path.unlink(missing_ok=True)
+                study.live_path(run).unlink(missing_ok=True)

@@ -1,0 +1,1 @@
+"""What a study will compare: study file, arms, plan."""

@@ -1,0 +1,172 @@
+"""What a study measures of one finished run: a score of every test image, and the numbers told beside a verdict."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convtrials.core.errors import RunError, StudyError
+from convtrials.evaluation.predictions import Predictions
+from convtrials.evaluation.scores import (
+    log_losses,
+    macro_f1_of_counts,
+    macro_precision_of_counts,
+    macro_recall_of_counts,
+)
+from convtrials.training.run import Run
+from convtrials.training.run_record import read_run_predictions
+
+#: The metrics on which a verdict can be given: means over test images.
+METRICS = ("accuracy", "log_loss")
+
+#: Metrics of `METRICS` that are better when lower.
+LOWER_IS_BETTER = ("log_loss",)
+
+#: The numbers told beside a verdict, in the order of the report.
+ALSO = (
+    "accuracy",
+    "macro_precision",
+    "macro_recall",
+    "macro_f1",
+    "macro_auc",
+    "log_loss",
+    "calibration_error",
+)
+
+
+def image_scores(run: Run, metric: str) -> NDArray[np.float64]:
+    """Return the score of each test image, higher is better.
+
+    Parameters
+    ----------
+    run : Run
+        A run that finished well.
+    metric : str
+        One of `METRICS`: ``accuracy`` scores 1 for right and 0 for wrong; ``log_loss`` scores minus the loss, in nats.
+
+    Returns
+    -------
+    ndarray of float64, shape (N,)
+        In the order of the test split.
+
+    Raises
+    ------
+    StudyError
+        `metric` is not one on which a verdict can be given.
+    RunError
+        The run is unfinished or diverged, or its predictions are missing or damaged.
+    """
+    check_metric(metric)
+    return scores_of(predictions_of(run), metric)
+
+
+def scores_of(predictions: Predictions, metric: str) -> NDArray[np.float64]:
+    """Return the score of each image (N,), as `image_scores` does, from predictions that are at hand."""
+    check_metric(metric)
+    if metric == "accuracy":
+        hits: NDArray[np.float64] = (predictions.predicted == predictions.labels).astype(np.float64)
+        return hits
+    return -log_losses(predictions.probabilities, predictions.labels)
+
+
+def as_told(score: float, metric: str) -> float:
+    """Return a score (or a difference of scores) as people know the metric: a log loss is positive again.
+
+    Parameters
+    ----------
+    score : float
+        Higher is better, as in `image_scores`.
+    metric : str
+        One of `METRICS`.
+    """
+    return 0.0 - score if metric in LOWER_IS_BETTER else score  # not -score, which may be -0.0
+
+
+def check_metric(metric: str) -> None:
+    """Refuse a metric on which no verdict can be given.
+
+    Raises
+    ------
+    StudyError
+        Naming what is allowed, and why.
+    """
+    if metric not in METRICS:
+        raise StudyError(
+            f"metric: {metric!s:.60} cannot carry a verdict; allowed are {', '.join(METRICS)}.\n"
+            "A verdict needs a mean over test images; macro F1, AUC and calibration error are reported beside it."
+        )
+
+
+def also(run: Run) -> dict[str, float | None]:
+    """Return the numbers that are told of a run beside the verdict.
+
+    They are those of `convtrials.evaluation.metrics.evaluate_predictions`, without its intervals.
+
+    Returns
+    -------
+    dict
+        ``accuracy``, ``macro_precision``, ``macro_recall``, ``macro_f1``, ``macro_auc`` and ``calibration_error`` from
+        0 to 1, ``log_loss`` in nats.
+        ``macro_auc`` is None where the test split has a single class.
+
+    Raises
+    ------
+    RunError
+        The run is unfinished or diverged, or its predictions are missing or damaged.
+    """
+    return also_of(predictions_of(run))
+
+
+def also_of(predictions: Predictions) -> dict[str, float | None]:
+    """Return the numbers of `also` from predictions that are at hand."""
+    from convtrials.evaluation.bootstrap import macro_auc  # late: SciPy takes half a second to import
+    from convtrials.evaluation.calibration import expected_calibration_error
+
+    probabilities, labels, predicted = predictions.probabilities, predictions.labels, predictions.predicted
+    correct = predicted == labels
+    counts = [
+        np.bincount(which, minlength=probabilities.shape[1]) for which in (labels, predicted, labels[correct])
+    ]
+    one_class = int(np.count_nonzero(counts[0])) < 2
+    return {
+        "accuracy": float(correct.mean()),
+        "macro_precision": float(macro_precision_of_counts(*counts)),
+        "macro_recall": float(macro_recall_of_counts(*counts)),
+        "macro_f1": float(macro_f1_of_counts(*counts)),
+        # Every image once: the statistic of the bootstrap, which is faster than a curve a class.
+        "macro_auc": None
+        if one_class
+        else float(macro_auc(probabilities, labels)(np.ones((len(labels), 1)))[0]),
+        "log_loss": float(log_losses(probabilities, labels).mean()),
+        "calibration_error": expected_calibration_error(predictions.confidence, correct),
+    }
+
+
+def mean_also(runs: Sequence[Mapping[str, float | None]]) -> dict[str, float | None]:
+    """Return the mean of each number over runs; runs where it does not exist are left out, None where none has it."""
+    known = {key: [value for run in runs if (value := run.get(key)) is not None] for key in ALSO}
+    return {key: float(np.mean(values)) if values else None for key, values in known.items()}
+
+
+def also_difference(
+    technique: Mapping[str, float | None], baseline: Mapping[str, float | None]
+) -> dict[str, float | None]:
+    """Return technique minus baseline of each number; None where one of the two does not exist."""
+    pairs = {key: (technique.get(key), baseline.get(key)) for key in ALSO}
+    return {key: None if one is None or other is None else one - other for key, (one, other) in pairs.items()}
+
+
+def predictions_of(run: Run) -> Predictions:
+    """Read a finished run's predictions of the test split.
+
+    Raises
+    ------
+    RunError
+        The run is unfinished or diverged, or the file is missing, damaged, or not the run's own.
+    """
+    status = run.result.get("status")
+    if status == "diverged":
+        raise RunError(f"{run.folder}: the run diverged and has no predictions")
+    if status != "finished":
+        raise RunError(f"{run.folder / 'result.json'}: status {status!r:.40}: finished or diverged is needed")
+    return read_run_predictions(run)

@@ -1,0 +1,117 @@
+"""``runs.csv``: one line a run, for spreadsheets and data frames."""
+
+import csv
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from convtrials.core.files import atomic_path
+from convtrials.study.results.ended_runs import EndedRun, ended_run
+from convtrials.study.results.metrics import as_told, check_metric, image_scores
+from convtrials.training.run import Run
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """A run of a study, as the table tells it.
+
+    Attributes
+    ----------
+    arm : str
+        ``baseline``, or the technique's name.
+    seed : int
+        The run's actual seed.
+    run : Run
+        Its directory; it need not exist.
+    used_in_verdict : bool
+        Whether the verdict rests on it: a look uses the first seeds only, whatever else has ended.
+    status : str, optional
+        What to call a run without a result: ``failed``, ``running``; by default ``unfinished`` once it has begun,
+        else ``missing``. A result's own status goes first.
+    score : float, optional
+        The test metric as people know it, if it is at hand; otherwise it is computed from the predictions.
+    """
+
+    arm: str
+    seed: int
+    run: Run
+    used_in_verdict: bool
+    status: str | None = None
+    score: float | None = None
+
+
+def write_runs_table(target: Path, rows: Iterable[RunRow], *, metric: str) -> None:
+    """Write the table atomically, UTF-8, with one header line and one line a run.
+
+    Columns: ``arm``, ``seed``, ``status`` (finished, diverged, or `RunRow.status`), ``test_METRIC``, ``val_accuracy``,
+    ``epochs``, ``steps``, ``seconds``, ``cpu_seconds``, ``images_per_second`` (over all training steps),
+    ``used_in_verdict`` (true or false) and ``folder`` (seen from the folder of the table). What does not
+    exist is empty.
+
+    Parameters
+    ----------
+    target : Path
+        The file to write.
+    rows : iterable of RunRow
+        In the order of the table.
+    metric : str
+        The study's metric, ``accuracy`` or ``log_loss``: names the column and decides the score.
+
+    Raises
+    ------
+    StudyError
+        An unknown metric.
+    RunError
+        A file of an ended run is missing or damaged.
+    """
+    check_metric(metric)
+    lines = [_line(row, metric, Path(target).parent) for row in rows]
+    header = (
+        "arm", "seed", "status", f"test_{metric}", "val_accuracy", "epochs", "steps", "seconds", "cpu_seconds",
+        "images_per_second", "used_in_verdict", "folder",
+    )  # fmt: skip
+    with (
+        atomic_path(target) as temporary,
+        # A folder's name may be bytes that are no UTF-8; they are written as they are.
+        open(temporary, "w", encoding="utf-8", errors="surrogateescape", newline="") as file,
+    ):
+        writer = csv.DictWriter(file, header, restval="", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(lines)
+
+
+def _line(row: RunRow, metric: str, home: Path) -> dict[str, Any]:
+    ended = ended_run(row.run)
+    line = {
+        "arm": row.arm,
+        "seed": row.seed,
+        "status": _status(row, ended),
+        "used_in_verdict": str(row.used_in_verdict).lower(),
+        "folder": _seen_from(home, row.run.folder),
+    }
+    if ended is None:
+        return line
+    line |= {
+        "epochs": len(ended.history),
+        "steps": ended.steps,
+        "seconds": ended.seconds,
+        "cpu_seconds": ended.cpu_seconds,
+        "images_per_second": ended.images / ended.seconds if ended.images and ended.seconds else "",
+    }
+    if not ended.diverged:
+        score = (
+            as_told(float(image_scores(row.run, metric).mean()), metric) if row.score is None else row.score
+        )
+        line |= {f"test_{metric}": score, "val_accuracy": ended.val_accuracy}
+    return line
+
+
+def _status(row: RunRow, ended: EndedRun | None) -> str:
+    if ended is not None:
+        return "diverged" if ended.diverged else "finished"
+    return row.status or ("unfinished" if row.run.exists else "missing")
+
+
+def _seen_from(home: Path, folder: Path) -> str:
+    return str(folder.relative_to(home)) if folder.is_relative_to(home) else str(folder)

@@ -1,0 +1,246 @@
+"""What a reader must know before believing the verdicts of a study."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convtrials.core.few_images import listed
+from convtrials.evaluation.guessing import NOT_LEARNED, Standing
+from convtrials.evaluation.run_warnings import (
+    few_images_warnings,
+    last_rise,
+    noise_of_accuracy,
+    rise_told,
+    share_told,
+)
+from convtrials.statistics.decision import BASELINE
+
+
+@dataclass(frozen=True)
+class StudyWarning:
+    """One thing that a reader must know.
+
+    Attributes
+    ----------
+    kind : str
+        One of a `RunWarning`.
+    arm : str or None
+        Whom it is about; None: the study.
+    text : str
+        Two or three sentences.
+    mark : str
+        A few words to put beside the arm's verdict; empty where none are needed.
+    numbers : dict
+        What the text rests on; JSON-ready.
+    """
+
+    kind: str
+    arm: str | None
+    text: str
+    mark: str = ""
+    numbers: dict[str, Any] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything, for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class ArmRuns:
+    """The runs of an arm that finished well, as far as warnings need them.
+
+    Attributes
+    ----------
+    name : str
+    standings : sequence of Standing
+        How each run stands against guessing.
+    macro_aucs : sequence of (float or None)
+        Of each run.
+    histories : sequence of histories
+        One entry an epoch, of each run.
+    """
+
+    name: str
+    standings: Sequence[Standing]
+    macro_aucs: Sequence[float | None]
+    histories: Sequence[Sequence[Mapping[str, Any]]]
+
+    @property
+    def lost(self) -> list[int]:
+        """Positions of the runs that learned nothing."""
+        return [place for place, one in enumerate(self.standings) if one.kind in NOT_LEARNED]
+
+
+def study_warnings(
+    baseline: ArmRuns,
+    techniques: Sequence[ArmRuns],
+    *,
+    support: NDArray[np.int64] | None,
+    class_names: Sequence[str],
+    metric: str,
+    margin: float,
+    val_images: int | None = None,
+) -> list[StudyWarning]:
+    """Return what a reader must know of a study, the gravest first; nothing where all is well.
+
+    Parameters
+    ----------
+    baseline : ArmRuns
+    techniques : sequence of ArmRuns
+    support : ndarray of int64, shape (K,), or None
+        Test images of each class, as soon as a run has finished.
+    class_names : sequence of str, length K
+    metric : {"accuracy", "log_loss"}
+        The study's.
+    margin : float
+        In the metric's unit.
+    val_images : int, optional
+        Validation images: on few of them an accuracy rises by chance.
+    """
+    # Names of folders need not be UTF-8, and verdicts.json is read where only UTF-8 is.
+    names = [name.encode("utf-8", "replace").decode() for name in class_names]
+    told = [_baseline_lost(baseline)] if baseline.lost else []
+    told += _still_learning(baseline, metric, margin, val_images)
+    told += [_technique_lost(arm) for arm in techniques if arm.lost]
+    told += _of_many([baseline, *techniques], names)
+    if support is not None:
+        told += [StudyWarning(one.kind, None, one.text, numbers=one.numbers)
+                 for one in few_images_warnings(support, names)]  # fmt: skip
+    return told
+
+
+def _technique_lost(arm: ArmRuns) -> StudyWarning:
+    lost, runs = len(arm.lost), len(arm.standings)
+    if _ranks(arm):
+        means = f"{_ranking_told(arm)}: it has begun to learn. More epochs or another learning rate may be needed."
+    elif lost == runs:
+        means = (
+            "Its verdict says that it did not learn here, most likely because of its learning rate, not that the "
+            "technique is bad."
+        )
+    else:
+        means = "Its verdict mixes them with runs that learned; most likely its learning rate is too high."
+    return _lost_warning(arm, f"{arm.name}: {_mark(arm)} ({_right_told(arm)}). {means}")
+
+
+def _baseline_lost(arm: ArmRuns) -> StudyWarning:
+    if _ranks(arm):
+        means = f"{_ranking_told(arm)}, but verdicts on accuracy say nothing here: read AUC and log loss."
+    elif len(arm.lost) == len(arm.standings):
+        means = (
+            "The verdicts compare with a network that did not learn, so they say nothing about the techniques: find a "
+            "learning rate at which the baseline learns, and run the study again."
+        )
+    else:
+        means = (
+            "The verdicts compare with a mixture of runs that learned and runs that did not: find a learning rate at "
+            "which the baseline always learns, and run the study again."
+        )
+    return _lost_warning(arm, f"Of the baseline, {_mark(arm)} ({_right_told(arm)}). {means}")
+
+
+def _lost_warning(arm: ArmRuns, text: str) -> StudyWarning:
+    lost = [arm.standings[place] for place in arm.lost]
+    kind = "one_class" if all(one.kind == "one_class" for one in lost) else "at_chance"
+    numbers = {
+        "runs": len(lost),
+        "of": len(arm.standings),
+        "accuracy": float(np.mean([one.accuracy for one in lost])),
+        "guessing": lost[0].guessing,
+        "p_values": [one.p_value for one in lost],
+        "macro_auc": _macro_auc(arm),
+    }
+    return StudyWarning(kind, arm.name, text, _mark(arm), numbers)
+
+
+def _mark(arm: ArmRuns) -> str:
+    """Say how many runs of an arm learned nothing: ``2 of 2 runs are no better than guessing``."""
+    lost = [arm.standings[place] for place in arm.lost]
+    one = len(lost) == 1
+    counted = f"{len(lost)} of {len(arm.standings)} run{'' if len(arm.standings) == 1 else 's'}"
+    if all(standing.kind == "one_class" for standing in lost):
+        return f"{counted} answer{'s' if one else ''} one class only"
+    return f"{counted} {'is' if one else 'are'} no better than guessing"
+
+
+def _right_told(arm: ArmRuns) -> str:
+    lost = [arm.standings[place] for place in arm.lost]
+    right = share_told(float(np.mean([one.accuracy for one in lost])))
+    return f"{right} right; guessing gives {share_told(lost[0].guessing)}"
+
+
+def _ranks(arm: ArmRuns) -> bool:
+    """Tell whether all runs that learned nothing by their answers have probabilities that hold something."""
+    return all(arm.standings[place].ranks for place in arm.lost)
+
+
+def _ranking_told(arm: ArmRuns) -> str:
+    auc = _macro_auc(arm)
+    assert auc is not None  # or nothing would be known of a ranking
+    return f"Its probabilities do tell classes apart (macro AUC {auc:.2f})"
+
+
+def _macro_auc(arm: ArmRuns) -> float | None:
+    known = [auc for place in arm.lost if (auc := arm.macro_aucs[place]) is not None]
+    return float(np.mean(known)) if known else None
+
+
+def _still_learning(
+    baseline: ArmRuns, metric: str, margin: float, val_images: int | None
+) -> list[StudyWarning]:
+    """Look at the runs of the baseline that learned at all."""
+    lost = baseline.lost
+    histories = [history for place, history in enumerate(baseline.histories) if place not in lost]
+    if not histories:
+        return []
+    if all(len(history) == 1 for history in histories):
+        text = (
+            "The baseline was trained for no more than one epoch: it was most likely still learning. With more epochs "
+            "the answers may turn round."
+        )
+        return [StudyWarning("one_epoch", BASELINE, text)]
+    rise = last_rise(histories, "val_loss" if metric == "log_loss" else "val_accuracy")
+    noise = noise_of_accuracy(rise.before, val_images) if rise is not None and metric == "accuracy" else 0.0
+    if rise is None or rise.gain <= max(margin, noise):
+        return []
+    if metric == "log_loss":
+        fell = ", in part perhaps because its learning rate fell" if rise.rate_fell else ""
+        rose = f"its last epoch lowered the validation loss by {rise.gain:.4g} nats{fell}"
+        limit = f"{margin:g}"
+    else:
+        rose, limit = rise_told(rise), f"{100 * margin:g}"
+    text = (
+        f"The baseline was still learning: {rose}, more than the margin of {limit}. With more epochs the answers may "
+        "turn round."
+    )
+    return [StudyWarning("still_learning", BASELINE, text, numbers={**asdict(rise), "margin": margin})]
+
+
+def _of_many(arms: Sequence[ArmRuns], class_names: Sequence[str]) -> list[StudyWarning]:
+    """Warn once of what the data does to several arms."""
+    told = []
+    for kind in ("accuracy_misleads", "test_set_too_small"):
+        found = {arm.name: [one for one in arm.standings if one.kind == kind] for arm in arms}
+        counts = {name: len(standings) for name, standings in found.items() if standings}
+        if not counts:
+            continue
+        one = next(standings[0] for standings in found.values() if standings)
+        names = listed(list(counts))
+        if kind == "accuracy_misleads":
+            text = (
+                f"Accuracy is not above that of always answering '{class_names[one.guessed]}' "
+                f"({share_told(one.guessing)}) in runs of these arms, though they tell classes apart: {names}. Read "
+                "macro F1 and AUC instead."
+            )
+        else:
+            text = (
+                f"{one.images:,} test images are too few to tell whether runs of these arms are better than guessing: "
+                f"{names}."
+            )
+        told.append(StudyWarning(kind, None, text, numbers={"runs": counts, "guessing": one.guessing}))
+    return told

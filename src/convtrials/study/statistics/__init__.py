@@ -1,1 +1,0 @@
-"""The statistics of a verdict: pure functions over arrays."""

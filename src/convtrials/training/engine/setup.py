@@ -1,0 +1,59 @@
+"""The beginning of a run: the process, the network and the data made ready for the first step."""
+
+import logging
+
+import torch
+from lightning_fabric import Fabric
+from torch import nn
+
+from convtrials.core.memory import keep_freed_memory
+from convtrials.data.batches import Batches
+from convtrials.data.dataset import Dataset
+from convtrials.training.engine.checkpoint import TrainingState
+from convtrials.training.engine.execution import Execution
+from convtrials.training.recipe.recipe import Recipe
+
+
+def make_fabric(execution: Execution) -> Fabric:
+    """Make this process ready to train as the execution says.
+
+    Sets torch's thread count, and asks the C library to keep freed memory (`convtrials.core.memory`).
+    """
+    keep_freed_memory()
+    torch.set_num_threads(execution.threads)
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it announces the precision, as we did
+    return Fabric(accelerator=execution.device, devices=1, precision=execution.fabric_precision)
+
+
+def open_splits(dataset: Dataset, execution: Execution) -> tuple[Batches, Batches]:
+    """Return the batches of train and val, where and in the layout that the execution says."""
+    return (
+        Batches(dataset, "train", execution.device, channels_last=execution.channels_last),
+        Batches(dataset, "val", execution.device, channels_last=execution.channels_last),
+    )
+
+
+def begin_run(
+    recipe: Recipe, dataset: Dataset, execution: Execution, network: nn.Module
+) -> tuple[TrainingState, Batches, Batches]:
+    """Set up what the loop needs, as the execution says; see `make_fabric` for what becomes of the process.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    dataset : Dataset
+        With images in train and val.
+    execution : Execution
+    network : nn.Module
+        With its initial weights; moved to the device and brought into the memory format.
+
+    Returns
+    -------
+    state : TrainingState
+        Before step 0.
+    train, val : Batches
+    """
+    fabric = make_fabric(execution)
+    network = network.to(memory_format=execution.memory_format)  # type: ignore[call-overload]
+    state = TrainingState.start(recipe, fabric, network)
+    return state, *open_splits(dataset, execution)

@@ -1,0 +1,248 @@
+"""Train one recipe with one seed on one dataset: from nothing, or on from a checkpoint."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from torch import nn
+
+from convtrials.core.errors import Interrupted, RunError
+from convtrials.core.progress import progress_task, say, say_nothing
+from convtrials.core.stopping import StopWish
+from convtrials.data.batches import steps_per_epoch
+from convtrials.data.dataset import Dataset
+from convtrials.data.reopen import reopen_dataset
+from convtrials.training.engine.checkpoint import steps_in
+from convtrials.training.engine.environment import describe_environment
+from convtrials.training.engine.execution import Execution, Precision, check_device, probe_execution
+from convtrials.training.engine.finish import finish_run
+from convtrials.training.engine.identity import (
+    check_empty,
+    check_same,
+    check_trainable,
+    describe_dataset,
+    identify,
+    record,
+    recorded_execution,
+    use_recorded_folder,
+)
+from convtrials.training.engine.loop import train_loop
+from convtrials.training.engine.network import initial_network, recipe_network
+from convtrials.training.engine.progress import Progress, RunWatcher, stop_request
+from convtrials.training.engine.setup import begin_run
+from convtrials.training.engine.tensorboard import CurveWriter
+from convtrials.training.recipe.recipe import Recipe
+from convtrials.training.run import Run, default_run_folder
+
+#: Seconds between checkpoints inside an epoch.
+CHECKPOINT_SECONDS = 60.0
+
+
+def train(
+    recipe: Recipe,
+    dataset: Dataset,
+    *,
+    seed: int = 0,
+    out: str | Path | None = None,
+    precision: Precision | None = None,
+    threads: int | None = None,
+    device: str | None = None,
+    execution: Execution | None = None,
+    checkpoint_seconds: float = CHECKPOINT_SECONDS,
+    silent: bool = False,
+    follow: Callable[[Progress], None] | None = None,
+) -> Run:
+    """Train, keep the weights that count, and classify the test split once.
+
+    Called again with the same arguments it goes on where it was stopped or killed; the weights are then bit for bit
+    those of a run never killed (CPU, same machine kind, same execution). A finished run is returned as it is. torch's
+    thread count and global generator are left as they were; the C library is asked to keep freed memory from then on
+    (`convtrials.core.memory`).
+
+    Parameters
+    ----------
+    recipe : Recipe
+    dataset : Dataset
+        Needs images in train and val; an empty test split is allowed, its predictions are then left out.
+    seed : int
+        Initial weights, order, augmentation and dropout follow from it.
+    out : path, optional
+        The run directory; by default ``runs/MODEL-DATASET-DIGEST-seedN``.
+    precision, threads, device
+        Given: kept. Otherwise chosen: a GPU where there is one, and the rest by a short measured probe.
+    execution : Execution, optional
+        The whole execution, where a study fixes it for all arms; no probe then.
+    checkpoint_seconds : float
+        Seconds between checkpoints inside an epoch.
+    silent : bool
+        No progress output.
+    follow : callable, optional
+        Told after every step how far the run is.
+
+    Returns
+    -------
+    Run
+        Its ``result`` says ``finished`` or ``diverged``.
+
+    Raises
+    ------
+    RunTaken
+        Another process is training this run.
+    RunError
+        The directory holds another run, or the data cannot be trained on.
+    WeightsError
+        The file of initial weights cannot be read or does not fit; nothing is written then.
+    Interrupted
+        After Ctrl-C or SIGTERM, with a checkpoint written.
+    """
+    check_trainable(recipe, dataset)
+    run = Run(out if out is not None else default_run_folder(recipe, dataset, seed))
+    identity = identify(recipe, dataset, seed, recorded=run.identity if run.exists else None)
+    note = say_nothing if silent else say
+    # Before anything is measured or written: a file of weights that does not fit is told at once.
+    network = (
+        _initial_network(recipe, dataset, seed, note) if recipe.initial_weights and not run.exists else None
+    )
+    with run.lock(), torch_left_as_it_was():
+        if run.exists:
+            asked = {"precision": precision, "threads": threads, "device": device}
+            check_same(run, identity, execution.to_dict() if execution else asked)
+            if run.finished:
+                return run
+            execution = recorded_execution(run)
+            check_device(execution.device)
+        else:
+            check_empty(run)
+            execution = execution or probe_execution(
+                lambda: _network(recipe, dataset, seed),
+                dataset.image_shape,
+                precision=precision,
+                threads=threads,
+                device=device,
+                report=note,
+            )
+            run.begin(
+                recipe,
+                execution=execution.to_dict(),
+                environment=describe_environment(),
+                dataset=describe_dataset(dataset),
+                record=record(identity),
+            )
+        note(f"execution: {execution.describe()}")
+        with stop_request().listening() as stop, _writing_errors_told(run):
+            _train(
+                run, recipe, dataset, seed, network, execution, stop, checkpoint_seconds, silent, note, follow
+            )
+        if stop.asked:  # while the end was being written
+            raise Interrupted(f"{run.folder}: finished; stopped before anything else")
+    return run
+
+
+def resume(
+    folder: str | Path, *, checkpoint_seconds: float = CHECKPOINT_SECONDS, silent: bool = False
+) -> Run:
+    """Go on with an unfinished run, from its directory alone.
+
+    Raises
+    ------
+    RunError, DataError
+        No run there, or its data is gone or has changed.
+    """
+    run = Run(folder)
+    recipe, identity = run.recipe, run.identity
+    if run.finished:
+        return run
+    use_recorded_folder(run)
+    try:
+        dataset = reopen_dataset(run.dataset, silent=silent)
+    except (KeyError, TypeError):
+        raise RunError(
+            f"{run.folder / 'dataset.json'}: does not say which data the run was begun with"
+        ) from None
+    return train(
+        recipe,
+        dataset,
+        seed=identity["seed"],
+        out=run.folder,
+        checkpoint_seconds=checkpoint_seconds,
+        silent=silent,
+    )
+
+
+@contextmanager
+def torch_left_as_it_was() -> Iterator[None]:
+    """Give the caller's thread count and global generator back; training sets both."""
+    threads = torch.get_num_threads()
+    gpus = list(range(torch.cuda.device_count())) if torch.cuda.is_available() else []
+    with torch.random.fork_rng(devices=gpus):
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)
+
+
+@contextmanager
+def _writing_errors_told(run: Run) -> Iterator[None]:
+    """Tell a full disk or a lost folder in a line: nothing that was written whole is lost."""
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        raise RunError(
+            f"{run.folder}: training cannot go on: {error}\nthe same command goes on from the last checkpoint"
+        ) from error
+
+
+def _train(
+    run: Run,
+    recipe: Recipe,
+    dataset: Dataset,
+    seed: int,
+    network: nn.Module | None,
+    execution: Execution,
+    stop: StopWish,
+    checkpoint_seconds: float,
+    silent: bool,
+    note: Callable[[str], None],
+    follow: Callable[[Progress], None] | None,
+) -> None:
+    started = time.perf_counter()
+    resuming = run.checkpoint_path.is_file()
+    if resuming:
+        network = _network(recipe, dataset, seed)
+    elif network is None:
+        network = _initial_network(recipe, dataset, seed, note)
+    state, train_split, val_split = begin_run(recipe, dataset, execution, network)
+    if resuming:
+        state.load(run)
+        note(f"resumed at step {state.step}")
+    per_epoch = steps_per_epoch(len(train_split), recipe.batch_size * recipe.accumulate)
+    images = round(steps_in(recipe.epochs, per_epoch) / per_epoch * len(train_split))
+    with (
+        CurveWriter(run.folder, state.history) as curves,
+        progress_task(f"train {recipe.model}", images, silent=silent, log_steps=False) as task,
+    ):
+        seen = state.step / per_epoch * len(train_split)
+        task.advance(seen)
+        watcher = RunWatcher(
+            run,
+            task,
+            curves,
+            stop,
+            epochs=recipe.epochs,
+            checkpoint_seconds=checkpoint_seconds,
+            images=(seen, images),
+            follow=follow,
+        )
+        outcome = train_loop(recipe, seed, state, train_split, val_split, watcher)
+    finish_run(run, dataset, seed, state, outcome, val_split, time.perf_counter() - started)
+
+
+def _network(recipe: Recipe, dataset: Dataset, seed: int) -> nn.Module:
+    return recipe_network(recipe, dataset.image_shape, len(dataset.class_names), seed)
+
+
+def _initial_network(recipe: Recipe, dataset: Dataset, seed: int, note: Callable[[str], None]) -> nn.Module:
+    return initial_network(recipe, dataset.image_shape, len(dataset.class_names), seed, note)

@@ -1,0 +1,1 @@
+"""The recipe: everything that decides what is learned, besides dataset and seed."""

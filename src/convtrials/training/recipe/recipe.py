@@ -1,0 +1,310 @@
+"""The recipe: everything that decides what is learned, besides dataset and seed."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from convtrials.core.errors import RecipeError
+from convtrials.data.augmentation import AugmentConfig
+from convtrials.models.activations import activation_name
+from convtrials.training.optim.optimizer_config import OptimizerConfig
+from convtrials.training.optim.schedule_config import ScheduleConfig
+from convtrials.training.recipe.errors import explain
+
+#: A recipe file larger than this is not a recipe.
+MAX_RECIPE_BYTES = 1_000_000
+
+#: Recipes by name, in the package, so that they are there wherever convtrials is installed.
+BUILT_IN_RECIPES = Path(__file__).parent / "built_in"
+
+#: Switches a section off.
+OFF = "off"
+
+Metric = Literal["val_accuracy", "val_loss", "val_macro_f1"]
+
+
+class EarlyStopping(BaseModel):
+    """Stop when validation no longer improves; the best weights are kept (Prechelt 1998)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    metric: Metric = Field("val_loss", description="what is watched, on validation data")
+    patience: int = Field(3, ge=1, le=10_000, description="epochs without improvement before stopping")
+    min_delta: float = Field(0.0, ge=0, description="smallest change that counts as an improvement")
+
+
+class Recipe(BaseModel):
+    """Everything that decides what is learned, besides dataset and seed.
+
+    The defaults are the honest classic, ``recipes/base.yaml``: full width, ReLU, dropout 0.5 in the classifier, Adam
+    at a constant rate, batch 128, no augmentation, no smoothing, no decay, ten epochs, last weights.
+
+    Raises
+    ------
+    RecipeError
+        An unknown key or an impossible value, with what is allowed.
+
+    Examples
+    --------
+    >>> Recipe(epochs=2, schedule="cosine").schedule.name
+    'cosine'
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+    model: str = Field(
+        "alexnet", min_length=1, max_length=200,
+        description="a built-in network (`convtrials models`) or your own as module:factory",
+    )  # fmt: skip
+    width: float = Field(1.0, gt=0, le=16, description="multiplies channels and hidden units")
+    dropout: float = Field(0.5, ge=0, lt=1, description="dropout probability in the classifier")
+    activation: str = Field(
+        "relu", description="relu, leaky_relu, prelu, elu, selu, gelu, silu, mish, tanh or sigmoid"
+    )
+    batch_norm: bool = Field(False, description="batch normalisation after each convolution")
+    classifier_width: int | None = Field(
+        None, ge=1, le=65_536, description="first hidden width of the classifier"
+    )
+    initial_weights: str | None = Field(None, description="a .safetensors or .pth file to start from")
+    image_size: int | None = Field(
+        None, ge=1, le=4096, description="pixels a side; null: as the dataset has them"
+    )
+
+    optimizer: OptimizerConfig = Field(default_factory=OptimizerConfig)
+    schedule: ScheduleConfig = Field(default_factory=ScheduleConfig)
+    epochs: float = Field(
+        10, gt=0, le=100_000, description="passes over the training split; fractions allowed"
+    )
+    batch_size: int = Field(128, ge=1, le=1_000_000, description="images in one (micro-)batch")
+    accumulate: int = Field(
+        1, ge=1, le=100_000, description="micro-batches whose gradients make one optimizer step"
+    )
+
+    label_smoothing: float = Field(0.0, ge=0, lt=1, description="Szegedy et al., arXiv 1512.00567")
+    clip_norm: float | None = Field(
+        None, gt=0, description="largest gradient norm; Pascanu et al., arXiv 1211.5063"
+    )
+    ema: float | None = Field(
+        None, gt=0, lt=1, description="decay of the moving average of weights, such as 0.999"
+    )
+    early_stopping: EarlyStopping | None = Field(
+        None, description="null: train for all epochs, keep the last weights"
+    )
+    augment: AugmentConfig = Field(default_factory=AugmentConfig)
+
+    def __init__(self, /, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise RecipeError(explain(error, type(self), "recipe")) from None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _shorthands(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        values = with_shorthands(values)
+        if values.get("augment") == OFF:
+            values["augment"] = {}
+        for key in (
+            "epochs",
+            "batch_size",
+            "accumulate",
+            "width",
+            "dropout",
+            "label_smoothing",
+            "clip_norm",
+            "ema",
+        ):
+            if isinstance(values.get(key), bool):
+                raise ValueError(f"{key} = {str(values[key]).lower()}: must be a number")
+        return values
+
+    @field_validator("activation")
+    @classmethod
+    def _known_activation(cls, value: str) -> str:
+        try:
+            return activation_name(value)
+        except RecipeError as error:
+            raise ValueError(str(error).removeprefix("activation: ")) from None
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.schedule.warmup >= self.epochs:
+            raise ValueError(
+                f"schedule.warmup = {self.schedule.warmup:g}: must be less than epochs = {self.epochs:g}"
+            )
+        return self
+
+    @classmethod
+    def make(cls, values: dict[str, Any] | None = None, /, *, where: str = "recipe") -> Self:
+        """Build a recipe from a mapping; errors are told as `RecipeError` that names ``where``."""
+        try:
+            return cls(**(values or {}))
+        except RecipeError as error:
+            lines = (line.removeprefix("recipe: ") for line in str(error).splitlines())
+            raise RecipeError("\n".join(f"{where}: {line}" for line in lines)) from None
+
+    @classmethod
+    def load(cls, path: str | Path, changes: dict[str, Any] | None = None) -> Self:
+        """Read a YAML file, then apply ``changes`` (dotted keys or nested) on top of it.
+
+        A bare name such as ``small`` is a recipe that comes with convtrials, unless a file of that name is there.
+        """
+        return cls.make(merged(read_yaml(recipe_file(path)), changes or {}), where=str(path))
+
+    def changed(self, changes: dict[str, Any], *, where: str = "changes") -> Self:
+        """Return this recipe with ``changes`` applied: nested, dotted (``optimizer.lr``) or shorthand keys.
+
+        Naming another optimizer or schedule drops the options that belonged to the old one. Weight decay and warm-up
+        stay; the learning rate stays among optimizers whose steps have Adam's size, else it is the new one's default.
+        """
+        return type(self).make(merged(self.model_dump(mode="json", exclude_none=True), changes), where=where)
+
+    def to_yaml(self) -> str:
+        """Return the whole recipe as YAML, defaults included."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+    def fingerprint(self) -> str:
+        """Return a hex digest that is equal for equal recipes."""
+        # Defaults left out, so that a field added one day does not change the recipes of yesterday.
+        text = json.dumps(self.model_dump(mode="json", exclude_defaults=True), sort_keys=True)
+        return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def built_in_recipes() -> list[str]:
+    """Name the recipes that come with convtrials."""
+    return sorted(path.stem for path in BUILT_IN_RECIPES.glob("*.yaml"))
+
+
+def recipe_file(name: str | Path, folder: Path = Path()) -> Path:
+    """Return the file of a recipe.
+
+    Parameters
+    ----------
+    name : str or Path
+        A path as seen from `folder`; or the bare name of a built-in recipe, unless a file of that name is there.
+    folder : Path
+    """
+    path = folder / name
+    if path.is_file() or str(name) not in built_in_recipes():
+        return path
+    return BUILT_IN_RECIPES / f"{name}.yaml"
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a small YAML mapping safely."""
+    try:
+        if path.stat().st_size > MAX_RECIPE_BYTES:
+            raise RecipeError(f"{path}: larger than {MAX_RECIPE_BYTES:,} bytes: not a recipe")
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        hint = "" if path.suffix else f"; built-in recipes: {', '.join(built_in_recipes())}"
+        raise RecipeError(f"{path}: cannot be read: {error.strerror}{hint}") from None
+    except UnicodeDecodeError:
+        raise RecipeError(f"{path}: not UTF-8 text") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f" line {mark.line + 1}" if mark else ""
+        raise RecipeError(f"{path}{line}: not valid YAML: {getattr(error, 'problem', error)}") from None
+    except (ValueError, RecursionError) as error:  # impossible dates, endless brackets
+        raise RecipeError(f"{path}: not valid YAML: {str(error)[:80]}") from None
+    if values is None:
+        return {}
+    if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
+        raise RecipeError(f"{path}: expected keys and values, such as `epochs: 10`")
+    return values
+
+
+def with_shorthands(values: dict[str, Any]) -> dict[str, Any]:
+    """Write out the short forms: ``mixup`` at the top, ``early_stopping: true``, a section's name alone."""
+    values = dict(values)
+    for key in _SECTIONS:
+        if isinstance(values.get(key), str):
+            values[key] = {"name": values[key]}
+    if "augment" in values and _is_off(values["augment"]):
+        values["augment"] = (
+            OFF  # a word, so that it goes over what a recipe has; an empty section changes nothing
+        )
+    if isinstance(values.get("early_stopping"), bool):
+        values["early_stopping"] = {} if values["early_stopping"] else None
+    if "mixup" in values:  # the one augmentation that people name at the top
+        augment = values.get("augment") or {}
+        if isinstance(augment, dict):
+            if "mixup" in augment:
+                raise ValueError("mixup stands twice: at the top and in augment")
+            values["augment"] = {**augment, "mixup": values.pop("mixup")}
+    return values
+
+
+def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Lay ``changes`` over ``base``; neither is modified.
+
+    Dotted keys reach inside (``optimizer.lr``). A changed ``name`` inside a section drops the section's other options
+    except those that carry over.
+    """
+    try:
+        result, wanted = with_shorthands(base), with_shorthands(_nested(changes))
+    except ValueError as error:
+        raise RecipeError(f"recipe: {error}") from None
+    for key, value in wanted.items():
+        old = result.get(key)
+        if isinstance(old, dict) and isinstance(value, dict):
+            if key in _SECTIONS and "name" in value and value["name"] != old.get("name"):
+                old = {
+                    kept: old[kept] for kept in _carried(key, old.get("name"), value["name"]) if kept in old
+                }
+            value = {**old, **value}
+        result[key] = value
+    return result
+
+
+def _is_off(value: Any) -> bool:
+    """Tell whether ``augment`` is switched off: ``off`` (which YAML reads as false), ``null`` or ``none``."""
+    return value is None or value is False or value in (OFF, "none")
+
+
+#: Sections that are chosen by name.
+_SECTIONS = ("optimizer", "schedule")
+
+#: Optimizers whose steps have the same size for the same rate.
+_ADAM_SIZED = ("adam", "adamw", "nadam", "radam", "muon")
+
+
+def _carried(section: str, old: Any, new: Any) -> tuple[str, ...]:
+    """Name the options that survive a change of a section's name."""
+    if section == "schedule":
+        return ("warmup",)
+    both = (old or "adam") in _ADAM_SIZED and new in _ADAM_SIZED
+    return ("lr", "weight_decay") if both else ("weight_decay",)
+
+
+def _nested(changes: dict[str, Any]) -> dict[str, Any]:
+    """Turn dotted keys into sections, whatever the order in which section and options are given."""
+    nested: dict[str, Any] = {}
+    for key, value in changes.items():
+        section, dot, inner = key.partition(".")
+        if dot:
+            section_value: Any = {inner: value}
+        else:
+            section_value = {"name": value} if key in _SECTIONS and isinstance(value, str) else value
+        before = nested.get(section)
+        if isinstance(before, dict) and isinstance(section_value, dict):
+            section_value = {**before, **section_value}
+        nested[section] = section_value
+    return nested
+
+
+def parse_setting(text: str) -> tuple[str, Any]:
+    """Read ``key=value`` as given to ``--set``; the value is YAML (``0.01``, ``true``, ``{name: cosine}``)."""
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise RecipeError(f"--set {text}: expected key=value, such as optimizer.lr=0.01")
+    try:
+        return key.strip(), yaml.safe_load(value)
+    except (yaml.YAMLError, ValueError, RecursionError):  # impossible dates, endless brackets
+        raise RecipeError(f"--set {text[:60]}: the value is not valid YAML") from None
