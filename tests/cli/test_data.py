@@ -193,3 +193,11 @@ def test_wrong_ratios_are_told(folder: Path, verb: str, ratios: str) -> None:
 def test_a_missing_source_is_told(tmp_path: Path, verb: str) -> None:
     with pytest.raises(DataError, match="no such file or folder"):
         call(verb, tmp_path / "nowhere", *([tmp_path / "out"] if verb == "split" else []))
+
+
+def test_the_seed_of_the_split_has_the_name_that_train_uses(folder: Path) -> None:
+    found = [
+        json.loads(call("pack", folder, flag, 3, "--json").stdout)["fingerprint"]
+        for flag in ("--split-seed", "--seed")
+    ]
+    assert found == [load_dataset(folder, split_seed=3, silent=True).fingerprint] * 2

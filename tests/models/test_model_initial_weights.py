@@ -3,13 +3,14 @@
 import math
 import subprocess
 import sys
+from unittest import mock
 
 import pytest
 import torch
 from torch import nn
 
 from convtrials.models import build_model, list_models, register_model
-from convtrials.models import registry as registry_module
+from convtrials.models.entries import ENTRIES
 
 SMALL = {"classes": 36, "channels": 1, "image_size": 28, "width": 0.25}
 ALL = ("alexnet", "alexnet-2012", "vgg11", "vgg11-bn")
@@ -105,9 +106,16 @@ def test_threads_do_not_change_the_bits():
     assert all(torch.equal(one[key], four[key]) for key in one)
 
 
-def test_a_registered_model_is_listed_and_built(monkeypatch):
-    monkeypatch.setattr(registry_module, "_ENTRIES", {entry.name: entry for entry in list_models()})
+@pytest.fixture
+def own_registry():
+    """Forget afterwards what a test registers."""
+    list_models()
+    with mock.patch.dict(ENTRIES):
+        yield
 
+
+@pytest.mark.usefixtures("own_registry")
+def test_a_registered_model_is_listed_and_built():
     @register_model("softmax-regression", summary="one linear layer", paper="Cox, JRSS B 20, 1958")
     def softmax_regression(spec):
         height, width = spec.image_size

@@ -48,7 +48,10 @@ _Ratios = Annotated[
 _Classes = Annotated[
     str | None, typer.Option(metavar="NAME,NAME,...", help="Use these classes only. [dim]Default: all.[/dim]")
 ]
-_Seed = Annotated[int, typer.Option(help="Another seed, another split.")]
+_Seed = Annotated[
+    int,
+    typer.Option("--split-seed", "--seed", help="Another seed, another split; the name that train uses too."),
+]
 _SkipBad = Annotated[
     bool, typer.Option("--skip-bad", help="Leave unreadable files out, named, instead of stopping.")
 ]
@@ -124,7 +127,7 @@ def check(
 
     Unreadable files, empty classes, the same picture under two classes or in two splits (leakage) end with exit code
     1; duplicates within a class, other files, imbalance, and too few images to tell something are notes. Where SRC is
-    not split, findings are those of the split that --ratios and --seed make.
+    not split, findings are those of the split that --ratios and --split-seed make.
     """
     from convtrials.data.check import check_source
     from convtrials.data.open import find_source
