@@ -236,7 +236,7 @@ class Workplace:
         with (
             contextlib.chdir(self.folder),
             mock.patch.object(sys, "path", [str(self.folder), *sys.path]),
-            mock.patch.object(registry, "ENTRIES", dict(registry.ENTRIES)),
+            mock.patch.dict(registry.ENTRIES),
             mock.patch.object(picture, "DPI", 40),  # most of a report's time is drawing
             _little_measured(),
         ):
