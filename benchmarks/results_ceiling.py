@@ -89,7 +89,7 @@ def pairs(study: Published) -> str:
         f"{names[pair.true]} → {names[pair.predicted]} {pair.count / len(answers):.1f}"
         for pair in most_confused_pairs(counts, 12)
     ]
-    return "Truth → answer, images a run: " + ", ".join(told) + "."
+    return "Truth → answer, images per run: " + ", ".join(told) + "."
 
 
 def picture(study: Published) -> Picture:

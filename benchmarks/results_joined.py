@@ -15,6 +15,7 @@ from results_rejudged import judge
 from convtrials.core.errors import ConvtrialsError
 from convtrials.statistics.decision import BASELINE, Decision
 from convtrials.statistics.recipe_mean import level_interval
+from convtrials.study.results.metrics import interval_as_told
 
 #: What runs.csv calls a run that may still end; one that was lost has a say in a verdict, and is in no answers.
 NOT_ENDED = ("unfinished", "missing", "running")
@@ -124,13 +125,14 @@ def _level(study: Published, arm: dict[str, Any], used: dict[str, int]) -> tuple
     name = arm["name"]
     scores = study.scores_of(name)[: used[name]]
     means = [float(one.mean()) for one in scores]
+    ends = level_interval(scores)
     level = {
         "name": name,
         "slug": arm["slug"],
         "scores": means,
         "status": ["finished"] * len(means),
         "mean": float(np.mean(means)),
-        "mean_interval": level_interval(scores),
+        "mean_interval": None if ends is None else interval_as_told(ends, "accuracy"),
     }
     return study.seeds[study.arms == name][: used[name]].tolist(), level
 

@@ -77,7 +77,7 @@ def write_data(
 
 
 def write_png_files(folder: Path, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> None:
-    """Write images into a folder a class, as tutorials have them."""
+    """Write images into a folder per class, as tutorials have them."""
     from PIL import Image
 
     for number, (image, label) in enumerate(zip(images, labels, strict=True)):

@@ -18,7 +18,7 @@ from convtrials.core.errors import DataError
 from convtrials.data.sources import emnist
 from convtrials.data.sources.emnist import CLASS_NAMES, EmnistSource, find_emnist
 
-TRAIN, TEST = 3, 2  # images a class in the made archive
+TRAIN, TEST = 3, 2  # images per class in the made archive
 SHAPE = (28, 28, 1)
 
 

@@ -32,7 +32,7 @@ from convtrials.data.sources.glyphs import GlyphsSource
 from convtrials.models import registry
 from convtrials.reports import picture
 
-#: The largest values of a test: images a class, epochs, width of the network, seeds.
+#: The largest values of a test: images per class, epochs, width of the network, seeds.
 MOST = {"samples_per_class": 12, "epochs": 1, "width": 0.125, "seeds": 2}
 #: ``epochs=2``, ``"epochs": 2``, ``epochs: 2``, ``seeds: {min: 3, max: 20}``
 _SIZE = re.compile(rf"""\b({"|".join(MOST)})("?\s*[=:]\s*)([\d.]+\b|\{{[^}}]*\}}|\([\d, ]+\))""")

@@ -132,7 +132,7 @@ def test_what_has_learned_nothing_is_not_called_still_learning():
 
 
 def test_the_last_rise_is_that_of_the_mean_over_runs_aligned_at_their_ends():
-    # Early stopping ended the second run an epoch sooner.
+    # Early stopping ended the second run per epoch sooner.
     rise = last_rise([history(0.1, 0.5, 0.6, 0.8), history(0.4, 0.8, 0.7)])
     assert rise is not None
     # Means from the end: 0.75, 0.7, 0.45.

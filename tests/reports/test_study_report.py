@@ -233,7 +233,7 @@ def test_an_unfinished_study_says_so(tmp_path):
     assert "so far" in next(row[1] for row in rows if "gelu" in row[0])
     assert "no result yet" in rows[-1][1]
     assert rows[-1][2:] == ["–", "–", "–", "–", "0", "–", "–"]
-    assert "3 to 5 seeds an arm" in page.text
+    assert "3 to 5 seeds per arm" in page.text
     assert re.search(r"first seed\s*0\b", page.text)
 
 

@@ -105,7 +105,7 @@ def test_what_it_would_take_is_told_by_kind(judged):
     })  # fmt: skip
     told = dict(know_more(study))
     assert told["More seeds"] == (
-        "Seeds an arm that may settle it (about an even chance), beyond those run: s (4) and t (11)."
+        "Seeds per arm that may settle it (about an even chance), beyond those run: s (4) and t (11)."
     )
     assert told["More test images"] == (
         "These 5,000 test images cannot resolve differences below about 1.2 points, and more seeds do not help: "

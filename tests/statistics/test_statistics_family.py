@@ -61,7 +61,7 @@ def test_an_adjusted_p_value_is_small_exactly_where_the_interval_leaves_out_zero
 def test_equal_arms_have_a_correlation_of_one_half():
     techniques = 4
     arms = techniques + 1
-    # every arm: 2 of image variance and 1 of noise a run, seeds apart by 3 a run; 5 runs an arm
+    # every arm: 2 of image variance and 1 of noise a run, seeds apart by 3 a run; 5 runs per arm
     sampling = np.full((arms, arms), 7.0) + np.eye(arms) * (2 + 1 / 5)
     sums = Moments(
         names=tuple("btuvw"),

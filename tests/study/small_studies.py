@@ -88,7 +88,7 @@ class Written:
         identity = {"seed": arm.seed_offset + task.position, "recipe": arm.recipe.fingerprint()}
         write_json(folder / "run.json", {"identity": {**identity, "dataset": self._plan.dataset_fingerprint}})
         if status == "finished":
-            # Image difficulty is shared; which images a run misses is its own.
+            # Image difficulty is shared; which images per run misses is its own.
             draws = np.random.default_rng([len(task.arm), sum(map(ord, task.arm)), task.position])
             right = draws.random(self._images) < chance
             labels = np.arange(self._images) % 4

@@ -17,7 +17,7 @@ def softmax_probabilities(labels, classes, seed=0, skill=2.0):
 
 
 def history_of(accuracies, *, steps=10, seconds=2.0, cpu_seconds=3.0):
-    """One entry an epoch of equal length and cost."""
+    """One entry per epoch of equal length and cost."""
     return [
         {
             "epoch": n,

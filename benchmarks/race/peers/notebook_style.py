@@ -17,7 +17,7 @@ SIZE = 64
 
 
 class ImageFolder(Dataset[tuple[Tensor, int]]):
-    """PNG files in a folder a class: opened, made RGB, enlarged and normalised whenever they are asked for."""
+    """PNG files in a folder per class: opened, made RGB, enlarged and normalised whenever they are asked for."""
 
     def __init__(self, folder: Path) -> None:
         classes = sorted(path.name for path in folder.iterdir())

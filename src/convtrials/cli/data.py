@@ -153,7 +153,7 @@ def split(
     classes: _Classes = None,
     as_json: _Json = False,
 ) -> None:
-    """Write OUT/train, OUT/val and OUT/test with a folder a class, as split-folders does.
+    """Write OUT/train, OUT/val and OUT/test with a folder per class, as split-folders does.
 
     The same seed and ratios give the same split as training has. Images that are not files are written as PNG.
     """

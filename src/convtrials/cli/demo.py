@@ -12,7 +12,7 @@ DEMO = Path(__file__).parents[1] / "study" / "demo.yaml"
 
 #: What follows the verdicts.
 NEXT = """\
-Next, with your own images (a folder with one folder a class):
+Next, with your own images (a folder with one folder per class):
   convtrials data check PHOTOS
   convtrials train --data PHOTOS --recipe small
 The demo's study file, to copy and change: {study}"""

@@ -109,7 +109,7 @@ def bad_images_message(source: Source, bad: Sequence[BadImage]) -> str:
 
 def team_for(source: Source, count: int, workers: int | None = None) -> Team:
     """Return the processes that a source is read with: one, `workers`, or as many as there are processors."""
-    # A source behind one compressed stream is read in order, here; one file an image is read by all processors.
+    # A source behind one compressed stream is read in order, here; one file per image is read by all processors.
     alone = count < POOL_FROM or getattr(source, "in_order", False)
     return Team(1 if alone else workers or available_cores())
 

@@ -82,7 +82,7 @@ def run_warnings(
         True and answered class of each test image, N at least 1.
     class_names : sequence of str, length K
     history : sequence of mapping
-        One entry an epoch, with ``val_accuracy``.
+        One entry per epoch, with ``val_accuracy``.
     macro_auc : float or None
         Of the same predictions, where it is known.
     val_images : int or None

@@ -70,7 +70,7 @@ def headlines(metrics: dict[str, Any]) -> list[Headline]:
         meaning = "chance that an image of a class outranks another one"
         found.append(_decimal(metrics, "macro_auc", "Macro ROC AUC", auc, 4, meaning))
     found.append(
-        _decimal(metrics, "log_loss", "Log loss", metrics["log_loss"], 3, "nats an image; less is better")
+        _decimal(metrics, "log_loss", "Log loss", metrics["log_loss"], 3, "nats per image; less is better")
     )
     error = metrics["expected_calibration_error"]
     interval = _between(metrics, "expected_calibration_error", lambda x: f"{100 * x:.1f}")

@@ -39,7 +39,7 @@ class Design:
         Differences smaller than this do not matter in practice; in the metric's unit, so 0.005 is half a point of
         accuracy.
     looks : tuple of int
-        Seeds an arm at each look, ascending; one look is a fixed design.
+        Seeds per arm at each look, ascending; one look is a fixed design.
     alpha : float
         Chance of any false "better" or "worse", over all techniques and looks.
     units : ndarray of int64, shape (N,), or None

@@ -31,9 +31,9 @@ class Stage:
     look : int or None
         Number of the look, from 0; None: a preliminary answer before the first.
     seeds : int
-        Seeds an arm used.
+        Seeds per arm used.
     last : int
-        Seeds an arm at the last look.
+        Seeds per arm at the last look.
     level, last_level : float
         Two-sided level of this look and of the last.
     fixed_level : float

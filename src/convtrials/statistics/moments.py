@@ -48,7 +48,7 @@ class Moments:
 
 
 def moments_of(runs: Mapping[str, Sequence[NDArray[np.float64]]], units: NDArray[np.int64] | None) -> Moments:
-    """Return the moments of `runs`, the baseline first; at least two runs an arm and two units.
+    """Return the moments of `runs`, the baseline first; at least two runs per arm and two units.
 
     Scores are summed over each unit first. With ``z`` the unit sums less what the run's mean would give them, the
     covariance of two means over a new draw of units is ``G / (G - 1) / N**2 sum_g z_g z'_g``: the usual one of a mean

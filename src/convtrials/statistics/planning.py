@@ -14,7 +14,7 @@ MOST = 1000
 
 
 def with_seeds(now: Comparison, seeds: int, then: int) -> Comparison:
-    """Return the comparison as it would stand with `then` instead of `seeds` seeds an arm, the difference staying."""
+    """Return the comparison as it would stand with `then` instead of `seeds` seeds per arm, the difference staying."""
     share = seeds / then
     return replace(
         now,
@@ -45,7 +45,7 @@ def resolvable(now: Comparison, level: float) -> float:
 
 
 def seeds_to_settle(now: Comparison, seeds: int, margin: float, level: float) -> int | None:
-    """Return the number of seeds an arm that would settle it if the difference stayed; None if none would.
+    """Return the number of seeds per arm that would settle it if the difference stayed; None if none would.
 
     Settled means better, worse or equivalent in an interval of `level`.
     """
@@ -77,7 +77,7 @@ def chance_of_verdict(now: Comparison, seeds: int, last: int, margin: float, lev
     now : Comparison
         At the present look.
     seeds, last : int
-        Seeds an arm now and at the last look.
+        Seeds per arm now and at the last look.
     margin, level : float
         The margin, and the level of the last look.
 

@@ -16,7 +16,7 @@ class Result:
     look : int or None
         The look that it rests on, counted from 0; None before the first.
     seeds : int
-        Seeds an arm behind it.
+        Seeds per arm behind it.
     difference, low, high : float or None
         Technique minus baseline and the ends of its simultaneous interval, in the metric's unit, higher is better.
     standard_error, degrees_of_freedom : float or None

@@ -36,7 +36,7 @@ def obrien_fleming(fraction: float, alpha: float) -> float:
 
 
 def image_share(first: Comparison, seeds: int) -> float:
-    """Return the variance of a difference that is due to test images, over that due to one seed an arm.
+    """Return the variance of a difference that is due to test images, over that due to one seed per arm.
 
     A careful value, from the first look: against an upper bound of the variance between seeds, rounded down to a power
     of the square root of two, at most 1.
@@ -55,7 +55,7 @@ def information(looks: tuple[int, ...], share: float = 0.0) -> tuple[float, ...]
     Parameters
     ----------
     looks : tuple of int
-        Seeds an arm.
+        Seeds per arm.
     share : float
         As from `image_share`; 0: information grows as the number of seeds.
     """

@@ -84,7 +84,7 @@ class Study:
     techniques : mapping of str to mapping
         Name -> changes of the recipe; lists make grids, ``all of`` joins, ``seed_offset`` an A/A study.
     seeds : int or tuple of two int
-        Runs an arm, 2 or more; or (fewest, most): seeds are then added only where the answer is still open.
+        Runs per arm, 2 or more; or (fewest, most): seeds are then added only where the answer is still open.
     metric : {"accuracy", "log_loss"}
         The one metric on which verdicts are given.
     margin : float, optional

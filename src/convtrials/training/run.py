@@ -51,7 +51,7 @@ class Run:
 
     @property
     def history_path(self) -> Path:
-        """One line an epoch."""
+        """One line per epoch."""
         return self.folder / "history.jsonl"
 
     @property
@@ -113,7 +113,7 @@ class Run:
 
     @property
     def history(self) -> list[dict[str, Any]]:
-        """One entry an epoch."""
+        """One entry per epoch."""
         path = self.history_path
         if not path.is_file():
             return []

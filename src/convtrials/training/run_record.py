@@ -33,7 +33,7 @@ class RunRecord:
     execution, environment, dataset, result : dict
         The JSON files of those names.
     history : list of dict
-        One entry an epoch, in order.
+        One entry per epoch, in order.
     class_names : tuple of str
         From `dataset`.
     predictions : Predictions

@@ -22,7 +22,7 @@ class Listing:
     split : ndarray of uint8, shape (N,), or None
         0 train, 1 val, 2 test where the source comes split; 255 marks an image still to be assigned.
     paths : tuple of str or None
-        Where each image came from, relative to the source, where there is one file an image.
+        Where each image came from, relative to the source, where there is one file per image.
     groups : ndarray of int32, shape (N,), or None
         Typeface or writer of each image.
     group_names, group_kind, groups_are_sampled
@@ -66,7 +66,7 @@ class Source(Protocol):
         ...
 
     def scan(self) -> Listing:
-        """List the images; decodes nothing where there is one file an image."""
+        """List the images; decodes nothing where there is one file per image."""
         ...
 
     def read(

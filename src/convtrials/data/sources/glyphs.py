@@ -58,7 +58,7 @@ class GlyphsSource:
     def __init__(self, samples_per_class: int = DEFAULT_SAMPLES):
         if not 1 <= samples_per_class <= MOST_SAMPLES:
             raise DataError(
-                f"samples_per_class is {samples_per_class}: allowed are 1 to {MOST_SAMPLES:,} images a class"
+                f"samples_per_class is {samples_per_class}: allowed are 1 to {MOST_SAMPLES:,} images per class"
             )
         self.samples_per_class = samples_per_class
         self.location = f"glyphs?v{VERSION}&samples_per_class={samples_per_class}"

@@ -28,7 +28,7 @@ def learning_curves(history: list[dict[str, Any]], best_epoch: Any) -> Picture:
     Parameters
     ----------
     history : list of dict
-        One entry an epoch: ``epoch``, ``train_loss``, ``val_loss``, ``train_accuracy`` (may be None),
+        One entry per epoch: ``epoch``, ``train_loss``, ``val_loss``, ``train_accuracy`` (may be None),
         ``val_accuracy``, ``learning_rate``.
     best_epoch : int or None
         The epoch whose weights were kept, marked where known.

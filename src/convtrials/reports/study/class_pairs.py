@@ -99,7 +99,7 @@ def pairs_picture(
         name="class-pairs",
         title="Which mistakes go, which come",
         caption=f"Pairs of classes (truth → answer) whose confusion changes most under {which}: mean number of test "
-        "images a run, against the baseline. Blue: fewer mistakes; orange: more. The whisker is twice the standard "
+        "images per run, against the baseline. Blue: fewer mistakes; orange: more. The whisker is twice the standard "
         "error over runs. Among so many pairs some change by chance: a pale bar may be one of them, a full one hardly. "
         "No verdict is given on pairs.",
         alt="Bar charts of the class pairs whose confusion changes most: " + _told(changes, class_names) + ".",
@@ -129,7 +129,7 @@ def _draw(changes: Sequence[tuple[ArmPredictions, list[PairChange]]], names: Seq
     for axes, (one, pairs) in zip(figure.subplots(1, len(changes), squeeze=False)[0], changes, strict=True):
         _draw_panel(axes, sorted(pairs[:PAIRS], key=lambda pair: pair.change), names, most)
         axes.set_title(labels[one.arm.name])
-    figure.supxlabel("test images a run, technique − baseline", fontsize=10, color=MUTED)
+    figure.supxlabel("test images per run, technique − baseline", fontsize=10, color=MUTED)
     return figure
 
 

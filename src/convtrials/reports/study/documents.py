@@ -35,7 +35,7 @@ class PlannedArm(_Document):
 
 
 class PlannedSeeds(_Document):
-    """The fewest and most seeds an arm."""
+    """The fewest and most seeds per arm."""
 
     min: _Count
     max: _Count

@@ -127,7 +127,7 @@ def _facts(study: StudyRecord) -> list[str]:
     return [
         f"metric: {scale.metric}",
         f"margin: {scale.amount(plan.margin)}",
-        f"{seeds} seeds an arm",
+        f"{seeds} seeds per arm",
         f"{verdicts.test_images:,} test images{units}",
         f"{ended} runs",
         f"plan {plan.fingerprint[:10]}",
@@ -156,11 +156,11 @@ def _plan(study: StudyRecord) -> dict[str, str]:
         "metric": scale.metric,
         "margin": scale.amount(plan.margin),
         "family-wise error rate": f"{100 * plan.alpha:g}% over all techniques{' and looks' if several else ''}",
-        "seeds an arm": str(plan.seeds.min)
+        "seeds per arm": str(plan.seeds.min)
         if plan.seeds.min == plan.seeds.max
         else f"{plan.seeds.min} to {plan.seeds.max}, added where the answer is open",
         "first seed": str(study.baseline.planned.seed_offset),
-        "looks at the results": f"after {looks} seeds an arm",
+        "looks at the results": f"after {looks} seeds per arm",
         "sampling unit": f"{study.verdicts.unit} ({study.verdicts.test_units:,} in the test split)",
         "fingerprint": plan.fingerprint,
     }

@@ -51,7 +51,7 @@ def _more_seeds(arms: Sequence[StudyArm]) -> str:
         else arm.name
         for arm in arms
     ]
-    return f"Seeds an arm that {MAY_SETTLE}, beyond those run: {joined(named)}."
+    return f"Seeds per arm that {MAY_SETTLE}, beyond those run: {joined(named)}."
 
 
 def _more_images(study: StudyRecord, arms: Sequence[StudyArm]) -> str:

@@ -50,7 +50,7 @@ class StudyRun:
     result: dict[str, Any]
 
     def history(self) -> list[dict[str, Any]]:
-        """Read its history, one entry an epoch; empty where there is none."""
+        """Read its history, one entry per epoch; empty where there is none."""
         run = Run(self.folder)
         path = run.history_path
         if not path.is_file():

@@ -48,7 +48,7 @@ class Plan:
 
     @property
     def looks(self) -> tuple[int, ...]:
-        """Seeds an arm at each look."""
+        """Seeds per arm at each look."""
         return looks_for(self.spec.fewest, self.spec.most)
 
     @property

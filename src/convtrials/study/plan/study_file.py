@@ -48,7 +48,7 @@ class StudySpec:
     dataset_options : dict
         Options of `load_dataset`.
     fewest, most : int
-        Seeds an arm; equal where the number is fixed.
+        Seeds per arm; equal where the number is fixed.
     metric : str
         ``accuracy`` or ``log_loss``.
     margin : float
@@ -206,7 +206,7 @@ def _seeds(text: LinedYaml) -> tuple[int, int]:
             raise text.error(
                 ("seeds",),
                 f"{number!r:.40}: must be a whole number from 2 to {MOST_SEEDS}; "
-                "with one run an arm nobody can see how far chance moves it",
+                "with one run per arm nobody can see how far chance moves it",
             )
     if fewest > most:
         raise text.error(("seeds",), f"min {fewest} is more than max {most}")

@@ -11,7 +11,7 @@ from convtrials.study.plan.arms import Arm
 from convtrials.study.plan.plan import FORMAT, Plan
 from convtrials.study.results.costs import study_costs
 from convtrials.study.results.ended_runs import EndedRun, ended_run, read_history
-from convtrials.study.results.metrics import also_difference, as_told, mean_also
+from convtrials.study.results.metrics import also_difference, as_told, interval_as_told, mean_also
 from convtrials.study.results.runs_table import RunRow, write_runs_table
 from convtrials.study.results.scores import Outcomes, used_runs
 from convtrials.study.results.sentences import margin_amount, sentence
@@ -200,15 +200,9 @@ def _arm(plan: Plan, outcomes: Outcomes, arm: Arm, runs: list[Run]) -> dict[str,
         "status": [outcomes.status(run) for run in runs],
         "mean": as_told(sum(known) / len(known), plan.spec.metric) if known else None,
         # Of this recipe alone, over new seeds and new test units; differences have intervals of their own.
-        "mean_interval": None if level is None else _interval_told(level, plan.spec.metric),
+        "mean_interval": None if level is None else interval_as_told(level, plan.spec.metric),
         "also": _mean_also(outcomes, runs),
     }
-
-
-def _interval_told(ends: tuple[float, float], metric: str) -> list[float]:
-    """Return an interval as people know the metric: no share of images is below 0 or above 1."""
-    told = sorted(as_told(end, metric) for end in ends)
-    return [min(1.0, max(0.0, end)) for end in told] if metric == "accuracy" else told
 
 
 def _mean_also(outcomes: Outcomes, runs: list[Run]) -> dict[str, float | None]:

@@ -34,7 +34,7 @@ class EndedRun:
     val_accuracy : float or None
         Of the weights that count; None if diverged.
     history : list of dict
-        One entry an epoch, with `HISTORY_NUMBERS` as numbers and steps that rise.
+        One entry per epoch, with `HISTORY_NUMBERS` as numbers and steps that rise.
     images_in_first_entry : int
         Training images that the first entry of the history stands for.
     """
@@ -86,7 +86,7 @@ def ended_run(run: Run) -> EndedRun | None:
 
 
 def read_history(run: Run) -> list[dict[str, Any]]:
-    """Read ``history.jsonl``, one entry an epoch; no file is an empty history.
+    """Read ``history.jsonl``, one entry per epoch; no file is an empty history.
 
     Raises
     ------

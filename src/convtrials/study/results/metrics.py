@@ -82,6 +82,15 @@ def as_told(score: float, metric: str) -> float:
     return 0.0 - score if metric in LOWER_IS_BETTER else score  # not -score, which may be -0.0
 
 
+def interval_as_told(ends: tuple[float, float], metric: str) -> list[float]:
+    """Return an interval of scores as people know the metric, the lower end first.
+
+    It is symmetric around the mean; no share of images is below 0 or above 1, so accuracy is cut there.
+    """
+    told = sorted(as_told(end, metric) for end in ends)
+    return [min(1.0, max(0.0, end)) for end in told] if metric == "accuracy" else told
+
+
 def check_metric(metric: str) -> None:
     """Refuse a metric on which no verdict can be given.
 
@@ -133,7 +142,7 @@ def also_of(predictions: Predictions) -> dict[str, float | None]:
         "macro_precision": float(macro_precision_of_counts(*counts)),
         "macro_recall": float(macro_recall_of_counts(*counts)),
         "macro_f1": float(macro_f1_of_counts(*counts)),
-        # Every image once: the statistic of the bootstrap, which is faster than a curve a class.
+        # Every image once: the statistic of the bootstrap, which is faster than a curve per class.
         "macro_auc": None
         if one_class
         else float(macro_auc(probabilities, labels)(np.ones((len(labels), 1)))[0]),

@@ -1,4 +1,4 @@
-"""``runs.csv``: one line a run, for spreadsheets and data frames."""
+"""``runs.csv``: one line per run, for spreadsheets and data frames."""
 
 import csv
 from collections.abc import Iterable
@@ -42,7 +42,7 @@ class RunRow:
 
 
 def write_runs_table(target: Path, rows: Iterable[RunRow], *, metric: str) -> None:
-    """Write the table atomically, UTF-8, with one header line and one line a run.
+    """Write the table atomically, UTF-8, with one header line and one line per run.
 
     Columns: ``arm``, ``seed``, ``status`` (finished, diverged, or `RunRow.status`), ``test_METRIC``, ``val_accuracy``,
     ``epochs``, ``steps``, ``seconds``, ``cpu_seconds``, ``images_per_second`` (over all training steps),

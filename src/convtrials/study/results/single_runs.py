@@ -59,7 +59,7 @@ def compare_single_runs(
     Parameters
     ----------
     technique, baseline : sequence of float
-        One score a run, higher is better.
+        One score per run, higher is better.
     verdict : str
         The study's own, from all runs; one that may still change counts as none.
     margin : float

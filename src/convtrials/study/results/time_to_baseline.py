@@ -24,7 +24,7 @@ def images_to_reach(history: History, target: float, images_per_epoch: float) ->
     Parameters
     ----------
     history : sequence of mappings
-        One entry an epoch with ``step`` (rising) and ``val_accuracy``.
+        One entry per epoch with ``step`` (rising) and ``val_accuracy``.
     target : float
         Validation accuracy, 0 to 1: as a rule the baseline's final mean. Test images decide nothing here.
     images_per_epoch : float
@@ -48,7 +48,7 @@ def seconds_to_reach(history: History, target: float, key: str = "seconds") -> f
     Parameters
     ----------
     history : sequence of mappings
-        One entry an epoch with ``val_accuracy`` and `key`.
+        One entry per epoch with ``val_accuracy`` and `key`.
     target : float
         Validation accuracy, 0 to 1.
     key : str
@@ -132,7 +132,7 @@ def probability_better(technique_scores: Sequence[float], baseline_scores: Seque
     Parameters
     ----------
     technique_scores, baseline_scores : sequence of float
-        One score a run, higher is better; any number of runs in each.
+        One score per run, higher is better; any number of runs in each.
 
     Returns
     -------

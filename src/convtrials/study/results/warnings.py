@@ -62,7 +62,7 @@ class ArmRuns:
     macro_aucs : sequence of (float or None)
         Of each run.
     histories : sequence of histories
-        One entry an epoch, of each run.
+        One entry per epoch, of each run.
     """
 
     name: str

@@ -55,7 +55,7 @@ def train_replicas(
     note: Callable[[str], None] | None = None,
     follow: Follow | None = None,
 ) -> list[Run]:
-    """Train one run a seed, all at once in this process.
+    """Train one run per seed, all at once in this process.
 
     Each run draws its initial weights, order, augmentation and dropout as `train` would, and
     leaves the same files; results are equal but for rounding. Time and CPU time are shared out evenly. A replica that
