@@ -42,8 +42,11 @@ def demo(
     folder = out or Path(os.environ.get("CONVTRIALS_RUNS", "runs")) / "demo"
     # Known beforehand: so small a network gains nothing from a second thread, and measuring takes seconds.
     wishes = Wishes(workers=available_cores(), threads=1, device="cpu")
-    say("A study on drawn digits: is a changed recipe better than the baseline? 25 runs, about a minute.")
     directory, spec = StudyDirectory(folder), read_study_file(DEMO)
+    runs = len(spec.arms) * spec.most
+    say(
+        f"A study on drawn digits: is a changed recipe better than the baseline? {runs} runs, about a minute."
+    )
     dataset = open_data(spec)
     plan = prepare(directory, spec, dataset, wishes, file=DEMO, may_change=False)
     incomplete = show_study(directory, plan, dataset, wishes)

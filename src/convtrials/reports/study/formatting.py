@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from convtrials.core.intervals import TOO_WIDE, holds_one, too_wide
+from convtrials.study.results.sentences import with_unit
 
 
 @dataclass(frozen=True)
@@ -44,10 +45,7 @@ class Scale:
 
     def amount(self, value: float | None) -> str:
         """Return a size with its unit, as short as it goes: ``0.5 points``."""
-        if value is None:
-            return "–"
-        size = f"{self.factor * value:.4g}"
-        return f"{size} {self.unit.removesuffix('s') if size == '1' else self.unit}"
+        return "–" if value is None else with_unit(self.factor * value, self.unit)
 
     def span(self, low: float | None, high: float | None) -> str:
         """Return an interval of differences: ``+0.90 to +1.74``; in words, where it says nothing."""

@@ -15,7 +15,7 @@ from convtrials.reports.study.record import StudyArm, StudyRecord
 from convtrials.reports.study.rows import BAND, figure_of_rows, text_width, write_beside, write_ends
 from convtrials.reports.study.verdict_style import labels_of, look_of
 from convtrials.reports.style import BLUE, FAINT, INK, MUTED, ORANGE
-from convtrials.study.results.single_runs import ROUNDING, pair_differences
+from convtrials.study.results.single_runs import misleading, pair_differences
 
 #: More dots than this in a row are a smear.
 MOST_DOTS = 400
@@ -73,21 +73,15 @@ def _marked(
     study: StudyRecord, arm: StudyArm, differences: NDArray[np.float64], scale: Scale
 ) -> tuple[list[float], list[bool]]:
     """Return the differences, and for each whether a table of these two runs would have misled."""
-    found, rounding = _found(arm), ROUNDING * scale.factor
-    if found is None or found.wrong is None:
-        wrong = np.zeros(len(differences), bool)
-    elif _nothing_to_win(study, arm):
-        wrong = np.abs(differences) > scale.factor * study.plan.margin + rounding
-    elif look_of(arm).key == "better":
-        wrong = differences < -rounding
-    else:
-        wrong = differences > rounding
-    return differences.tolist(), wrong.tolist()
-
-
-def _nothing_to_win(study: StudyRecord, arm: StudyArm) -> bool:
-    """Tell whether a technique is known to make no difference: by its verdict, or as the baseline itself."""
-    return look_of(arm).key == "equivalent" or arm.planned.recipe == study.baseline.planned.recipe
+    found, wrong = _found(arm), None
+    if found is not None and found.wrong is not None:
+        wrong = misleading(
+            differences / scale.factor,
+            verdict=look_of(arm).key,
+            margin=study.plan.margin,
+            same_recipe=arm.planned.recipe == study.baseline.planned.recipe,
+        )
+    return differences.tolist(), (np.zeros(len(differences), bool) if wrong is None else wrong).tolist()
 
 
 def _beside(arm: StudyArm) -> str:

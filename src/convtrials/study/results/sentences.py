@@ -80,9 +80,13 @@ def _amount(value: float, metric: str) -> str:
 
 def margin_amount(margin: float, metric: str) -> str:
     """Return a margin with its unit, as short as it goes: ``0.5 points``, ``1 point``, ``0.02 nats``."""
-    size = f"{100 * margin if metric == 'accuracy' else margin:.4g}"
-    unit = "points" if metric == "accuracy" else "nats"
-    return f"{size} {unit.removesuffix('s') if size == '1' else unit}"
+    return with_unit(100 * margin, "points") if metric == "accuracy" else with_unit(margin, "nats")
+
+
+def with_unit(size: float, unit: str) -> str:
+    """Return a size with its unit, given in the plural: ``0.5 points``, ``1 point``."""
+    number = f"{size:.4g}"
+    return f"{number} {unit.removesuffix('s') if number == '1' else unit}"
 
 
 def _signed(value: float, metric: str) -> str:

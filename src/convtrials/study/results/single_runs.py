@@ -46,6 +46,26 @@ def pair_differences(technique: Sequence[float], baseline: Sequence[float]) -> N
     return differences
 
 
+def misleading(
+    differences: NDArray[np.float64], *, verdict: str, margin: float, same_recipe: bool = False
+) -> NDArray[np.bool_] | None:
+    """Tell which differences of a pair would have misled; None where the study names no winner itself.
+
+    Parameters
+    ----------
+    differences : ndarray of float64
+        Technique minus baseline, higher is better; any shape.
+    verdict, margin, same_recipe
+        As in `compare_single_runs`.
+    """
+    wrong: dict[str, NDArray[np.bool_]] = {
+        "better": differences < -ROUNDING,
+        "worse": differences > ROUNDING,
+        "equivalent": np.abs(differences) > margin + ROUNDING,
+    }
+    return wrong.get("equivalent" if same_recipe else verdict)
+
+
 def compare_single_runs(
     technique: Sequence[float],
     baseline: Sequence[float],
@@ -76,19 +96,15 @@ def compare_single_runs(
     if not differences.size:
         return None
     better, worse = int((differences > ROUNDING).sum()), int((differences < -ROUNDING).sum())
-    beyond = int((np.abs(differences) > margin + ROUNDING).sum())
-    if same_recipe or verdict == "equivalent":
-        wrong: int | None = beyond
-    else:
-        wrong = {"better": worse, "worse": better}.get(verdict)
+    wrong = misleading(differences, verdict=verdict, margin=margin, same_recipe=same_recipe)
     return SingleRuns(
         pairs=differences.size,
         better=better,
         worse=worse,
         equal=differences.size - better - worse,
-        beyond_margin=beyond,
+        beyond_margin=int((np.abs(differences) > margin + ROUNDING).sum()),
         largest=float(np.abs(differences).max()),
-        wrong=wrong,
+        wrong=None if wrong is None else int(wrong.sum()),
     )
 
 
