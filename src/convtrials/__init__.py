@@ -11,10 +11,10 @@ Examples
 cosine: ...
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from convtrials._version import __version__
+from convtrials.core.lazy import lazy_names
 
 if TYPE_CHECKING:
     from convtrials.core.errors import ConvtrialsError
@@ -59,13 +59,4 @@ _HOMES = {
     "train": "convtrials.training.engine.train",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'convtrials' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
-
-
-def __dir__() -> list[str]:
-    """List the public names, which are there before they are first used."""
-    return list(__all__)
+__getattr__, __dir__ = lazy_names(__name__, _HOMES, also=("__version__",))

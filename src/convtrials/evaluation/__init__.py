@@ -1,6 +1,8 @@
 """Predictions -> metrics, curves, calibration, and bootstrap intervals."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from convtrials.core.lazy import lazy_names
 
 if TYPE_CHECKING:
     from convtrials.evaluation.metrics import evaluate_predictions
@@ -12,21 +14,12 @@ __all__ = [
     "read_predictions",
 ]
 
-_HOMES = {
-    "Predictions": "predictions",
-    "evaluate_predictions": "metrics",
-    "read_predictions": "predictions",
-}
-
-
-def __getattr__(name: str) -> Any:
-    # SciPy takes half a second to import: only who evaluates waits for it.
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return list(__all__)
+# SciPy takes half a second to import: only who evaluates waits for it.
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "Predictions": f"{__name__}.predictions",
+        "evaluate_predictions": f"{__name__}.metrics",
+        "read_predictions": f"{__name__}.predictions",
+    },
+)

@@ -1,21 +1,13 @@
 """Figures and the self-contained HTML report of a run."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from convtrials.core.lazy import lazy_names
 
 if TYPE_CHECKING:
     from convtrials.reports.run.report import build_report
 
 __all__ = ["build_report"]
 
-
-def __getattr__(name: str) -> Any:
-    # NumPy, SciPy and the data room come with it: only who builds a report waits for them.
-    if name != "build_report":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from convtrials.reports.run.report import build_report
-
-    return build_report
-
-
-def __dir__() -> list[str]:
-    return list(__all__)
+# NumPy, SciPy and the data room come with it: only who builds a report waits for them.
+__getattr__, __dir__ = lazy_names(__name__, {"build_report": f"{__name__}.run.report"})

@@ -1,21 +1,13 @@
 """Recipe, optimizers, schedules, early stopping, the loop, checkpoints, the run directory."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from convtrials.core.lazy import lazy_names
 
 if TYPE_CHECKING:
     from convtrials.training.run_record import RunRecord, read_run, read_run_predictions
 
 __all__ = ["RunRecord", "read_run", "read_run_predictions"]
 
-
-def __getattr__(name: str) -> Any:
-    # Late: who imports a part of this room must not wait for the others.
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from convtrials.training import run_record
-
-    return getattr(run_record, name)
-
-
-def __dir__() -> list[str]:
-    return list(__all__)
+# Late: who imports a part of this room must not wait for the others.
+__getattr__, __dir__ = lazy_names(__name__, dict.fromkeys(__all__, f"{__name__}.run_record"))
