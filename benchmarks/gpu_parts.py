@@ -198,8 +198,8 @@ def fast(size: Size) -> Iterator[Row]:
 
 
 def fast_row(what: str, runs: list[Any], told: str) -> Row:
-    seconds = sum(run.result["train_seconds"] for run in runs)
-    reached = statistics.median(run.result["test_accuracy"] for run in runs)
+    seconds = sum(run.result.train_seconds for run in runs)
+    reached = statistics.median(run.result.test_accuracy for run in runs)
     note = f"{told}; median test accuracy {reached:.2%}" if "drawn" not in told else told
     return row(f"recipes/fast.yaml, {what}", seconds, "s", note=note)
 

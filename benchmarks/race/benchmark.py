@@ -138,7 +138,11 @@ def _measure(
         "format": FORMAT,
         "command": command,
         "date": began.isoformat(timespec="seconds"),
-        "machine": {**describe_environment(), "usable_cores": available_cores(), "load_before": load},
+        "machine": {
+            **describe_environment().to_dict(),
+            "usable_cores": available_cores(),
+            "load_before": load,
+        },
         "setting": {
             "model": wanted.model,
             "width": wanted.width,

@@ -399,6 +399,6 @@ def test_classes_that_cannot_be_are_refused(tmp_path: Path, classes: list[str], 
 
 def test_chosen_classes_come_back_when_a_run_opens_its_data_again(tmp_path: Path, cache: Path) -> None:
     part = load_dataset(make_folder(tmp_path / "set"), classes=["c0", "c1"], silent=True)
-    record = describe_dataset(part)
+    record = describe_dataset(part).to_dict()
     shutil.rmtree(cache)
     assert reopen_dataset(record, silent=True).fingerprint == part.fingerprint

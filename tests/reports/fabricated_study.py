@@ -85,6 +85,7 @@ def write_run(place, draw, gain, classes, images, epochs, state="finished"):
     if state == "diverged":
         result["diverged_at"] = 13
     else:
+        result["val_accuracy"] = history[-1]["val_accuracy"]
         labels = np.arange(images) % classes
         probabilities = lifelike_probabilities(labels, classes, seed=draw, sharpness=2.5)
         probabilities = _sharpened(probabilities, labels, gain, draw)

@@ -176,7 +176,7 @@ def test_curves_are_means_over_runs(tmp_path):
     study = read_study(write_study(tmp_path / "study", seeds=3, images=60, epochs=3))
     picture = curves_picture(study)
     rows = {(row[0], row[1]): row for row in picture.rows}
-    last = [run.history()[-1]["val_accuracy"] for run in study.techniques[0].runs]
+    last = [run.history()[-1].val_accuracy for run in study.techniques[0].runs]
     runs, mean, low, high = rows["cosine schedule", 3.0][2:]
     assert (runs, low, high) == (3, min(last), max(last))
     assert mean == pytest.approx(np.mean(last))

@@ -7,7 +7,7 @@ import pytest
 from fabricated_study import TECHNIQUES, write_study
 
 from convtrials.core import files
-from convtrials.core.errors import StudyError
+from convtrials.core.errors import RunError, StudyError
 from convtrials.reports.study.read import read_study
 
 
@@ -67,7 +67,8 @@ def test_runs_beside_the_verdict_are_seen(tmp_path):
     gelu = read_study(folder).techniques[1]
     (folder / "runs" / gelu.planned.slug / "seed7").mkdir()
     (folder / "runs" / gelu.planned.slug / "seed8").mkdir()
-    (folder / "runs" / gelu.planned.slug / "seed8" / "result.json").write_text('{"status": "finished"}')
+    ended = (gelu.runs[0].folder / "result.json").read_text()
+    (folder / "runs" / gelu.planned.slug / "seed8" / "result.json").write_text(ended)
     (folder / "runs" / gelu.planned.slug / "seed-of-doubt").mkdir()
     runs = read_study(folder).techniques[1].runs
     assert [(run.seed, run.status) for run in runs] == [(0, "finished"), (7, "unfinished"), (8, "unused")]
@@ -149,7 +150,7 @@ def test_a_broken_line_of_a_history_is_told_by_its_number(tmp_path):
     run = read_study(folder).techniques[0].runs[1]
     with open(run.folder / "history.jsonl", "a") as file:
         file.write("oops\n")
-    with pytest.raises(StudyError, match=r"seed1.history\.jsonl line 5"):
+    with pytest.raises(RunError, match=r"seed1.history\.jsonl line 5"):
         run.history()
 
 

@@ -68,7 +68,7 @@ def test_runs_of_a_study_are_those_of_train(make_dataset: Make, tmp_path: Path) 
     assert np.array_equal(one, other)
     document = result.document()
     assert document["complete"]
-    assert document["techniques"][0]["scores"][1] == alone.result["test_accuracy"]
+    assert document["techniques"][0]["scores"][1] == alone.result.test_accuracy
     assert document["techniques"][0]["sentence"] == result.verdicts()["cosine"]
 
 
@@ -212,7 +212,7 @@ def test_another_image_size_trains_on_the_same_images(tmp_path: Path) -> None:
     executor = InProcess(study, plan, dataset, Execution("cpu", "fp32", True, 1))
     outcomes = Outcomes(study, plan, None)
     conduct(study, plan, outcomes, executor, lambda state, ended: None, workers=1)
-    assert study.run(plan.arms[1], 0).dataset["image_shape"] == [16, 16, 1]
+    assert study.run(plan.arms[1], 0).dataset.image_shape == (16, 16, 1)
     assert write_documents(study, plan, outcomes)["techniques"][0]["status"] == ["finished"] * 2
 
 

@@ -151,7 +151,7 @@ def test_telling_twice_gives_the_score_back(metric, score):
 
 def test_a_diverged_run_has_no_scores(tmp_path):
     run = write_ended_run(tmp_path / "run", [], status="diverged")
-    with pytest.raises(RunError, match="diverged and has no predictions"):
+    with pytest.raises(RunError, match="diverged at step 0 and has no predictions"):
         image_scores(run, "accuracy")
 
 
@@ -179,5 +179,5 @@ def test_a_status_that_nobody_writes_is_refused(tmp_path):
     run = write_ended_run(tmp_path / "run", history_of([0.5]), status="finished")
     text = (run.folder / "result.json").read_text()
     (run.folder / "result.json").write_text(text.replace("finished", "splendid"))
-    with pytest.raises(RunError, match=r"result\.json: status 'splendid'"):
+    with pytest.raises(RunError, match=r"result\.json: status = 'splendid'"):
         also(run)

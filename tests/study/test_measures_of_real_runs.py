@@ -27,7 +27,7 @@ def trained(tmp_path, dataset):
 
 
 def test_scores_and_numbers_agree_with_the_result_and_with_evaluate(trained, dataset):
-    assert image_scores(trained, "accuracy").mean() == trained.result["test_accuracy"]
+    assert image_scores(trained, "accuracy").mean() == trained.result.test_accuracy
     predictions = read_predictions(trained.predictions_path)
     expected = evaluate_predictions(
         predictions.probabilities, predictions.labels, dataset.class_names, resamples=0
@@ -51,7 +51,7 @@ def test_costs_are_those_of_the_run(trained):
 def test_a_run_that_really_diverged_is_in_the_table_and_has_no_cost(tmp_path, dataset):
     recipe = RECIPE.changed({"optimizer": {"name": "sgd", "lr": 1000.0}})
     run = train(recipe, dataset, seed=3, out=tmp_path / "run", execution=PINNED, silent=True)
-    assert run.result["status"] == "diverged"
+    assert run.result.status == "diverged"
     assert ended_run(run).diverged
     costs = study_costs([run], {}, device="cpu")
     assert costs["baseline"]["runs"] == 0

@@ -164,7 +164,7 @@ def test_a_study_with_replicas_keeps_its_number(make_dataset: Make, tmp_path: Pa
     plan = prepare(directory, spec, dataset, wishes, note=lambda line: None)
     run_study(directory, plan, dataset, Wishes(), show=lambda state, ended: None)
     for run in (directory.run(arm, 0) for arm in plan.arms):
-        assert run.environment["replicas"]["together"] == 2
+        assert run.environment.replicas["together"] == 2
     assert directory.execution["replicas"] == 2
     with pytest.raises(StudyError, match="replicas"):
         prepare(directory, spec, dataset, Wishes(replicas=3), note=lambda line: None)

@@ -25,7 +25,7 @@ def doctor(
     from convtrials.training.engine.environment import describe_environment
     from convtrials.training.engine.execution import probe_execution
 
-    found = describe_environment()
+    found = describe_environment().to_dict()
     table = Table(show_header=False, box=None, pad_edge=False)
     cores = available_cores()
     table.add_row("convtrials", f"{found['convtrials']}, Python {found['python']}")

@@ -221,10 +221,10 @@ def _resume(folder: Path, checkpoint_every: float) -> "Run":
 def _tell(run: "Run", report: bool) -> None:
     """Say how the run ended; evaluate and draw where there is something to draw."""
     result = run.result
-    if result["status"] == "diverged":
+    if result.diverged:
         print(
-            f"{run.folder}: diverged after {result['diverged_at']} steps: the {result['diverged_in']} loss is not "
-            f"finite\n{result['advice']}",
+            f"{run.folder}: diverged after {result.diverged_at} steps: the {result.diverged_in} loss is not "
+            f"finite\n{result.advice}",
             file=sys.stderr,
         )
         raise typer.Exit(DIVERGED)
@@ -233,9 +233,8 @@ def _tell(run: "Run", report: bool) -> None:
 
         evaluate(run.folder)
         return
-    print(f"{run.folder}: val accuracy {result['val_accuracy']:.2%} after {result['epochs']} epochs")
+    print(f"{run.folder}: val accuracy {result.val_accuracy:.2%} after {result.epochs} epochs")
     if run.predictions_path.is_file():
         from convtrials.cli.warn import print_warnings
-        from convtrials.training.run_record import read_run, warnings_of
 
-        print_warnings(one.text for one in warnings_of(read_run(run.folder)))
+        print_warnings(one.text for one in run.warnings())

@@ -227,7 +227,7 @@ def _row(engine: Engine, accuracy: dict[str, Any], latencies: dict[str, Any]) ->
 
 
 def _machine() -> dict[str, Any]:
-    found = describe_environment()
+    found = describe_environment().to_dict()
     for package in ("onnx", "onnxruntime"):
         try:
             found["packages"][package] = metadata.version(package)

@@ -256,7 +256,7 @@ def prepare(
         _write_execution(study, plan, dataset, wishes, note)
         _write_dataset(study, dataset)
         if not study.exists:
-            write_json(study.folder / "environment.json", describe_environment())
+            write_json(study.folder / "environment.json", describe_environment().to_dict())
         if changes:
             note(f"on record of the plan, after {study.ended_runs()} ended runs; the report will say so:")
             for change in changes:
@@ -379,7 +379,11 @@ def _replicas(
 def _write_dataset(study: StudyDirectory, dataset: Dataset) -> None:
     """Say where the data is now: it may have moved since the study began."""
     sampled = units_of_test(dataset)
-    document = {**describe_dataset(dataset), "group_kind": dataset.group_kind, "grouped": sampled is not None}
+    document = {
+        **describe_dataset(dataset).to_dict(),
+        "group_kind": dataset.group_kind,
+        "grouped": sampled is not None,
+    }
     if not (study.folder / "dataset.json").is_file() or study.dataset != finite(document):
         write_json(study.folder / "dataset.json", document)
     if sampled is not None:  # so that the statistics need no more than this directory

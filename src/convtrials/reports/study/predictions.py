@@ -14,7 +14,6 @@ from convtrials.evaluation.metrics import confusion_matrix
 from convtrials.evaluation.predictions import Predictions
 from convtrials.reports.study.record import StudyArm, StudyRun
 from convtrials.training.run import Run
-from convtrials.training.run_record import read_run_predictions
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +100,7 @@ def gather_predictions(
     tables, f1, rocs = [], [], []
     support = np.zeros(len(class_names), dtype=np.int64)
     for run in arm.finished:
-        found = read_run_predictions(Run(run.folder))
+        found = Run(run.folder).read_predictions()
         if found.probabilities.shape[1] != len(class_names):
             raise StudyError(
                 f"{run.folder / 'predictions-test.npz'}: {found.probabilities.shape[1]} classes, "

@@ -20,7 +20,6 @@ from convtrials.reports.study.files import parse_document, parse_object, read_do
 from convtrials.reports.study.record import StudyArm, StudyRecord, StudyRun
 from convtrials.study.plan.plan_log import LOG_NAME, check_on_record, read_plan_document
 from convtrials.training.run import Run
-from convtrials.training.run_files import check_result
 
 
 def read_study(folder: Path) -> StudyRecord:
@@ -104,9 +103,7 @@ def _runs(folder: Path, judged: Baseline | Technique | None) -> Iterator[StudyRu
     for seed in sorted({*told, *_seeds_on_disk(folder)}):
         place = folder / f"seed{seed}"
         ended = (place / "result.json").is_file()
-        result = _loose(place / "result.json") if ended else {}
-        if ended:
-            check_result(Run(place))
+        result = Run(place).result if ended else None
         status, score = told.get(seed, ("unused" if ended else "unfinished", None))
         yield StudyRun(seed, place, status, score, result)
 

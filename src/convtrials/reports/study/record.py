@@ -19,9 +19,8 @@ from convtrials.reports.study.documents import (
     Technique,
     Verdicts,
 )
-from convtrials.reports.study.files import parse_object, read_text
 from convtrials.training.run import Run
-from convtrials.training.run_files import check_files
+from convtrials.training.run_documents import HistoryEntry, RunResult
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,25 +38,19 @@ class StudyRun:
         without being part of a verdict.
     score : float or None
         On the study's metric.
-    result : dict
-        Its ``result.json``, empty where there is none.
+    result : RunResult or None
+        How it ended; None where it has not.
     """
 
     seed: int
     folder: Path
     status: str
     score: float | None
-    result: dict[str, Any]
+    result: RunResult | None
 
-    def history(self) -> list[dict[str, Any]]:
+    def history(self) -> tuple[HistoryEntry, ...]:
         """Read its history, one entry per epoch; empty where there is none."""
-        run = Run(self.folder)
-        path = run.history_path
-        if not path.is_file():
-            return []
-        check_files(run, path)
-        lines = [line for line in read_text(path).splitlines() if line.strip()]
-        return [parse_object(line, f"{path} line {number}") for number, line in enumerate(lines, 1)]
+        return Run(self.folder).read_history()
 
 
 @dataclass(frozen=True, eq=False)

@@ -152,8 +152,8 @@ def run_rows(study: StudyRecord) -> list[tuple[str, str, str, str, str, str]]:
     scale = scale_of(study.plan.metric)
     unit = study.costs.unit if study.costs.unit == "cpu_seconds" else "train_seconds"
     return [
-        (arm.name, str(run.seed), run.status, scale.score(run.score), plain(run.result.get("epochs")),
-         duration(run.result.get(unit)))
+        (arm.name, str(run.seed), run.status, scale.score(run.score), plain(run.result and run.result.epochs),
+         duration(run.result and getattr(run.result, unit)))
         for arm in study.arms
         for run in arm.runs
     ]  # fmt: skip
@@ -165,8 +165,8 @@ def lost_runs(study: StudyRecord) -> list[str]:
     for arm in study.arms:
         for run in arm.runs:
             if run.status in ("diverged", "failed"):
-                step = run.result.get("diverged_at")
-                at = f" at step {step:,}" if isinstance(step, int) and run.status == "diverged" else ""
+                step = run.result.diverged_at if run.result else None
+                at = f" at step {step:,}" if step is not None and run.status == "diverged" else ""
                 place = f"{run.folder.parent.name}/{run.folder.name}"
                 why = _why_failed(study, run) if run.status == "failed" else ""
                 told.append(f"{arm.name}, seed {run.seed}: {run.status}{at} (runs/{place}){why}")

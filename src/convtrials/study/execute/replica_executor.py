@@ -190,4 +190,4 @@ def next_team(waiting: list[RunTask], replicas: int) -> list[RunTask]:
 
 
 def _status(run: Run) -> str | None:
-    return str(run.result["status"]) if run.finished else None
+    return run.result.status if run.finished else None

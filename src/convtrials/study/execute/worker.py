@@ -74,13 +74,13 @@ def train_one(
     try:
         result = patient(begin).result
         drop_weights(plan, run, position)
-        return {"ended": str(result["status"])}
+        return {"ended": result.status}
     except RunTaken:
         taken = True
         return {"ended": "taken"}
     except Interrupted:
         # Raised as well where the stop was asked for while the end was being written.
-        return {"ended": str(run.result["status"]) if run.finished else "stopped"}
+        return {"ended": run.result.status if run.finished else "stopped"}
     except ConvtrialsError as error:
         return {"ended": "failed", "error": str(error)}
     except Exception:

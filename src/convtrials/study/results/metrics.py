@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from convtrials.core.errors import RunError, StudyError
+from convtrials.core.errors import StudyError
 from convtrials.evaluation.predictions import Predictions
 from convtrials.evaluation.scores import (
     log_losses,
@@ -14,7 +14,6 @@ from convtrials.evaluation.scores import (
     macro_recall_of_counts,
 )
 from convtrials.training.run import Run
-from convtrials.training.run_record import read_run_predictions
 
 #: The metrics on which a verdict can be given: means over test images.
 METRICS = ("accuracy", "log_loss")
@@ -57,7 +56,7 @@ def image_scores(run: Run, metric: str) -> NDArray[np.float64]:
         The run is unfinished or diverged, or its predictions are missing or damaged.
     """
     check_metric(metric)
-    return scores_of(predictions_of(run), metric)
+    return scores_of(run.read_predictions(), metric)
 
 
 def scores_of(predictions: Predictions, metric: str) -> NDArray[np.float64]:
@@ -123,7 +122,7 @@ def also(run: Run) -> dict[str, float | None]:
     RunError
         The run is unfinished or diverged, or its predictions are missing or damaged.
     """
-    return also_of(predictions_of(run))
+    return also_of(run.read_predictions())
 
 
 def also_of(predictions: Predictions) -> dict[str, float | None]:
@@ -163,19 +162,3 @@ def also_difference(
     """Return technique minus baseline of each number; None where one of the two does not exist."""
     pairs = {key: (technique.get(key), baseline.get(key)) for key in ALSO}
     return {key: None if one is None or other is None else one - other for key, (one, other) in pairs.items()}
-
-
-def predictions_of(run: Run) -> Predictions:
-    """Read a finished run's predictions of the test split.
-
-    Raises
-    ------
-    RunError
-        The run is unfinished or diverged, or the file is missing, damaged, or not the run's own.
-    """
-    status = run.result.get("status")
-    if status == "diverged":
-        raise RunError(f"{run.folder}: the run diverged and has no predictions")
-    if status != "finished":
-        raise RunError(f"{run.folder / 'result.json'}: status {status!r:.40}: finished or diverged is needed")
-    return read_run_predictions(run)

@@ -16,7 +16,7 @@ from convtrials.training.optim.optimizers import build_optimizer
 from convtrials.training.optim.schedules import Plateau
 from convtrials.training.recipe.recipe import Recipe
 from convtrials.training.run import Run
-from convtrials.training.run_files import check_named, digest_of_identity
+from convtrials.training.run_documents import HistoryEntry
 
 
 @dataclass
@@ -46,7 +46,7 @@ class TrainingState:
     train_seconds: float = 0.0
     cpu_seconds: float = 0.0  # of all threads; unlike wall time, other work on the machine hardly moves it
     sums: EpochSums = field(default_factory=EpochSums)
-    history: list[dict[str, Any]] = field(default_factory=list)
+    history: list[HistoryEntry] = field(default_factory=list)
 
     @classmethod
     def start(cls, recipe: Recipe, fabric: Fabric, network: nn.Module) -> "TrainingState":
@@ -83,12 +83,12 @@ class TrainingState:
         save_tree(
             run.checkpoint_path,
             {
-                "run": digest_of_identity(run.identity),
+                "run": run.identity.digest,
                 "step": self.step,
                 "train_seconds": self.train_seconds,
                 "cpu_seconds": self.cpu_seconds,
                 "sums": vars(self.sums),
-                "history": self.history,
+                "history": [entry.to_dict() for entry in self.history],
                 "model": dict(self.model.state_dict()),
                 "optimizer": self.optimizer.state_dict(),
                 "average": None if self.average is None else dict(self.average.state_dict()),
@@ -108,7 +108,7 @@ class TrainingState:
         path = run.checkpoint_path
         tree = load_tree(path)
         try:
-            check_named(run, path, tree.get("run"))
+            run.check_named(path, tree.get("run"))
             self._take(tree)
         except (RuntimeError, ValueError, TypeError, KeyError, AttributeError) as error:
             first = str(error).strip().splitlines()[0]
@@ -117,7 +117,8 @@ class TrainingState:
     def _take(self, tree: dict[str, Any]) -> None:
         self.step, self.train_seconds = tree["step"], tree["train_seconds"]
         self.cpu_seconds = tree["cpu_seconds"]
-        self.sums, self.history = EpochSums(**tree["sums"]), tree["history"]
+        self.sums = EpochSums(**tree["sums"])
+        self.history = [HistoryEntry(**entry) for entry in tree["history"]]
         self.model.load_state_dict(tree["model"])
         self.optimizer.load_state_dict(tree["optimizer"])
         if self.average is not None:

@@ -3,14 +3,16 @@
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import torch
-from torch import nn
+from pydantic import Field, Strict
 
 from convtrials.core.errors import RunError
 from convtrials.core.machine import available_cores
-from convtrials.data.batches import as_channels_last, as_contiguous
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
 
 Precision = Literal["fp32", "bf16"]
 
@@ -42,8 +44,8 @@ class Execution:
 
     device: str = "cpu"
     precision: Precision = "fp32"
-    channels_last: bool = True
-    threads: int = 1
+    channels_last: Annotated[bool, Strict()] = True  # in a file too, "yes" is no bool
+    threads: Annotated[int, Strict(), Field(ge=1)] = 1
 
     def describe(self) -> str:
         """Say it in a few words."""
@@ -56,8 +58,10 @@ class Execution:
         return asdict(self)
 
     @property
-    def memory_format(self) -> torch.memory_format:
+    def memory_format(self) -> "torch.memory_format":
         """torch's name for the layout."""
+        import torch
+
         return torch.channels_last if self.channels_last else torch.contiguous_format
 
     @property
@@ -73,6 +77,8 @@ def check_device(device: str) -> None:
     ------
     RunError
     """
+    import torch
+
     if device not in ("cpu", "cuda"):
         raise RunError(f"device {device!r}: allowed are cpu and cuda")
     if device == "cuda" and not torch.cuda.is_available():
@@ -80,7 +86,7 @@ def check_device(device: str) -> None:
 
 
 def probe_execution(
-    make_model: Callable[[], nn.Module],
+    make_model: "Callable[[], nn.Module]",
     image_shape: tuple[int, int, int],
     *,
     precision: Precision | None = None,
@@ -106,6 +112,8 @@ def probe_execution(
     Execution
         The fastest; fp32 unless bf16 saves a tenth of the time.
     """
+    import torch
+
     if device is None:
         device = "cuda" if torch.cuda.is_available() else "cpu"
     check_device(device)
@@ -131,11 +139,15 @@ def probe_execution(
     return best
 
 
-def _rate(model: nn.Module, images: torch.Tensor, execution: Execution, limit: float | None) -> float:
+def _rate(model: "nn.Module", images: "torch.Tensor", execution: Execution, limit: float | None) -> float:
     """Return training images per second: the best of three steps after one that warms up.
 
     A candidate that is slower than ``limit`` seconds a step, or hopeless while it warms up, is not asked again.
     """
+    import torch
+
+    from convtrials.data.batches import as_channels_last, as_contiguous
+
     torch.set_num_threads(execution.threads)
     device = torch.device(execution.device)
     model = model.to(device=device, memory_format=execution.memory_format).train()  # type: ignore[call-overload]

@@ -3,7 +3,7 @@
 import math
 import time
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -18,6 +18,7 @@ from convtrials.training.engine.rng import seed_layers
 from convtrials.training.optim.optimizers import set_learning_rate
 from convtrials.training.optim.schedules import schedule_factor
 from convtrials.training.recipe.recipe import Recipe
+from convtrials.training.run_documents import HistoryEntry
 
 #: Steps between two looks at the losses on a GPU: a look waits until the GPU has done all that was asked of it.
 GPU_STEPS = 50
@@ -162,17 +163,17 @@ def count_step(state: TrainingState, loss: float, correct: int, images: int, sec
     state.train_seconds += seconds
 
 
-def epoch_entry(epoch: int, state: TrainingState, metrics: dict[str, float]) -> dict[str, Any]:
+def epoch_entry(epoch: int, state: TrainingState, metrics: dict[str, float]) -> HistoryEntry:
     """Return the history's line of an epoch that has been validated."""
     sums = state.sums
-    return {
-        "epoch": epoch,
-        "step": state.step,
-        "train_loss": sums.loss / max(sums.images, 1),
-        "train_accuracy": sums.correct / max(sums.images, 1),
+    return HistoryEntry(
+        epoch=epoch,
+        step=state.step,
+        train_loss=sums.loss / max(sums.images, 1),
+        train_accuracy=sums.correct / max(sums.images, 1),
         **metrics,
-        "learning_rate": state.optimizer.param_groups[0]["lr"],
-        "images_per_second": sums.images / max(sums.seconds, 1e-9),
-        "seconds": state.train_seconds,
-        "cpu_seconds": state.cpu_seconds,
-    }
+        learning_rate=state.optimizer.param_groups[0]["lr"],
+        images_per_second=sums.images / max(sums.seconds, 1e-9),
+        seconds=state.train_seconds,
+        cpu_seconds=state.cpu_seconds,
+    )

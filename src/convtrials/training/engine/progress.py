@@ -76,9 +76,9 @@ class RunWatcher:
         self._images += images
         rate = state.sums.images / max(state.sums.seconds, 1e-9)
         if self._follow is not None:
-            reached = state.history[-1]["val_accuracy"] if state.history else None
+            reached = state.history[-1].val_accuracy if state.history else None
             self._follow(Progress(self._images, self._total_images, len(state.history) + 1, rate, reached))
-        last = f"  val {state.history[-1]['val_accuracy']:.1%}" if state.history else ""
+        last = f"  val {state.history[-1].val_accuracy:.1%}" if state.history else ""
         self._task.show(
             f"epoch {len(state.history) + 1}/{math.ceil(self._epochs)}  {rate:,.0f} images/s  "
             f"loss {state.sums.loss / state.sums.images:.3f}{last}"
@@ -96,9 +96,9 @@ class RunWatcher:
         entry = state.history[-1]
         self._curves.add(entry)
         self._task.note(
-            f"epoch {entry['epoch']:3d}  loss {entry['train_loss']:.4f}  val loss {entry['val_loss']:.4f}  "
-            f"val accuracy {entry['val_accuracy']:.2%}  {entry['images_per_second']:,.0f} images/s  "
-            f"{entry['seconds']:,.0f} s"
+            f"epoch {entry.epoch:3d}  loss {entry.train_loss:.4f}  val loss {entry.val_loss:.4f}  "
+            f"val accuracy {entry.val_accuracy:.2%}  {entry.images_per_second:,.0f} images/s  "
+            f"{entry.seconds:,.0f} s"
         )
         if self._stop.asked:
             self._leave(state)

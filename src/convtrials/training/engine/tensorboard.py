@@ -2,7 +2,8 @@
 
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+
+from convtrials.training.run_documents import HistoryEntry
 
 #: history key -> TensorBoard tag
 _TAGS = {
@@ -23,7 +24,7 @@ class CurveWriter:
     left, so that no epoch shows twice.
     """
 
-    def __init__(self, folder: Path, history: list[dict[str, Any]]) -> None:
+    def __init__(self, folder: Path, history: list[HistoryEntry]) -> None:
         from tensorboardX import SummaryWriter
 
         for stale in folder.glob("events.out.tfevents.*"):
@@ -32,11 +33,12 @@ class CurveWriter:
         for entry in history:
             self.add(entry)
 
-    def add(self, entry: dict[str, Any]) -> None:
+    def add(self, entry: HistoryEntry) -> None:
         """Write the curves' values after one epoch."""
         for key, tag in _TAGS.items():
-            if entry.get(key) is not None:
-                self._writer.add_scalar(tag, entry[key], global_step=entry["step"])
+            value = getattr(entry, key)
+            if value is not None:
+                self._writer.add_scalar(tag, value, global_step=entry.step)
         self._writer.flush()
 
     def __enter__(self) -> "CurveWriter":

@@ -14,7 +14,6 @@ from convtrials.core.progress import progress_task, say, say_nothing
 from convtrials.core.stopping import StopWish
 from convtrials.data.batches import steps_per_epoch
 from convtrials.data.dataset import Dataset
-from convtrials.data.reopen import reopen_dataset
 from convtrials.training.engine.checkpoint import steps_in
 from convtrials.training.engine.environment import describe_environment
 from convtrials.training.engine.execution import Execution, Precision, check_device, probe_execution
@@ -25,9 +24,6 @@ from convtrials.training.engine.identity import (
     check_trainable,
     describe_dataset,
     identify,
-    record,
-    recorded_execution,
-    use_recorded_folder,
 )
 from convtrials.training.engine.loop import train_loop
 from convtrials.training.engine.network import initial_network, recipe_network
@@ -112,7 +108,7 @@ def train(
             check_same(run, identity, execution.to_dict() if execution else asked)
             if run.finished:
                 return run
-            execution = recorded_execution(run)
+            execution = run.execution
             check_device(execution.device)
         else:
             check_empty(run)
@@ -126,10 +122,10 @@ def train(
             )
             run.begin(
                 recipe,
-                execution=execution.to_dict(),
+                identity=identity,
+                execution=execution,
                 environment=describe_environment(),
                 dataset=describe_dataset(dataset),
-                record=record(identity),
             )
         note(f"execution: {execution.describe()}")
         with stop_request().listening() as stop, _writing_errors_told(run):
@@ -155,17 +151,11 @@ def resume(
     recipe, identity = run.recipe, run.identity
     if run.finished:
         return run
-    use_recorded_folder(run)
-    try:
-        dataset = reopen_dataset(run.dataset, silent=silent)
-    except (KeyError, TypeError):
-        raise RunError(
-            f"{run.folder / 'dataset.json'}: does not say which data the run was begun with"
-        ) from None
+    run.use_recorded_folder()
     return train(
         recipe,
-        dataset,
-        seed=identity["seed"],
+        run.open_dataset(silent=silent),
+        seed=identity.seed,
         out=run.folder,
         checkpoint_seconds=checkpoint_seconds,
         silent=silent,

@@ -25,7 +25,6 @@ from convtrials.training.engine.identity import (
     check_trainable,
     describe_dataset,
     identify,
-    record,
 )
 from convtrials.training.engine.network import initial_network, recipe_network
 from convtrials.training.engine.progress import stop_request
@@ -143,11 +142,13 @@ def _begin(run: Run, recipe: Recipe, dataset: Dataset, seed: int, manner: Manner
     check_empty(run)
     run.begin(
         recipe,
-        execution=manner.execution.to_dict(),
+        identity=identity,
+        execution=manner.execution,
         # Not a part of the execution: with other replicas, or alone, a run is the same but for rounding.
-        environment={**describe_environment(), "replicas": {"together": together, "way": manner.way}},
+        environment=describe_environment().model_copy(
+            update={"replicas": {"together": together, "way": manner.way}}
+        ),
         dataset=describe_dataset(dataset),
-        record=record(identity),
     )
 
 

@@ -67,7 +67,7 @@ class TeamWatcher:
             state = one.state
             rates.append(state.sums.images / max(state.sums.seconds, 1e-9))
             if self._follow is not None:
-                reached = state.history[-1]["val_accuracy"] if state.history else None
+                reached = state.history[-1].val_accuracy if state.history else None
                 epoch = len(state.history) + 1
                 self._follow(one.run, Progress(self._seen, self._total, epoch, rates[-1], reached))
         epoch, replicas = len(team.replicas[0].state.history) + 1, len(team.replicas)
@@ -89,8 +89,8 @@ class TeamWatcher:
             one.run.write_history(one.state.history)
             self._curves[one].add(entry)
             self._task.note(
-                f"seed {one.seed}: epoch {entry['epoch']:3d}  loss {entry['train_loss']:.4f}  "
-                f"val loss {entry['val_loss']:.4f}  val accuracy {entry['val_accuracy']:.2%}"
+                f"seed {one.seed}: epoch {entry.epoch:3d}  loss {entry.train_loss:.4f}  "
+                f"val loss {entry.val_loss:.4f}  val accuracy {entry.val_accuracy:.2%}"
             )
         if self._stop.asked and going:
             self._leave(team)
