@@ -15,12 +15,12 @@ from convtrials.core.few_images import (
     few_images_told,
     interval_of_share,
 )
-from convtrials.data.dataset import SPLITS
-from convtrials.data.pixel_hashes import Survey, survey
-from convtrials.data.plan import split_rows
+from convtrials.data.dataset import DEFAULT_RATIOS, SPLITS
+from convtrials.data.hashes import Survey, survey
+from convtrials.data.selection import split_rows
 from convtrials.data.sources.base import Listing, Source
 from convtrials.data.sources.folder import FolderSource
-from convtrials.data.split import DEFAULT_RATIOS, check_ratios
+from convtrials.data.split import check_ratios
 
 Kind = Literal[
     "unreadable",

@@ -6,12 +6,12 @@ from pathlib import Path
 
 from convtrials.core.errors import DataError
 from convtrials.core.progress import progress_task
-from convtrials.data.dataset import Dataset
+from convtrials.data.dataset import DEFAULT_RATIOS, Dataset
 from convtrials.data.pack import build_pack
 from convtrials.data.paths import typed_path
-from convtrials.data.plan import PackOptions, options_document
+from convtrials.data.selection import PackOptions, options_document
 from convtrials.data.sources.base import Source
-from convtrials.data.split import DEFAULT_RATIOS, check_ratios
+from convtrials.data.split import check_ratios
 from convtrials.data.store import index_path, look_up, open_pack, remember, telling_disk_errors
 
 #: Datasets known by name.

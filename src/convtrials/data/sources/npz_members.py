@@ -1,4 +1,4 @@
-"""Members of an ``.npz``: opened as streams, headers checked, pixels brought to bytes."""
+"""Members of an ``.npz``: opened as streams, headers checked."""
 
 import zipfile
 import zlib
@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convtrials.core.errors import DataError
-from convtrials.data.sources.images import refuse_huge
 from convtrials.data.sources.rows import RowStream, read_fully
 
 #: More bytes than this of labels, names or groups are refused.
@@ -48,13 +47,6 @@ def read_one(path: Path, member: str) -> Any:
     return values[0]
 
 
-def image_layout(rows: RowStream) -> tuple[tuple[int, int, int], bool]:
-    """Tell ((H, W, C), channels come first) of stored images; C is 1 or 3."""
-    shape, first = _layout(rows)
-    refuse_huge(rows.what, shape[:2])
-    return shape, first
-
-
 def refuse_narrow(streams: Sequence[RowStream]) -> None:
     """Refuse uint16 images that hold 0 to 255: on the scale of uint16, 0 to 65535, they would be almost black."""
     most = 0
@@ -69,58 +61,6 @@ def refuse_narrow(streams: Sequence[RowStream]) -> None:
             f"{streams[0].what}: uint16 that ends at {most}; uint16 is read on the scale 0 to 65535, where this "
             "is almost black: save .astype(np.uint8)"
         )
-
-
-def _layout(rows: RowStream) -> tuple[tuple[int, int, int], bool]:
-    shape, kind = rows.shape, rows.dtype.kind
-    if kind not in "uibf":
-        raise DataError(f"{rows.what}: type {rows.dtype}; images are numbers, best uint8")
-    if len(shape) == 3 and min(shape[1:]) > 0:
-        return (shape[1], shape[2], 1), False
-    if len(shape) == 4 and min(shape[1:]) > 0:
-        if shape[3] in (1, 3):
-            return (shape[1], shape[2], shape[3]), False
-        if shape[1] in (1, 3):
-            return (shape[2], shape[3], shape[1]), True
-        if shape[3] == 4:
-            return (shape[1], shape[2], 3), False
-    raise DataError(
-        f"{rows.what}: shape {shape}; (N, H, W), (N, H, W, 1, 3 or 4) or (N, 1 or 3, H, W) is understood"
-    )
-
-
-def to_bytes(rows: NDArray[np.generic], stream: RowStream) -> NDArray[np.uint8]:
-    """Bring stored images to uint8 (n, H, W, C), C 1 or 3."""
-    values = cast("NDArray[Any]", rows)
-    if values.ndim == 3:
-        values = values[..., None]
-    elif image_layout(stream)[1]:
-        values = values.transpose(0, 2, 3, 1)
-    values = _scaled(values, stream.what)
-    if values.shape[3] == 4:
-        # Transparency over white, as for files.
-        alpha = values[..., 3:].astype(np.uint32)
-        values = (values[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255
-    return np.ascontiguousarray(values, dtype=np.uint8)
-
-
-def _scaled(values: NDArray[Any], what: str) -> NDArray[Any]:
-    if values.dtype == np.uint8 or not values.size:
-        return values
-    if values.dtype == np.bool_:
-        return values * np.uint8(255)
-    low, high = values.min(), values.max()
-    if values.dtype.kind == "f":
-        if not (low >= 0 and high <= 1):
-            raise DataError(
-                f"{what}: values {low:g} to {high:g}; floats must be 0 to 1 (or save uint8, 0 to 255)"
-            )
-        return np.rint(values * 255.0)
-    if values.dtype == np.uint16:
-        return (values.astype(np.uint32) * 255 + 32767) // 65535
-    if low < 0 or high > 255:
-        raise DataError(f"{what}: values {low} to {high}; integers must be 0 to 255")
-    return values
 
 
 def open_member(path: Path, member: str) -> BinaryIO:

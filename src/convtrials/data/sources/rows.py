@@ -4,7 +4,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from math import prod
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,7 +38,7 @@ class RowStream:
         opener: Callable[[], BinaryIO],
         offset: int,
         shape: tuple[int, ...],
-        dtype: np.dtype[np.generic],
+        dtype: np.dtype[Any],
     ):
         self.what, self.shape, self.dtype = what, shape, dtype
         self._opener, self._offset = opener, offset
@@ -48,7 +48,7 @@ class RowStream:
     def __len__(self) -> int:
         return self.shape[0]
 
-    def read(self, start: int, stop: int) -> NDArray[np.generic]:
+    def read(self, start: int, stop: int) -> NDArray[Any]:
         """Return rows ``start:stop``, shape (stop - start, ...)."""
         if self._stream is None:
             self._stream = self._opener()
@@ -75,7 +75,7 @@ class RowStream:
 
 def read_across(
     streams: Sequence[RowStream], start: int, stop: int
-) -> Iterator[tuple[NDArray[np.generic], RowStream]]:
+) -> Iterator[tuple[NDArray[Any], RowStream]]:
     """Yield the pieces of rows ``start:stop`` of streams laid end to end, each with its stream."""
     first = 0
     for stream in streams:
