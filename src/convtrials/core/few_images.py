@@ -16,7 +16,7 @@ def few_images(counts: Mapping[str, int]) -> dict[str, int]:
     return {name: int(count) for name, count in counts.items() if count < FEWEST_OF_A_CLASS}
 
 
-def few_images_told(few: Mapping[str, int]) -> str:
+def few_images_sentence(few: Mapping[str, int]) -> str:
     """Say in a sentence that of these classes, with these numbers of test images, nothing can be said."""
     if len(few) == 1:
         [(name, count)] = few.items()

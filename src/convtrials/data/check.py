@@ -12,7 +12,7 @@ from convtrials.core.few_images import (
     FEWEST_OF_A_CLASS,
     FEWEST_OF_A_SPLIT,
     few_images,
-    few_images_told,
+    few_images_sentence,
     interval_of_share,
 )
 from convtrials.data.dataset import DEFAULT_RATIOS, SPLITS
@@ -215,7 +215,7 @@ def _few_test_images(listing: Listing, split: NDArray[np.uint8]) -> list[Finding
     summary = f"{len(few)} classes have fewer than {FEWEST_OF_A_CLASS} test images"
     summary += ", too few to say how well each is recognised"
     if len(few) == 1:
-        summary = few_images_told(few).removesuffix(".")
+        summary = few_images_sentence(few).removesuffix(".")
     return [Finding("few-test-images", False, summary, items, remedy)]
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convtrials.core.errors import DataError
-from convtrials.core.machine import available_cores
+from convtrials.core.process import available_cores
 
 #: Fewer images than this are decoded here; starting processes would take longer.
 POOL_FROM = 2000

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, TextIO, TypeVar
 
 from convtrials.core.errors import ConvtrialsError, Interrupted, RunTaken
-from convtrials.core.standard_input import take_standard_input
+from convtrials.core.process import take_standard_input
 from convtrials.data.dataset import Dataset
 from convtrials.data.reopen import reopen_dataset
 from convtrials.study.directory import StudyDirectory

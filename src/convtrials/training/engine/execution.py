@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from convtrials.core.errors import RunError
-from convtrials.core.machine import available_cores
+from convtrials.core.process import available_cores
 from convtrials.data.batches import as_channels_last, as_contiguous
 
 Precision = Literal["fp32", "bf16"]
