@@ -40,7 +40,8 @@ def test_classes_below_the_bound_are_few() -> None:
 
 def test_one_class_and_several_are_told_with_their_counts() -> None:
     assert (
-        few_images_sentence({"waves": 1}) == "waves has 1 test image: too few to say how well it is recognised."
+        few_images_sentence({"waves": 1})
+        == "waves has 1 test image: too few to say how well it is recognised."
     )
     assert "waves has no test images:" in few_images_sentence({"waves": 0})
     assert "waves has 9 test images:" in few_images_sentence({"waves": 9})

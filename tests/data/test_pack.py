@@ -17,9 +17,8 @@ from PIL import Image
 from convtrials.core.errors import DataError
 from convtrials.core.streams import stream_generator
 from convtrials.data import parallel
-from convtrials.data.open import load_dataset
+from convtrials.data.open import load_dataset, reopen_dataset
 from convtrials.data.parallel import Team
-from convtrials.data.reopen import reopen_dataset
 from convtrials.data.sources.folder import FolderSource
 from convtrials.data.store import source_paths
 from convtrials.training.engine.identity import describe_dataset

@@ -48,7 +48,7 @@ def _reopen(
     A place that somebody typed must hold the dataset: a mistyped one is an error, and nothing is written.
     """
     from convtrials.core.errors import DataError
-    from convtrials.data.reopen import reopen_dataset
+    from convtrials.data.open import reopen_dataset
 
     try:
         return reopen_dataset(described, source=source, silent=silent), None

@@ -2,7 +2,7 @@
 
 from convtrials.core.errors import RunError
 from convtrials.data.dataset import Dataset
-from convtrials.data.reopen import reopen_dataset
+from convtrials.data.open import reopen_dataset
 from convtrials.training.run import Run
 
 

@@ -10,11 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convtrials.core.errors import DataError
+from convtrials.data.paths import count_entries, descend, entries, image_endings
 from convtrials.data.sources.base import BadImage, Listing
-from convtrials.data.sources.endings import image_endings
 from convtrials.data.sources.images import UnreadableImageError, decode_image, header_shape
 from convtrials.data.sources.split_folders import split_folders
-from convtrials.data.sources.walk import count_entries, descend, entries
 
 MAX_FILE_BYTES = 1 << 30
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convtrials.core.errors import DataError
-from convtrials.data.sources.rows import RowStream, read_fully
+from convtrials.data.sources.array_stream import RowStream, read_fully
 
 #: More bytes than this are refused: a header that announces them is wrong or hostile.
 MAX_BYTES = 1 << 40

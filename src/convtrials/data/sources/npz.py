@@ -9,11 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convtrials.core.errors import DataError
+from convtrials.data.sources.array_stream import (
+    RowStream,
+    npy_header,
+    open_member,
+    read_across,
+    read_one,
+    read_small,
+    refuse_narrow,
+)
 from convtrials.data.sources.arrays import image_layout, label_vector, name_classes, text_of, to_bytes
 from convtrials.data.sources.base import BadImage, Listing
 from convtrials.data.sources.images import fit_images
-from convtrials.data.sources.npz_members import npy_header, open_member, read_one, read_small, refuse_narrow
-from convtrials.data.sources.rows import RowStream, read_across
 
 IMAGE_NAMES = ("images", "image", "x", "data", "imgs", "features")
 LABEL_NAMES = ("labels", "label", "y", "targets", "target")

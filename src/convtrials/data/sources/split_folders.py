@@ -4,8 +4,7 @@ import os
 from pathlib import Path
 
 from convtrials.core.errors import DataError
-from convtrials.data.sources.endings import image_endings
-from convtrials.data.sources.walk import entries
+from convtrials.data.paths import entries, image_endings
 
 #: Names of split folders, in any case, and their codes.
 SPLIT_FOLDERS = {

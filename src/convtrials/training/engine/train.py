@@ -14,7 +14,7 @@ from convtrials.core.progress import progress_task, say, say_nothing
 from convtrials.core.stopping import StopWish
 from convtrials.data.batches import steps_per_epoch
 from convtrials.data.dataset import Dataset
-from convtrials.data.reopen import reopen_dataset
+from convtrials.data.open import reopen_dataset
 from convtrials.training.engine.checkpoint import steps_in
 from convtrials.training.engine.environment import describe_environment
 from convtrials.training.engine.execution import Execution, Precision, check_device, probe_execution
