@@ -122,7 +122,7 @@ def test_folders_in_class_folders_clutter_and_strangers(tmp_path: Path) -> None:
     for stray in ("x/notes.txt", "readme.md", "x/.hidden.png", "y/Thumbs.db", ".DS_Store"):
         (folder / stray).write_text("no image")
     contents = FolderSource(folder).contents()
-    assert contents.strangers == ("readme.md", "x/notes.txt")
+    assert contents.other_files == ("readme.md", "x/notes.txt")
     assert len(contents.paths) == 21
     assert "x/deep/er/one.PNG" in contents.paths
     data = load_dataset(folder, silent=True)
@@ -144,7 +144,7 @@ def test_whatever_pillow_decodes_is_an_image(tmp_path: Path, ending: str) -> Non
 def test_documents_video_and_containers_are_left_alone(tmp_path: Path, ending: str) -> None:
     folder = make_classes(tmp_path / "set", 3, ("x", "y"))
     (folder / "x" / f"other.{ending}").write_bytes(b"something else")
-    assert FolderSource(folder).contents().strangers == (f"x/other.{ending}",)
+    assert FolderSource(folder).contents().other_files == (f"x/other.{ending}",)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs a system whose file names are bytes")

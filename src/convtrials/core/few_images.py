@@ -1,8 +1,8 @@
-"""How few images are too few: one rule wherever counts of images are told."""
+"""How few images are too few: one rule wherever counts of images are reported."""
 
 from collections.abc import Mapping, Sequence
 
-#: Of a class with fewer test images than this it is not told how well it is recognised: with 10 images, half of them
+#: For a class with fewer test images than this, no recall is reported: with 10 images, half of them
 #: right, the 95% interval of its recall goes from 19% to 81%.
 FEWEST_OF_A_CLASS = 10
 

@@ -14,13 +14,13 @@ from convtrials.core.errors import ConvtrialsError
 #: No text file of a run or a study is larger; one from elsewhere cannot fill the memory.
 LARGEST_TEXT = 64 * 2**20
 
-#: Names of temporary files: ours, and those that safetensors makes beside its target.
+#: Names of temporary files: ours, and those that safetensors makes next to its target.
 _LEFTOVER = re.compile(r"\..+\.tmp|\.tmp\w{6}")
 
 
 @contextmanager
 def atomic_path(target: Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``target``; rename it over ``target`` when the block ends well.
+    """Yield a temporary path next to ``target``; rename it over ``target`` when the block ends well.
 
     A reader sees the old file or the new one, never a part; after an exception nothing is left behind.
     """

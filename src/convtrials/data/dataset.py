@@ -102,7 +102,7 @@ class Dataset:
         class_names : sequence of str, optional
             In the order of the numbers; two or more. Otherwise the labels that occur, sorted, name themselves.
         groups : array, shape (N,), optional
-            What each image came from (writer, patient), as number or name: a drawn split keeps each group whole, and
+            What each image came from (writer, person), as number or name: a drawn split keeps each group whole, and
             groups are the unit of statistics.
         split : array or dict, optional
             ``"train"``, ``"val"`` or ``"test"`` for each image, or positions of the images of each of the three.

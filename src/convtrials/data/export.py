@@ -37,7 +37,7 @@ def write_split(
 ) -> dict[str, int]:
     """Write ``out/{train,val,test}/CLASS/file``, the same split that `load_dataset` makes.
 
-    Files of a folder are copied; images of other sources are written as PNG. Everything is written beside `out`
+    Files of a folder are copied; images of other sources are written as PNG. Everything is written next to `out`
     and put in place by one rename, so that `out` is whole or absent.
 
     Parameters

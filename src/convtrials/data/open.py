@@ -13,7 +13,7 @@ from convtrials.data.paths import typed_path
 from convtrials.data.selection import PackOptions, options_document
 from convtrials.data.sources.base import Source
 from convtrials.data.split import check_ratios
-from convtrials.data.store import index_path, look_up, open_pack, remember, telling_disk_errors
+from convtrials.data.store import index_path, look_up, open_pack, plain_disk_errors, remember
 
 #: Datasets known by name.
 BUILT_IN = ("glyphs", "emnist36")
@@ -57,7 +57,7 @@ def load_dataset(
     classes : sequence of str or None
         Names of the classes to use, two or more; None: all.
     verify : bool
-        Read the source and the pack again, and pack anew where anything differs.
+        Read the source and the pack again, and pack once more where anything differs.
     workers : int or None
         Processes that decode images; None: one a processor.
     silent : bool
@@ -91,8 +91,8 @@ def load_dataset(
     found = find_source(source, samples_per_class=samples_per_class)
     entry = index_path(found.location, options_document(options))
     started = time.perf_counter()
-    with telling_disk_errors():
-        # Taken before the source is read: what changes during the reading is seen the next time.
+    with plain_disk_errors():
+        # Read before the source is read: what changes during the reading is seen the next time.
         stamp = found.stamp()
         known = None if verify else look_up(entry, stamp)
         if known is not None:

@@ -181,7 +181,7 @@ def _answer(pipe: Connection, answer: tuple[bool, Any]) -> None:
 
 
 def _portable(error: Exception) -> Exception:
-    """Return the error where it survives the way to another process, else a DataError that tells it."""
+    """Return the error where it survives the way to another process, else a DataError with its text."""
     try:
         ForkingPickler.loads(ForkingPickler.dumps(error))
     except Exception:  # an exception may fail in any way to be taken apart or put together

@@ -8,7 +8,7 @@ from convtrials.core.errors import DataError
 #: Formats that Pillow knows by name but that are no pictures to learn from, or that it cannot decode by itself:
 #: documents (PostScript would start another program), video, vector drawings, and containers of data.
 _LEFT_ALONE = frozenset({"BUFR", "EPS", "FLI", "GRIB", "HDF5", "IPTC", "MPEG", "PDF", "WMF"})
-#: A Pillow built without them does not list their endings; such a file is then bad, with the reason, not a stranger.
+#: A Pillow built without them does not list their endings; such a file is then bad, with the reason, not left alone.
 _ALWAYS = frozenset({".avif", ".webp"})
 #: Left behind by file managers, nobody's data.
 CLUTTER = frozenset({"Thumbs.db", "desktop.ini", "__MACOSX"})

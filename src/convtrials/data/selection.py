@@ -15,7 +15,7 @@ from convtrials.data.parallel import Team, blocks
 from convtrials.data.sources.base import Listing, Source
 from convtrials.data.split import assign_splits, share_out
 
-#: Without a size told: the native one up to this many pixels a side, else `DEFAULT_SIDE`.
+#: Where no size is asked for: the native one up to this many pixels a side, else `DEFAULT_SIDE`.
 MAX_NATIVE_SIDE = 224
 DEFAULT_SIDE = 64
 
@@ -136,7 +136,7 @@ def choose_shape(
     *,
     silent: bool = False,
 ) -> tuple[int, int, int]:
-    """(H, W, C) of the pack: as told, else as all images have it, else 64 x 64 and 3 channels."""
+    """(H, W, C) of the pack: as asked for, else as all images have it, else 64 x 64 and 3 channels."""
     side, channels = options.image_size, options.channels
     if side is not None and not 1 <= side <= 4096:
         raise DataError(f"image size {side}: 1 to 4096 pixels a side are possible")

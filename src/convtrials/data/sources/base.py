@@ -33,7 +33,7 @@ class Listing:
     group_names, group_kind, groups_are_sampled
         As in `convtrials.data.dataset.Dataset`.
     left_alone : int
-        Files beside the images that are no images by their names or places.
+        Other files, which are no images by their names or places.
     """
 
     class_names: tuple[str, ...]
