@@ -98,7 +98,7 @@ def forward_flop(model: str, width: float) -> int:
 
 
 def execution(size: Size, precision: str = "bf16", channels_last: bool = True) -> Any:
-    from convtrials.core.machine import available_cores
+    from convtrials.core.process import available_cores
     from convtrials.training.engine.execution import Execution
 
     return Execution(DEVICE, precision, channels_last, size.threads or available_cores())  # type: ignore[arg-type]

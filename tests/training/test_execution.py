@@ -9,7 +9,7 @@ from small_runs import SMALL
 from torch import nn
 
 from convtrials.core.errors import RunError
-from convtrials.core.machine import available_cores
+from convtrials.core.process import available_cores
 from convtrials.data.dataset import Dataset
 from convtrials.training.engine import execution as execution_module
 from convtrials.training.engine.execution import Execution, check_device, probe_execution

@@ -33,7 +33,7 @@ def demo(
     or killed, the same command goes on where it was.
     """
     from convtrials.cli.study import show_study
-    from convtrials.core.machine import available_cores
+    from convtrials.core.process import available_cores
     from convtrials.core.progress import say
     from convtrials.study.directory import StudyDirectory
     from convtrials.study.plan.study_file import read_study_file

@@ -21,7 +21,7 @@ def doctor(
     from rich.table import Table
 
     from convtrials.core.files import cache_folder
-    from convtrials.core.machine import available_cores
+    from convtrials.core.process import available_cores
     from convtrials.training.engine.environment import describe_environment
     from convtrials.training.engine.execution import probe_execution
 

@@ -207,7 +207,7 @@ def _end(folder: Path) -> int:
     from rich.console import Console
 
     from convtrials.cli.study_view import verdict_table
-    from convtrials.cli.warn import print_warnings
+    from convtrials.cli.terminal import print_warnings
     from convtrials.core.files import read_json
 
     document: dict[str, Any] = read_json(folder / "verdicts.json")

@@ -235,6 +235,6 @@ def _tell(run: "Run", report: bool) -> None:
         return
     print(f"{run.folder}: val accuracy {result.val_accuracy:.2%} after {result.epochs} epochs")
     if run.predictions_path.is_file():
-        from convtrials.cli.warn import print_warnings
+        from convtrials.cli.terminal import print_warnings
 
         print_warnings(one.text for one in run.warnings())

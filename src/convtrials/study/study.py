@@ -13,8 +13,7 @@ from convtrials.core.errors import ConvtrialsError, Interrupted, StudyError
 from convtrials.core.files import atomic_path, finite, read_json, write_json, write_text
 from convtrials.core.progress import say, say_nothing
 from convtrials.data.dataset import Dataset
-from convtrials.data.open import load_dataset
-from convtrials.data.reopen import reopen_dataset, source_name
+from convtrials.data.open import load_dataset, reopen_dataset, source_name
 from convtrials.study.directory import StudyDirectory
 from convtrials.study.execute.arm_data import dataset_of_arm
 from convtrials.study.execute.autotune import Arrangement, choose_arrangement

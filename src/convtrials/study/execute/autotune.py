@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from convtrials.core.errors import StudyError
-from convtrials.core.machine import available_cores
+from convtrials.core.process import available_cores
 from convtrials.study.execute.step_rate import StepProbe, begin_measuring, measured_together
 from convtrials.training.engine.execution import Execution, Precision, check_device, probe_execution
 from convtrials.training.recipe.recipe import Recipe

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from convtrials.core.errors import StudyError
-from convtrials.core.memory import keep_freed_memory
+from convtrials.core.process import keep_freed_memory
 from convtrials.data.batches import as_channels_last, as_contiguous
 from convtrials.training.engine.execution import Execution
 from convtrials.training.engine.network import recipe_network

@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any, BinaryIO, TextIO, TypeVar
 
 from convtrials.core.errors import ConvtrialsError, Interrupted, RunTaken
-from convtrials.core.standard_input import take_standard_input
+from convtrials.core.process import take_standard_input
 from convtrials.data.dataset import Dataset
-from convtrials.data.reopen import reopen_dataset
+from convtrials.data.open import reopen_dataset
 from convtrials.study.directory import StudyDirectory
 from convtrials.study.execute.arm_data import dataset_of_arm
 from convtrials.study.plan.plan import Plan

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field, Strict
 
 from convtrials.core.errors import RunError
-from convtrials.core.machine import available_cores
+from convtrials.core.process import available_cores
 
 if TYPE_CHECKING:
     import torch

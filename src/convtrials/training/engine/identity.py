@@ -6,7 +6,7 @@ from typing import Any
 
 from convtrials.core.errors import RunError
 from convtrials.data.dataset import Dataset
-from convtrials.data.reopen import source_name
+from convtrials.data.open import source_name
 from convtrials.training.recipe.recipe import Recipe
 from convtrials.training.run import Run
 from convtrials.training.run_documents import Counts, DatasetDescription, Identity

@@ -6,7 +6,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import nn
 
-from convtrials.core.memory import keep_freed_memory
+from convtrials.core.process import keep_freed_memory
 from convtrials.data.batches import Batches
 from convtrials.data.dataset import Dataset
 from convtrials.training.engine.checkpoint import TrainingState
@@ -17,7 +17,7 @@ from convtrials.training.recipe.recipe import Recipe
 def make_fabric(execution: Execution) -> Fabric:
     """Make this process ready to train as the execution says.
 
-    Sets torch's thread count, and asks the C library to keep freed memory (`convtrials.core.memory`).
+    Sets torch's thread count, and asks the C library to keep freed memory (`convtrials.core.process`).
     """
     keep_freed_memory()
     torch.set_num_threads(execution.threads)

@@ -56,7 +56,7 @@ def train(
     Called again with the same arguments it goes on where it was stopped or killed; the weights are then bit for bit
     those of a run never killed (CPU, same machine kind, same execution). A finished run is returned as it is. torch's
     thread count and global generator are left as they were; the C library is asked to keep freed memory from then on
-    (`convtrials.core.memory`).
+    (`convtrials.core.process`).
 
     Parameters
     ----------
