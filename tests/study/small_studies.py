@@ -1,6 +1,6 @@
 """Small studies: trained in this process, or with runs that are written instead of trained."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,17 +62,11 @@ class Written:
         self.busy: list[RunTask] = []
         self.started: list[RunTask] = []
 
-    @property
-    def free(self) -> int:
-        return self._places - len(self.busy)
-
-    def start(self, task: RunTask) -> None:
-        assert self.free > 0
-        assert task not in self.busy
-        self.busy.append(task)
-        self.started.append(task)
-
-    def wait(self, seconds: float) -> list[RunEnd]:
+    def advance(self, wanted: Sequence[RunTask], seconds: float) -> list[RunEnd]:
+        assert not set(wanted) & set(self.busy)
+        begun = list(wanted[: self._places - len(self.busy)])
+        self.busy += begun
+        self.started += begun
         if not self.busy:
             return []
         task = self.busy.pop(self._order(self.busy))
@@ -80,7 +74,7 @@ class Written:
         chance = self._accuracy(task.arm, task.position)
         if chance is None:
             return [RunEnd(task, "failed", "no luck")]
-        if chance in ("taken", "stopped"):
+        if chance in ("locked", "stopped"):
             return [RunEnd(task, chance)]
         status = "diverged" if chance == "diverged" else "finished"
         folder = self._study.run(arm, task.position).folder

@@ -18,10 +18,11 @@ from convtrials.data.reopen import reopen_dataset, source_name
 from convtrials.study.directory import StudyDirectory
 from convtrials.study.execute.arm_data import dataset_of_arm
 from convtrials.study.execute.autotune import Arrangement, choose_arrangement
-from convtrials.study.execute.executor import Executor, InProcess, RunEnd
+from convtrials.study.execute.executor import Executor, RunEnd
+from convtrials.study.execute.in_process import InProcess, ReplicaExecutor
 from convtrials.study.execute.local_processes import LocalProcesses
-from convtrials.study.execute.replica_executor import ReplicaExecutor
-from convtrials.study.execute.scheduler import conduct
+from convtrials.study.execute.run_trainer import RunTrainer
+from convtrials.study.execute.scheduler import run_to_end
 from convtrials.study.plan.arms import build_arms
 from convtrials.study.plan.plan import Plan
 from convtrials.study.plan.plan_log import LOG_NAME
@@ -390,25 +391,23 @@ def _write_dataset(study: StudyDirectory, dataset: Dataset) -> None:
 def run_study(
     study: StudyDirectory, plan: Plan, dataset: Dataset, wishes: Wishes, *, show: Show
 ) -> StudyResult:
-    """Conduct a prepared study and write its documents, also where it is stopped before its end."""
+    """Run a prepared study to its end and write its documents, also where it is stopped before its end."""
     execution, workers = study.run_execution, wishes.workers or int(study.execution["workers"])
+    replicas = int(study.execution.get("replicas", 1))
+    trainer = RunTrainer(study, plan, dataset, execution, wishes.checkpoint_seconds)
     executor: Executor
-    replicas, seconds = int(study.execution.get("replicas", 1)), wishes.checkpoint_seconds
     if replicas > 1 or (execution.device == "cuda" and workers == 1):  # one replica too gains by CUDA graphs
         way = study.execution.get("replica_way")
-        executor, workers = (
-            ReplicaExecutor(study, plan, dataset, execution, replicas, way=way, checkpoint_seconds=seconds),
-            1,
-        )
+        executor, workers = ReplicaExecutor(trainer, replicas, way=way), 1
     elif dataset.folder is None:
-        executor, workers = InProcess(study, plan, dataset, execution, checkpoint_seconds=seconds), 1
+        executor, workers = InProcess(trainer), 1
     else:
         executor = LocalProcesses(
             study.folder, workers, execution.threads, checkpoint_seconds=wishes.checkpoint_seconds
         )
     outcomes = Outcomes(study, plan, units_of_test(dataset))
     try:
-        conduct(study, plan, outcomes, executor, show, workers=workers)
+        run_to_end(study, plan, outcomes, executor, show, workers=workers)
     except Interrupted:
         write_documents(study, plan, outcomes)  # what is known so far, marked as such
         raise
