@@ -10,17 +10,18 @@ from study_runs import add_predictions, history_of, write_ended_run
 from convtrials.core.files import write_json
 from convtrials.data.dataset import Dataset
 from convtrials.study.directory import StudyDirectory
+from convtrials.study.execute.autotune import ComputeOptions
 from convtrials.study.execute.executor import RunEnd, RunTask
 from convtrials.study.plan.arms import build_arms
 from convtrials.study.plan.plan import Plan
 from convtrials.study.plan.study_file import StudySpec
-from convtrials.study.study import Wishes, prepare
+from convtrials.study.study import prepare
 from convtrials.training.engine.execution import Execution
 from convtrials.training.recipe.recipe import Recipe
 
 #: Small enough that a run takes a fraction of a second.
 BASE = Recipe(width=0.125, epochs=2, batch_size=16, optimizer={"name": "adam", "lr": 2e-3})
-PINNED = Wishes(workers=1, threads=1, precision="fp32", device="cpu", checkpoint_seconds=0.0)
+PINNED = ComputeOptions(workers=1, threads=1, precision="fp32", device="cpu", checkpoint_seconds=0.0)
 COSINE = {"cosine": {"schedule": "cosine"}}
 
 

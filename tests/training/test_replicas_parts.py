@@ -13,6 +13,7 @@ from convtrials.core.streams import stream_seed
 from convtrials.models.activations import ACTIVATIONS
 from convtrials.models.registry import build_model
 from convtrials.training.engine.execution import Execution
+from convtrials.training.engine.step_timing import StepProbe
 from convtrials.training.recipe.recipe import Recipe
 from convtrials.training.replicas import choose
 from convtrials.training.replicas.choose import choose_replicas
@@ -21,7 +22,7 @@ from convtrials.training.replicas.grouped import grouped_network, unknown_layer
 from convtrials.training.replicas.noise import DropoutNoise, GivenDropout, give_dropout
 from convtrials.training.replicas.passes import GroupedPasses, MicroBatch
 from convtrials.training.replicas.stack import Stack, stacked
-from convtrials.training.replicas.team import usual_way
+from convtrials.training.replicas.team import usual_method
 from convtrials.training.replicas.train import train_replicas
 
 SEEDS = (0, 1, 2)
@@ -98,7 +99,7 @@ def test_one_grouped_network_gives_every_replicas_logits(model: str, activation:
 
 def test_layers_that_cannot_be_grouped_are_named() -> None:
     assert unknown_layer(networks()[0]) is None
-    assert usual_way(networks()[0]) == "grouped"
+    assert usual_method(networks()[0]) == "grouped"
     for layer, name in (
         (nn.LSTM(3, 3), "LSTM"),
         (nn.Conv2d(1, 1, 3, padding="same"), "Conv2d with padding zeros same"),
@@ -106,7 +107,7 @@ def test_layers_that_cannot_be_grouped_are_named() -> None:
         (nn.BatchNorm2d(3, momentum=None), "BatchNorm2d without momentum or weights"),
     ):
         assert unknown_layer(nn.Sequential(nn.ReLU(), layer)) == name
-        assert usual_way(nn.Sequential(layer)) == "side_by_side"
+        assert usual_method(nn.Sequential(layer)) == "side_by_side"
 
 
 def test_dropout_noise_is_what_each_seeds_own_run_draws() -> None:
@@ -276,23 +277,23 @@ def test_the_fastest_number_is_chosen_and_more_must_pay(monkeypatch: pytest.Monk
     rates = {(1, "grouped"): 100.0, (2, "grouped"): 105.0, (2, "side_by_side"): 160.0, (4, "grouped"): 165.0}
 
     def rate(*arguments: Any, **_: Any) -> float:
-        if arguments[4:] not in rates:
+        if arguments[2:] not in rates:
             raise torch.OutOfMemoryError
-        return rates[arguments[4:]]
+        return rates[arguments[2:]]
 
     monkeypatch.setattr(choose, "replica_rate", rate)
     said: list[str] = []
     chosen = choose_replicas(
-        Recipe(width=0.05), (12, 12, 1), 4, Execution(), candidates=(1, 2, 4), report=said.append
+        StepProbe(Recipe(width=0.05), (12, 12, 1), 4), Execution(), candidates=(1, 2, 4), report=said.append
     )
-    assert (chosen.replicas, chosen.way) == (2, "side_by_side")
+    assert (chosen.replicas, chosen.method) == (2, "side_by_side")
     assert len(chosen.measured) == 4
     assert said[-1] == "probe: 4 replicas, side by side: too little memory"
 
 
 def test_rates_are_measured_on_real_steps() -> None:
     recipe = Recipe(width=0.05, batch_size=4)
-    chosen = choose_replicas(recipe, (12, 12, 1), 4, PINNED, candidates=(1, 2), seconds=0.01)
+    chosen = choose_replicas(StepProbe(recipe, (12, 12, 1), 4), PINNED, candidates=(1, 2), seconds=0.01)
     assert [(one["replicas"], one["way"]) for one in chosen.measured] == [
         (1, "grouped"),
         (2, "grouped"),

@@ -19,7 +19,7 @@ from convtrials.study.execute.run_trainer import (
     retry_locked,
 )
 from convtrials.training.engine.progress import Progress
-from convtrials.training.replicas.passes import Way
+from convtrials.training.replicas.passes import Method
 from convtrials.training.replicas.train import train_replicas
 from convtrials.training.run import Run
 
@@ -63,7 +63,7 @@ class ReplicaExecutor(InProcess):
     trainer : RunTrainer
     replicas : int
         1 or more.
-    way : {"grouped", "side_by_side"}, optional
+    method : {"grouped", "side_by_side"}, optional
         See `convtrials.training.replicas.train.train_replicas`.
     note : callable
         Gets a line that says why runs are trained one at a time.
@@ -74,11 +74,11 @@ class ReplicaExecutor(InProcess):
         trainer: RunTrainer,
         replicas: int,
         *,
-        way: Way | None = None,
+        method: Method | None = None,
         note: Callable[[str], None] = say,
     ) -> None:
         super().__init__(trainer)
-        self._replicas, self._way, self._note = replicas, way, note
+        self._replicas, self._method, self._note = replicas, method, note
 
     def _train(self, wanted: Sequence[RunTask]) -> list[RunEnd]:
         """Train some seeds of the most urgent run's arm to their end."""
@@ -122,7 +122,7 @@ class ReplicaExecutor(InProcess):
                 [arm.seed_offset + task.position for task in ours],
                 [run.folder for run in ours.values()],
                 execution=trainer.execution,
-                way=self._way,
+                method=self._method,
                 checkpoint_seconds=trainer.checkpoint_seconds,
                 silent=True,
                 note=self._note,

@@ -17,7 +17,7 @@ from convtrials.data.dataset import Dataset
 from convtrials.data.reopen import reopen_dataset
 from convtrials.training.engine.checkpoint import steps_in
 from convtrials.training.engine.environment import describe_environment
-from convtrials.training.engine.execution import Execution, Precision, check_device, probe_execution
+from convtrials.training.engine.execution import Execution, Precision, check_device
 from convtrials.training.engine.finish import finish_run
 from convtrials.training.engine.identity import (
     check_empty,
@@ -33,6 +33,7 @@ from convtrials.training.engine.loop import train_loop
 from convtrials.training.engine.network import initial_network, recipe_network
 from convtrials.training.engine.progress import Progress, RunWatcher, stop_request
 from convtrials.training.engine.setup import begin_run
+from convtrials.training.engine.step_timing import StepProbe, autotune_execution
 from convtrials.training.engine.tensorboard import CurveWriter
 from convtrials.training.recipe.recipe import Recipe
 from convtrials.training.run import Run, default_run_folder
@@ -116,9 +117,8 @@ def train(
             check_device(execution.device)
         else:
             check_empty(run)
-            execution = execution or probe_execution(
-                lambda: _network(recipe, dataset, seed),
-                dataset.image_shape,
+            execution = execution or autotune_execution(
+                StepProbe.of(recipe, dataset),
                 precision=precision,
                 threads=threads,
                 device=device,

@@ -15,7 +15,7 @@ from convtrials.training.replicas.noise import GivenDropout
 from convtrials.training.replicas.stack import Stack
 
 #: How the replicas are computed: in one network of grouped layers, or network after network.
-Way = Literal["grouped", "side_by_side"]
+Method = Literal["grouped", "side_by_side"]
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from convtrials.training.recipe.recipe import Recipe
 from convtrials.training.replicas.graphs import Replayed, Speedup, compile_passes
 from convtrials.training.replicas.grouped import unknown_layer
 from convtrials.training.replicas.noise import DropoutNoise, give_dropout
-from convtrials.training.replicas.passes import GroupedPasses, MicroBatch, Passes, SideBySidePasses, Way
+from convtrials.training.replicas.passes import GroupedPasses, Method, MicroBatch, Passes, SideBySidePasses
 from convtrials.training.replicas.stack import Stack
 from convtrials.training.replicas.stepping import build_stepping
 from convtrials.training.run import Run
@@ -47,14 +47,14 @@ class Manner:
     Attributes
     ----------
     execution : Execution
-    way : {"grouped", "side_by_side"}
+    method : {"grouped", "side_by_side"}
     speedup : {"none", "graphs", "compile"}
     note : callable
         Told in a line what does not work as wished.
     """
 
     execution: Execution
-    way: Way
+    method: Method
     speedup: Speedup
     note: Callable[[str], None]
 
@@ -80,7 +80,7 @@ class Team:
             network.train()
         self._stack = Stack(networks)
         self._noise = DropoutNoise(networks[0], [one.seed for one in replicas], autocast)
-        passes = GroupedPasses if manner.way == "grouped" else SideBySidePasses
+        passes = GroupedPasses if manner.method == "grouped" else SideBySidePasses
         self._passes: Passes = passes(
             networks,
             self._stack,
@@ -140,7 +140,7 @@ class Team:
         )
 
 
-def usual_way(network: nn.Module) -> Way:
+def usual_method(network: nn.Module) -> Method:
     """Grouped where every layer is known."""
     return "grouped" if unknown_layer(network) is None else "side_by_side"
 

@@ -35,8 +35,8 @@ from convtrials.training.recipe.recipe import Recipe
 from convtrials.training.replicas.graphs import Speedup
 from convtrials.training.replicas.grouped import unknown_layer
 from convtrials.training.replicas.loop import replica_loop
-from convtrials.training.replicas.passes import Way
-from convtrials.training.replicas.team import Manner, Replica, usual_speedup, usual_way
+from convtrials.training.replicas.passes import Method
+from convtrials.training.replicas.team import Manner, Replica, usual_method, usual_speedup
 from convtrials.training.replicas.watching import Follow, TeamWatcher
 from convtrials.training.run import Run
 
@@ -48,7 +48,7 @@ def train_replicas(
     outs: Sequence[str | Path],
     *,
     execution: Execution,
-    way: Way | None = None,
+    method: Method | None = None,
     speedup: Speedup | None = None,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
     silent: bool = False,
@@ -71,7 +71,7 @@ def train_replicas(
     outs : sequence of path
         The run directory of each.
     execution : Execution
-    way : {"grouped", "side_by_side"}, optional
+    method : {"grouped", "side_by_side"}, optional
         How they are computed: by grouped convolutions, or network after network (on a GPU on streams of their own).
         By default grouped, where every layer of the network is known.
     speedup : {"none", "graphs", "compile"}, optional
@@ -114,11 +114,11 @@ def train_replicas(
         held.enter_context(torch_left_as_it_was())
         sample = recipe_network(recipe, shape, classes, seeds[0])
         manner = Manner(
-            execution, way or usual_way(sample), _possible_speedup(speedup, execution, note), note
+            execution, method or usual_method(sample), _possible_speedup(speedup, execution, note), note
         )
-        if manner.way == "grouped" and (layer := unknown_layer(sample)):
+        if manner.method == "grouped" and (layer := unknown_layer(sample)):
             note(f"replicas: {layer} cannot be grouped; going on side by side")
-            manner = replace(manner, way="side_by_side")
+            manner = replace(manner, method="side_by_side")
         for run, seed in zip(runs, seeds, strict=True):
             _begin(run, recipe, dataset, seed, manner, len(seeds))
         unfinished = [(run, seed) for run, seed in zip(runs, seeds, strict=True) if not run.finished]
@@ -145,7 +145,7 @@ def _begin(run: Run, recipe: Recipe, dataset: Dataset, seed: int, manner: Manner
         recipe,
         execution=manner.execution.to_dict(),
         # Not a part of the execution: with other replicas, or alone, a run is the same but for rounding.
-        environment={**describe_environment(), "replicas": {"together": together, "way": manner.way}},
+        environment={**describe_environment(), "replicas": {"together": together, "way": manner.method}},
         dataset=describe_dataset(dataset),
         record=record(identity),
     )
