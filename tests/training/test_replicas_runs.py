@@ -233,7 +233,7 @@ def test_a_cut_replica_goes_on_alone_or_with_others_at_another_step(
         assert_close_weights(alone(seed, changes), runs[seed])
 
 
-def test_a_polite_stop_leaves_checkpoints_and_says_how_to_go_on(
+def test_a_stop_leaves_checkpoints_and_says_how_to_go_on(
     together: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     unbroken, original = together("unbroken"), TeamWatcher.after_steps

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from convtrials.core.errors import Interrupted, StudyError
-from convtrials.core.stopping import StopWish
+from convtrials.core.stopping import StopRequest
 from convtrials.statistics.decision import Decision
 from convtrials.study.directory import StudyDirectory
 from convtrials.study.execute.executor import Executor, RunEnd, RunTask
@@ -110,7 +110,7 @@ def run_to_end(
     """
     retries = _Retries(study, plan)
     retries.reset_failures()
-    with study.running(), study.session() as session, StopWish().listening() as wish:
+    with study.running(), study.session() as session, StopRequest().listening() as stop:
         if study.plan.fingerprint != plan.fingerprint:
             raise StudyError(f"{study.folder}: another process has changed the plan; run the study again")
         try:
@@ -126,10 +126,10 @@ def run_to_end(
                 if ended:
                     show(survey(study, plan, outcomes, workers), ended)
                 session.beat()
-                if wish.times or any(end.how == "stopped" for end in ended):
+                if stop.times or any(end.how == "stopped" for end in ended):
                     raise Interrupted(f"stopped; the same command goes on with {study.folder}")
         finally:
-            executor.stop(hurry=lambda: wish.times > 1)
+            executor.stop(hurry=lambda: stop.times > 1)
             _tidy(study, plan)
 
 

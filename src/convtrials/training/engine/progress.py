@@ -8,14 +8,14 @@ from dataclasses import dataclass
 
 from convtrials.core.errors import Interrupted
 from convtrials.core.progress import Task, say
-from convtrials.core.stopping import StopWish
+from convtrials.core.stopping import StopRequest
 from convtrials.training.engine.checkpoint import TrainingState
 from convtrials.training.engine.tensorboard import CurveWriter
 from convtrials.training.run import Run
 
 
-def stop_request() -> StopWish:
-    """Remember Ctrl-C or a polite kill, so that the loop can stop between two steps; a second Ctrl-C means now."""
+def stop_request() -> StopRequest:
+    """Remember Ctrl-C or SIGTERM, so that the loop can stop between two steps; a second Ctrl-C means now."""
 
     def heard(times: int, number: int) -> None:
         # A second SIGTERM is no hurry: batch systems and parents send several, and SIGKILL when they mean it.
@@ -24,7 +24,7 @@ def stop_request() -> StopWish:
         if times == 1:
             say("stopping after this step")
 
-    return StopWish(heard)
+    return StopRequest(heard)
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class RunWatcher:
         run: Run,
         task: Task,
         curves: CurveWriter,
-        stop: StopWish,
+        stop: StopRequest,
         *,
         epochs: float,
         checkpoint_seconds: float,
@@ -83,7 +83,7 @@ class RunWatcher:
             f"epoch {len(state.history) + 1}/{math.ceil(self._epochs)}  {rate:,.0f} images/s  "
             f"loss {state.sums.loss / state.sums.images:.3f}{last}"
         )
-        stopping = self._stop.asked  # looked at once: a later wish waits for the next step's checkpoint
+        stopping = self._stop.asked  # looked at once: a later request waits for the next step's checkpoint
         if stopping or time.monotonic() - self._last_checkpoint >= self._interval:
             self._checkpoint(state)
         if stopping:

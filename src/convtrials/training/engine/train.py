@@ -11,7 +11,7 @@ from torch import nn
 
 from convtrials.core.errors import Interrupted, RunError
 from convtrials.core.progress import progress_task, say, say_nothing
-from convtrials.core.stopping import StopWish
+from convtrials.core.stopping import StopRequest
 from convtrials.data.batches import steps_per_epoch
 from convtrials.data.dataset import Dataset
 from convtrials.data.reopen import reopen_dataset
@@ -202,7 +202,7 @@ def _train(
     seed: int,
     network: nn.Module | None,
     execution: Execution,
-    stop: StopWish,
+    stop: StopRequest,
     checkpoint_seconds: float,
     silent: bool,
     note: Callable[[str], None],

@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 
 from convtrials.core.errors import Interrupted, RunError
 from convtrials.core.progress import progress_task, say, say_nothing
-from convtrials.core.stopping import StopWish
+from convtrials.core.stopping import StopRequest
 from convtrials.data.batches import steps_per_epoch
 from convtrials.data.dataset import Dataset
 from convtrials.training.engine.checkpoint import TrainingState, steps_in
@@ -156,7 +156,7 @@ def _train(
     recipe: Recipe,
     dataset: Dataset,
     manner: Manner,
-    stop: StopWish,
+    stop: StopRequest,
     checkpoint_seconds: float,
     silent: bool,
     follow: Follow | None,

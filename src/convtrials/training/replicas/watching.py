@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 from convtrials.core.errors import Interrupted
 from convtrials.core.progress import Task
-from convtrials.core.stopping import StopWish
+from convtrials.core.stopping import StopRequest
 from convtrials.training.engine.progress import Progress
 from convtrials.training.engine.tensorboard import CurveWriter
 from convtrials.training.replicas.team import Replica, Team
@@ -26,7 +26,7 @@ class TeamWatcher:
         Counts images of all replicas.
     files : ExitStack
         Closes the curves.
-    stop : StopWish
+    stop : StopRequest
     total_images : float
         Training images of one replica in the whole recipe.
     seen : float
@@ -39,7 +39,7 @@ class TeamWatcher:
         self,
         task: Task,
         files: ExitStack,
-        stop: StopWish,
+        stop: StopRequest,
         *,
         total_images: float,
         seen: float,
@@ -75,7 +75,7 @@ class TeamWatcher:
         self._task.show(
             f"epoch {epoch}/{math.ceil(self._epochs)}  {replicas} replicas  {sum(rates) / replicas:,.0f} images/s"
         )
-        stopping = self._stop.asked  # looked at once: a later wish waits for the next checkpoints
+        stopping = self._stop.asked  # looked at once: a later request waits for the next checkpoints
         if stopping or time.monotonic() - self._last_checkpoint >= self._interval:
             self._checkpoint(team, team.replicas)
         if stopping:
