@@ -12,10 +12,10 @@ from convtrials.training.engine.checkpoint import TrainingState
 from convtrials.training.engine.execution import Execution
 from convtrials.training.engine.setup import make_fabric
 from convtrials.training.engine.step_timing import StepProbe, mean_time, step_times
-from convtrials.training.replicas.graphs import Speedup
+from convtrials.training.replicas.batch import MicroBatch
 from convtrials.training.replicas.grouped import unknown_layer
-from convtrials.training.replicas.passes import Method, MicroBatch
-from convtrials.training.replicas.team import Manner, Replica, Team, usual_speedup
+from convtrials.training.replicas.passes import Method
+from convtrials.training.replicas.team import Replica, Team
 from convtrials.training.run import Run
 
 #: What is tried on a GPU.
@@ -92,7 +92,7 @@ def replica_rate(
     replicas: int,
     method: Method,
     *,
-    speedup: Speedup | None = None,
+    graphs: bool | None = None,
     seconds: float = 1.0,
     note: Callable[[str], None] = lambda line: None,
 ) -> float:
@@ -105,7 +105,7 @@ def replica_rate(
     for seed in range(replicas):
         network = probe.network(execution, seed)
         members.append(Replica(Run(Path()), seed, TrainingState.start(recipe, fabric, network), network))
-    team = Team(recipe, members, Manner(execution, method, speedup or usual_speedup(execution), note))
+    team = Team(recipe, members, execution, method, graphs=graphs, note=note)
     images, labels = probe.images(execution, replicas * recipe.batch_size * recipe.accumulate)
     batch = MicroBatch(images.view(replicas, -1, *images.shape[1:]), labels.view(replicas, -1))
     rates = [recipe.optimizer.lr or 0.0] * replicas
