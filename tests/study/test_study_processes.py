@@ -178,7 +178,7 @@ def test_a_parent_that_dies_alone_takes_its_workers_with_it(
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), seconds=30)
-    assert any(folder.glob("runs/*/*/checkpoint.safetensors"))  # they left politely
+    assert any(folder.glob("runs/*/*/checkpoint.safetensors"))  # they wrote one before they left
     finish(folder)
     assert verdicts(folder) == verdicts(unbroken)
 

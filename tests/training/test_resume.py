@@ -105,7 +105,7 @@ def test_a_cut_while_the_end_is_written(
     assert len(resumed.read_history()) == len(unbroken.read_history()) == 2
 
 
-def test_a_polite_stop_leaves_a_checkpoint_and_says_how_to_go_on(
+def test_a_stop_leaves_a_checkpoint_and_says_how_to_go_on(
     train_small: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     unbroken = train_small()

@@ -5,18 +5,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import torch
 from safetensors import SafetensorError
 from torch import nn
 
 from convtrials.core.errors import Interrupted, RunError
 from convtrials.core.progress import progress_task, say, say_nothing
-from convtrials.core.stopping import StopWish
-from convtrials.data.batches import steps_per_epoch
+from convtrials.core.stopping import StopRequest
 from convtrials.data.dataset import Dataset
-from convtrials.training.engine.checkpoint import steps_in
 from convtrials.training.engine.environment import describe_environment
-from convtrials.training.engine.execution import Execution, Precision, check_device, probe_execution
+from convtrials.training.engine.execution import Execution, Precision, check_device
 from convtrials.training.engine.finish import finish_run
 from convtrials.training.engine.identity import (
     check_empty,
@@ -27,9 +24,9 @@ from convtrials.training.engine.identity import (
 )
 from convtrials.training.engine.loop import train_loop
 from convtrials.training.engine.network import initial_network, recipe_network
-from convtrials.training.engine.progress import Progress, RunWatcher, stop_request
-from convtrials.training.engine.setup import begin_run
-from convtrials.training.engine.tensorboard import CurveWriter
+from convtrials.training.engine.progress import CurveWriter, Progress, RunLength, RunWatcher, stop_request
+from convtrials.training.engine.setup import begin_run, torch_left_as_it_was
+from convtrials.training.engine.step_timing import StepProbe, autotune_execution
 from convtrials.training.recipe.recipe import Recipe
 from convtrials.training.run import Run, default_run_folder
 
@@ -112,9 +109,8 @@ def train(
             check_device(execution.device)
         else:
             check_empty(run)
-            execution = execution or probe_execution(
-                lambda: _network(recipe, dataset, seed),
-                dataset.image_shape,
+            execution = execution or autotune_execution(
+                StepProbe.of(recipe, dataset),
                 precision=precision,
                 threads=threads,
                 device=device,
@@ -163,18 +159,6 @@ def resume(
 
 
 @contextmanager
-def torch_left_as_it_was() -> Iterator[None]:
-    """Give the caller's thread count and global generator back; training sets both."""
-    threads = torch.get_num_threads()
-    gpus = list(range(torch.cuda.device_count())) if torch.cuda.is_available() else []
-    with torch.random.fork_rng(devices=gpus):
-        try:
-            yield
-        finally:
-            torch.set_num_threads(threads)
-
-
-@contextmanager
 def _writing_errors_told(run: Run) -> Iterator[None]:
     """Tell a full disk or a lost folder in a line: nothing that was written whole is lost."""
     try:
@@ -192,7 +176,7 @@ def _train(
     seed: int,
     network: nn.Module | None,
     execution: Execution,
-    stop: StopWish,
+    stop: StopRequest,
     checkpoint_seconds: float,
     silent: bool,
     note: Callable[[str], None],
@@ -208,22 +192,21 @@ def _train(
     if resuming:
         state.load(run)
         note(f"resumed at step {state.step}")
-    per_epoch = steps_per_epoch(len(train_split), recipe.batch_size * recipe.accumulate)
-    images = round(steps_in(recipe.epochs, per_epoch) / per_epoch * len(train_split))
+    length = RunLength.of(recipe, len(train_split))
+    seen, total = length.images_after(state.step), length.total_images
     with (
         CurveWriter(run.folder, state.history) as curves,
-        progress_task(f"train {recipe.model}", images, silent=silent, log_steps=False) as task,
+        progress_task(f"train {recipe.model}", total, silent=silent, log_steps=False) as task,
     ):
-        seen = state.step / per_epoch * len(train_split)
         task.advance(seen)
         watcher = RunWatcher(
             run,
-            task,
             curves,
-            stop,
+            task,
+            stop=stop,
             epochs=recipe.epochs,
-            checkpoint_seconds=checkpoint_seconds,
-            images=(seen, images),
+            interval=checkpoint_seconds,
+            images=(seen, total),
             follow=follow,
         )
         outcome = train_loop(recipe, seed, state, train_split, val_split, watcher)
