@@ -16,7 +16,7 @@ from convtrials.training.engine.loop import train_loop
 from convtrials.training.engine.network import recipe_network
 from convtrials.training.engine.predict import predict_probabilities, validation_metrics
 from convtrials.training.engine.setup import begin_run
-from convtrials.training.optim.optimizer_config import OptimizerConfig
+from convtrials.training.optim.optimizers import OptimizerConfig
 from convtrials.training.recipe.recipe import Recipe
 
 #: More epochs than any benchmark sees.

@@ -7,8 +7,8 @@ def models() -> None:
     from rich.table import Table
 
     from convtrials.models.registry import list_models
-    from convtrials.training.optim.optimizer_config import OPTIMIZERS
-    from convtrials.training.optim.schedule_config import SCHEDULES
+    from convtrials.training.optim.optimizers import OPTIMIZERS
+    from convtrials.training.optim.schedules import SCHEDULES
     from convtrials.training.recipe.recipe import BUILT_IN_RECIPES, built_in_recipes
 
     console = Console()
@@ -22,11 +22,11 @@ def models() -> None:
         "optimizer", "default lr", "options", "what it is", title="Optimizers (optimizer: NAME)"
     )
     for name, optimizer in OPTIMIZERS.items():
-        optimizers.add_row(name, f"{optimizer.lr:g}", ", ".join(optimizer.options), optimizer.summary)
+        optimizers.add_row(name, f"{optimizer.lr or 0:g}", ", ".join(optimizer.options), optimizer.summary)
     console.print(optimizers)
     schedules = Table("schedule", "options", "what it does", title="Schedules (schedule: NAME)")
-    for name, (options, summary) in SCHEDULES.items():
-        schedules.add_row(name, ", ".join(("warmup", *options)), summary)
+    for name, schedule in SCHEDULES.items():
+        schedules.add_row(name, ", ".join(("warmup", *schedule.options)), schedule.summary)
     console.print(schedules)
     recipes = Table("recipe", "what it is for", title="Recipes (--recipe NAME)")
     for name in built_in_recipes():

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from convtrials.core.custom import source_of
 from convtrials.core.errors import RunError
 from convtrials.data.dataset import Dataset
 from convtrials.models.weights import load_weights
@@ -182,9 +183,7 @@ def _per_channel(values: Any, channels: int, where: str) -> tuple[float, ...]:
 
 def _check_source(run: Run, model: str) -> None:
     """Refuse one's own network whose source has changed: the weights might fit it and mean something else."""
-    from convtrials.models.custom import factory_source
-
-    source, known = factory_source(model), run.identity.get("model source")
+    source, known = source_of("model", model), run.identity.get("model source")
     if source is None or known is None:
         return
     with open(source, "rb") as file:

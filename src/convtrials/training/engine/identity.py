@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from convtrials.core.custom import source_of
 from convtrials.core.errors import RunError
 from convtrials.data.dataset import Dataset
 from convtrials.data.reopen import source_name
@@ -19,9 +20,9 @@ def identify(
 ) -> dict[str, Any]:
     """Return the seed and digests of all that a run is made from; equal identities mean the same run.
 
-    The file of initial weights and the source of one's own network are in it by content, since their names alone
-    would let another network go on under an old one's checkpoint. Where the file of initial weights is gone, the one
-    that was `recorded` is believed: a checkpoint no longer needs it.
+    The file of initial weights and the sources of your own network, optimizer and other parts are in it by content,
+    since their names alone would let another network go on under an old one's checkpoint. Where the file of initial
+    weights is gone, the one that was `recorded` is believed: a checkpoint no longer needs it.
     """
     identity = {"seed": seed, "recipe": recipe.fingerprint(), "dataset": dataset.fingerprint}
     if recipe.initial_weights:
@@ -29,11 +30,9 @@ def identify(
         identity["initial weights"] = (
             known if known and not path.exists() else _digest(path, "initial_weights")
         )
-    if ":" in recipe.model:
-        from convtrials.models.custom import factory_source
-
-        source = factory_source(recipe.model)
-        identity["model source"] = _digest(source, "model") if source else None
+    for key, name in recipe.custom_parts().items():
+        source = source_of(key, name)
+        identity[f"{key} source"] = _digest(source, key) if source else None
     return identity
 
 

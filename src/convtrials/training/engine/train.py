@@ -16,6 +16,7 @@ from convtrials.data.batches import steps_per_epoch
 from convtrials.data.dataset import Dataset
 from convtrials.data.reopen import reopen_dataset
 from convtrials.training.engine.checkpoint import steps_in
+from convtrials.training.engine.custom import try_custom_parts
 from convtrials.training.engine.environment import describe_environment
 from convtrials.training.engine.execution import Execution, Precision, check_device, probe_execution
 from convtrials.training.engine.finish import finish_run
@@ -102,6 +103,8 @@ def train(
     run = Run(out if out is not None else default_run_folder(recipe, dataset, seed))
     identity = identify(recipe, dataset, seed, recorded=run.identity if run.exists else None)
     note = say_nothing if silent else say
+    if not run.exists:
+        try_custom_parts(recipe, dataset.image_shape, len(dataset.class_names))
     # Before anything is measured or written: a file of weights that does not fit is told at once.
     network = (
         _initial_network(recipe, dataset, seed, note) if recipe.initial_weights and not run.exists else None
