@@ -142,9 +142,10 @@ def load_finished_run(run: Run) -> FinishedRun:
     check_files(run, run.weights_path, *run.described_by)
     recipe = run.recipe
     names, shape, mean, std = _described(run)
-    if ":" in recipe.model:
-        use_recorded_folder(run)
-        _check_source(run, recipe.model)
+    for key, name in recipe.custom_parts().items():
+        if key in ("model", "activation"):  # all else was for the training
+            use_recorded_folder(run)
+            _check_source(run, key, name)
     network = recipe_network(recipe, shape, len(names), run.identity["seed"])
     replaced = load_weights(network, run.weights_path)
     if replaced:  # fine for initial weights, but these are a run's own
@@ -181,13 +182,13 @@ def _per_channel(values: Any, channels: int, where: str) -> tuple[float, ...]:
     return tuple(float(value) for value in numbers)
 
 
-def _check_source(run: Run, model: str) -> None:
+def _check_source(run: Run, key: str, part: str) -> None:
     """Refuse one's own network whose source has changed: the weights might fit it and mean something else."""
-    source, known = source_of("model", model), run.identity.get("model source")
+    source, known = source_of(key, part), run.identity.get(f"{key} source")
     if source is None or known is None:
         return
     with open(source, "rb") as file:
         if hashlib.file_digest(file, "sha256").hexdigest()[:32] != known:
             raise RunError(
-                f"{run.folder}: the source of {model} ({source}) has changed since the run was trained"
+                f"{run.folder}: the source of {part} ({source}) has changed since the run was trained"
             )

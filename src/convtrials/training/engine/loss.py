@@ -1,6 +1,7 @@
 """The losses by name, and the loss of a micro-batch, mixed images included. Importing this imports no torch."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
@@ -24,9 +25,16 @@ def cross_entropy(logits: "Tensor", labels: "Tensor", smoothing: float = 0.0) ->
     return functional.cross_entropy(logits, labels, reduction="sum", label_smoothing=smoothing)
 
 
-#: name -> (what it is, how it is summed over a micro-batch)
-LOSSES: "dict[str, tuple[str, Loss]]" = {
-    "cross_entropy": (
+@dataclass(frozen=True)
+class LossEntry:
+    """One loss: what it is, and the function that sums it over a micro-batch."""
+
+    summary: str
+    summed: "Loss"
+
+
+LOSSES: dict[str, LossEntry] = {
+    "cross_entropy": LossEntry(
         "cross-entropy, with label_smoothing (Szegedy et al., arXiv 1512.00567) where the recipe has it",
         lambda logits, labels, recipe: cross_entropy(logits, labels, recipe.label_smoothing),
     ),
@@ -84,7 +92,7 @@ def loss_sum(
     RecipeError
         Your own loss fails or returns something else than a loss for each image.
     """
-    loss: Loss = _custom_sum if is_custom(recipe.loss.name) else LOSSES[recipe.loss.name][1]
+    loss: Loss = _custom_sum if is_custom(recipe.loss.name) else LOSSES[recipe.loss.name].summed
     return _mixed(lambda wanted: loss(logits, wanted, recipe), labels, mixed, share)
 
 

@@ -3,6 +3,7 @@
 `OPTIMIZERS` is the list; the recipe's section, ``convtrials models`` and what is built follow from it.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
@@ -27,8 +28,8 @@ class OptimizerEntry:
         ``module:Class``, called with parameter groups (``params``, ``weight_decay``), ``lr`` and the options.
     summary : str
         What it is, and its paper.
-    lr : float or None
-        Default rate, a starting point for networks without batch norm at batch 128; None: the recipe must say.
+    lr : float
+        Default rate, a starting point for networks without batch norm at batch 128; NaN: the recipe must say.
     options : tuple of str
         Which fields of `OptimizerConfig` it takes, besides ``lr`` and ``weight_decay``.
     defaults : mapping
@@ -41,7 +42,7 @@ class OptimizerEntry:
 
     made_by: str
     summary: str
-    lr: float | None
+    lr: float
     options: tuple[str, ...]
     defaults: Mapping[str, Any] = field(default_factory=dict)
     adam_sized: bool = False
@@ -113,7 +114,7 @@ OPTIMIZERS: dict[str, OptimizerEntry] = {
 def optimizer_entry(name: str) -> OptimizerEntry:
     """Return the entry of a name; of ``module:Name`` one that promises nothing."""
     if is_custom(name):
-        return OptimizerEntry(name, "your own", lr=None, options=("options",), by_element=False)
+        return OptimizerEntry(name, "your own", lr=math.nan, options=("options",), by_element=False)
     return OPTIMIZERS[name]
 
 
@@ -165,7 +166,7 @@ class OptimizerConfig(BaseModel):
         if self.name == "sgd" and self.nesterov and self.momentum == 0:
             raise ValueError("nesterov needs a momentum greater than 0")
         if self.lr is None:
-            if entry.lr is None:
+            if math.isnan(entry.lr):
                 raise ValueError(f"{self.name} needs a learning rate, such as optimizer.lr=0.001")
             object.__setattr__(self, "lr", entry.lr)  # resolved, so that the saved recipe says what was used
         return self

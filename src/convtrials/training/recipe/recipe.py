@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from convtrials.core.custom import is_custom
 from convtrials.core.errors import RecipeError
 from convtrials.data.augmentation import AugmentConfig
-from convtrials.models.activations import activation_name
+from convtrials.models.activations import ACTIVATIONS, activation_name
 from convtrials.training.engine.loss import LossConfig
 from convtrials.training.optim.optimizers import OPTIMIZERS, OptimizerConfig
 from convtrials.training.optim.schedules import ScheduleConfig, Watched
@@ -63,7 +63,7 @@ class Recipe(BaseModel):
     width: float = Field(1.0, gt=0, le=16, description="multiplies channels and hidden units")
     dropout: float = Field(0.5, ge=0, lt=1, description="dropout probability in the classifier")
     activation: str = Field(
-        "relu", description="relu, leaky_relu, prelu, elu, selu, gelu, silu, mish, tanh or sigmoid"
+        "relu", description=f"one of {', '.join(ACTIVATIONS)}, or your own as module:Name"
     )
     batch_norm: bool = Field(False, description="batch normalisation after each convolution")
     classifier_width: int | None = Field(
@@ -173,6 +173,7 @@ class Recipe(BaseModel):
         """Return your own parts of this recipe, as ``module:Name`` by key."""
         parts = {
             "model": self.model,
+            "activation": self.activation,
             "optimizer": self.optimizer.name,
             "schedule": self.schedule.name,
             "loss": self.loss.name,
