@@ -13,14 +13,16 @@ import torch
 from safetensors.torch import load_file
 from small_runs import PINNED, SMALL, assert_same_weights, weights
 
+from convtrials.cli.models import models
 from convtrials.core.errors import RecipeError, RunError
 from convtrials.data.augmentation import AugmentConfig
 from convtrials.data.augmentation.pipeline import augmented
 from convtrials.data.dataset import Dataset
 from convtrials.training.engine.custom import try_custom_parts
-from convtrials.training.engine.loss import loss_sum
+from convtrials.training.engine.loss import LOSSES, LossEntry, loss_sum
 from convtrials.training.engine.progress import RunWatcher
 from convtrials.training.engine.train import resume
+from convtrials.training.optim.optimizers import OPTIMIZERS, OptimizerEntry
 from convtrials.training.optim.schedules import schedule_factor
 from convtrials.training.recipe.recipe import Recipe, merged, parse_setting
 from convtrials.training.replicas.train import train_replicas
@@ -339,6 +341,42 @@ def test_an_own_loss_is_summed_and_mixed_as_cross_entropy_is() -> None:
     for more in ((), (labels.flip(0), 0.3)):
         one, other = (loss_sum(recipe, logits, labels, *more) for recipe in (own, usual))
         torch.testing.assert_close(one, other)
+
+
+def test_a_loss_that_is_added_is_one_entry(monkeypatch: pytest.MonkeyPatch, train_small: Any) -> None:
+    def hinge(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.multi_margin_loss(logits, labels, reduction="sum")
+
+    monkeypatch.setitem(LOSSES, "hinge", LossEntry("hinge", hinge))
+    logits, labels = torch.randn(6, 5), torch.arange(6) % 5
+    assert torch.equal(loss_sum(Recipe(loss="hinge"), logits, labels), hinge(logits, labels))
+    assert train_small({"loss": "hinge"}).result["status"] == "finished"
+    with pytest.raises(RecipeError, match="the loss hinge takes none"):
+        Recipe(loss="hinge", label_smoothing=0.1)
+
+
+def test_an_optimizer_that_is_added_is_one_entry(
+    monkeypatch: pytest.MonkeyPatch, train_small: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The walk of CONTRIBUTING: what a recipe takes, `convtrials models` and runs follow from the entry."""
+    entry = OptimizerEntry(
+        "torch.optim:Adamax", "its paper", lr=0.002, options=("betas", "eps"), adam_sized=True
+    )
+    monkeypatch.setitem(OPTIMIZERS, "adamax", entry)
+    recipe = Recipe(optimizer={"lr": 0.05}).changed({"optimizer": "adamax"})
+    assert recipe.optimizer.lr == 0.05
+    assert Recipe(optimizer="adamax").optimizer.lr == 0.002
+    with pytest.raises(
+        RecipeError, match="adamax has no momentum; its options: lr, weight_decay, betas, eps"
+    ):
+        Recipe(optimizer={"name": "adamax", "momentum": 0.5})
+    with pytest.raises(RecipeError, match="'muon' or 'adamax'"):
+        Recipe(optimizer="adamx")
+    models()
+    assert "its paper" in capsys.readouterr().out
+    named = train_small({"optimizer": {"name": "adamax", "lr": 0.002, "eps": 1e-7}})
+    own = train_small({"optimizer": {"name": "torch.optim:Adamax", "lr": 0.002, "options": {"eps": 1e-7}}})
+    assert_same_weights(named, own)
 
 
 def test_an_own_operation_has_a_stream_by_its_name() -> None:

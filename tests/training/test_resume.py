@@ -49,7 +49,11 @@ class PowerCut(Exception):
         {"optimizer": "muon", "schedule": "cosine"},
         {"optimizer": "nadam", "early_stopping": {"patience": 1}, "epochs": 4},
         {"optimizer": "adam", "batch_norm": True},
-        *({"optimizer": name} for name in OPTIMIZERS if name not in ("sgd", "adam", "adamw", "muon", "nadam")),
+        *(
+            {"optimizer": name}
+            for name in OPTIMIZERS
+            if name not in ("sgd", "adam", "adamw", "muon", "nadam")
+        ),
     ],
     ids=lambda changes: str(changes.get("optimizer", "?"))[:12],
 )

@@ -14,9 +14,6 @@ if TYPE_CHECKING:
 
     from convtrials.training.recipe.recipe import Recipe
 
-    #: The loss of a micro-batch, summed over its images, by logits (B, K), labels (B,) and the recipe.
-    Loss = Callable[[Tensor, Tensor, Recipe], Tensor]
-
 
 def cross_entropy(logits: "Tensor", labels: "Tensor", smoothing: float = 0.0) -> "Tensor":
     """Sum the cross-entropy over images; with `smoothing`, a share of the target lies evenly on all classes."""
@@ -27,16 +24,28 @@ def cross_entropy(logits: "Tensor", labels: "Tensor", smoothing: float = 0.0) ->
 
 @dataclass(frozen=True)
 class LossEntry:
-    """One loss: what it is, and the function that sums it over a micro-batch."""
+    """One loss.
+
+    Attributes
+    ----------
+    summary : str
+        What it is, and its paper.
+    summed : callable
+        ``(logits, labels) -> Tensor``: the sum over the images of a micro-batch.
+    smooths : bool
+        Whether it takes the recipe's ``label_smoothing`` as a third argument.
+    """
 
     summary: str
-    summed: "Loss"
+    summed: "Callable[..., Tensor]"
+    smooths: bool = False
 
 
 LOSSES: dict[str, LossEntry] = {
     "cross_entropy": LossEntry(
         "cross-entropy, with label_smoothing (Szegedy et al., arXiv 1512.00567) where the recipe has it",
-        lambda logits, labels, recipe: cross_entropy(logits, labels, recipe.label_smoothing),
+        cross_entropy,
+        smooths=True,
     ),
 }
 
@@ -92,8 +101,11 @@ def loss_sum(
     RecipeError
         Your own loss fails or returns something else than a loss for each image.
     """
-    loss: Loss = _custom_sum if is_custom(recipe.loss.name) else LOSSES[recipe.loss.name].summed
-    return _mixed(lambda wanted: loss(logits, wanted, recipe), labels, mixed, share)
+    if is_custom(recipe.loss.name):
+        return _mixed(lambda wanted: _custom_sum(logits, wanted, recipe), labels, mixed, share)
+    entry = LOSSES[recipe.loss.name]
+    more = (recipe.label_smoothing,) if entry.smooths else ()
+    return _mixed(lambda wanted: entry.summed(logits, wanted, *more), labels, mixed, share)
 
 
 def cross_entropy_sum(

@@ -12,7 +12,7 @@ from convtrials.core.custom import is_custom
 from convtrials.core.errors import RecipeError
 from convtrials.data.augmentation import AugmentConfig
 from convtrials.models.activations import ACTIVATIONS, activation_name
-from convtrials.training.engine.loss import LossConfig
+from convtrials.training.engine.loss import LOSSES, LossConfig
 from convtrials.training.optim.optimizers import OPTIMIZERS, OptimizerConfig
 from convtrials.training.optim.schedules import ScheduleConfig, Watched
 from convtrials.training.recipe.errors import explain
@@ -142,6 +142,9 @@ class Recipe(BaseModel):
             raise ValueError(
                 f"schedule.warmup = {self.schedule.warmup:g}: must be less than epochs = {self.epochs:g}"
             )
+        name = self.loss.name
+        if self.label_smoothing and not is_custom(name) and not LOSSES[name].smooths:
+            raise ValueError(f"label_smoothing = {self.label_smoothing:g}: the loss {name} takes none")
         return self
 
     @classmethod
