@@ -118,15 +118,17 @@ def takes(parameters: dict[str, inspect.Parameter], argument: str) -> bool:
     return any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
 
 
-def call(key: str, name: str, needed: str, *arguments: Any, **options: Any) -> Any:
+def call(key: str, name: str, taking: str, /, *arguments: Any, **options: Any) -> Any:
     """Call what ``module:Name`` names; every failure becomes one line.
 
     Parameters
     ----------
     key, name
         As in `find`.
-    needed : str
-        How it must be callable, for the message: ``"(params, lr, ...)"``.
+    taking : str
+        Names of the arguments that come by place, for the message: ``"images, generator"``.
+    arguments, options
+        What it is called with, by place and by name.
 
     Raises
     ------
@@ -138,7 +140,8 @@ def call(key: str, name: str, needed: str, *arguments: Any, **options: Any) -> A
     try:
         inspect.Signature(list(parameters)).bind(*arguments, **options)
     except TypeError as error:
-        raise RecipeError(f"{key}: {name} cannot be called as {needed}: {error}") from None
+        needed = ", ".join([taking] * bool(taking) + [f"{option}=..." for option in options])
+        raise RecipeError(f"{key}: {name} cannot be called as ({needed}): {error}") from None
     with current_directory_first():
         try:
             return function(*arguments, **options)

@@ -132,7 +132,7 @@ def make_activation(name: str) -> nn.Module:
 
     name = activation_name(name)
     if is_custom(name):
-        made = call("activation", name, "()")
+        made = call("activation", name, "")
         if not isinstance(made, nn.Module):
             raise RecipeError(f"activation: {name} returned a {type(made).__name__}, not a torch.nn.Module")
         return made

@@ -141,9 +141,8 @@ def _custom(images: Tensor, config: AugmentConfig, draws: Draws) -> Tensor:
 
 
 def _own(images: Tensor, operation: CustomOperation, generator: torch.Generator) -> Tensor:
-    key, options = f"augment.custom {operation.name}", operation.options
-    needed = f"(images, generator{''.join(f', {one}=...' for one in options)})"
-    made = call(key, operation.name, needed, images, generator, **options)
+    key = f"augment.custom {operation.name}"
+    made = call(key, operation.name, "images, generator", images, generator, **operation.options)
     if not isinstance(made, Tensor) or made.shape != images.shape or made.dtype != images.dtype:
         got = f"{made.dtype} {tuple(made.shape)}" if isinstance(made, Tensor) else type(made).__name__
         raise RecipeError(f"{key}: gives {got} for images of {images.dtype} {tuple(images.shape)}")

@@ -134,9 +134,8 @@ def _custom_sum(logits: "Tensor", labels: "Tensor", recipe: "Recipe") -> "Tensor
     """Sum what your own loss says of each image; a loss for each image can be checked, a sum or mean cannot."""
     from torch import Tensor
 
-    name, options = recipe.loss.name, _arguments(recipe)
-    needed = f"(logits, labels{''.join(f', {key}=...' for key in options)})"
-    losses = call("loss", name, needed, logits, labels, **options)
+    name = recipe.loss.name
+    losses = call("loss", name, "logits, labels", logits, labels, **_arguments(recipe))
     if not isinstance(losses, Tensor) or losses.shape != labels.shape:
         got = tuple(losses.shape) if isinstance(losses, Tensor) else type(losses).__name__
         count = len(labels)

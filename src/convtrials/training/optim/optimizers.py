@@ -213,9 +213,7 @@ def build_optimizer(config: OptimizerConfig, model: "nn.Module") -> "Optimizer":
 def _built_custom(config: OptimizerConfig, groups: list[dict[str, Any]]) -> "Optimizer":
     from torch.optim import Optimizer
 
-    arguments = config.arguments()
-    needed = f"(params, {', '.join(f'{key}=...' for key in arguments)})"
-    optimizer = call("optimizer", config.name, needed, groups, **arguments)
+    optimizer = call("optimizer", config.name, "params", groups, **config.arguments())
     if not isinstance(optimizer, Optimizer):
         kind = type(optimizer).__name__
         raise RecipeError(f"optimizer: {config.name} returned a {kind}, not a torch.optim.Optimizer")

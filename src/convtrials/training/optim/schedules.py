@@ -133,11 +133,10 @@ def schedule_entry(name: str) -> ScheduleEntry:
 
 
 def _custom(config: "ScheduleConfig", now: Moment) -> float:
-    key, needed = "schedule", f"(progress, epoch{''.join(f', {one}=...' for one in config.options)})"
-    share = call(key, config.name, needed, now.progress, now.epoch, **config.options)
+    share = call("schedule", config.name, "progress, epoch", now.progress, now.epoch, **config.options)
     if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
         raise RecipeError(
-            f"{key}: {config.name} returned {share!r:.40} at {now.progress:.0%} of the steps; "
+            f"schedule: {config.name} returned {share!r:.40} at {now.progress:.0%} of the steps; "
             "needed: a share of the peak rate, from 0 to 1"
         )
     return float(share)

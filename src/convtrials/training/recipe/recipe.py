@@ -12,6 +12,7 @@ from convtrials.core.custom import is_custom
 from convtrials.core.errors import RecipeError
 from convtrials.data.augmentation import AugmentConfig
 from convtrials.models.activations import ACTIVATIONS, activation_name
+from convtrials.models.spec import LARGEST_CLASSIFIER, LARGEST_WIDTH
 from convtrials.training.engine.loss import LOSSES, LossConfig
 from convtrials.training.optim.optimizers import OPTIMIZERS, OptimizerConfig
 from convtrials.training.optim.schedules import ScheduleConfig, Watched
@@ -60,14 +61,14 @@ class Recipe(BaseModel):
         "alexnet", min_length=1, max_length=200,
         description="a built-in network (`convtrials models`) or your own as module:factory",
     )  # fmt: skip
-    width: float = Field(1.0, gt=0, le=16, description="multiplies channels and hidden units")
+    width: float = Field(1.0, gt=0, le=LARGEST_WIDTH, description="multiplies channels and hidden units")
     dropout: float = Field(0.5, ge=0, lt=1, description="dropout probability in the classifier")
     activation: str = Field(
         "relu", description=f"one of {', '.join(ACTIVATIONS)}, or your own as module:Name"
     )
     batch_norm: bool = Field(False, description="batch normalisation after each convolution")
     classifier_width: int | None = Field(
-        None, ge=1, le=65_536, description="first hidden width of the classifier"
+        None, ge=1, le=LARGEST_CLASSIFIER, description="first hidden width of the classifier"
     )
     initial_weights: str | None = Field(None, description="a .safetensors or .pth file to start from")
     image_size: int | None = Field(
