@@ -8,7 +8,7 @@ import numpy as np
 
 from benchmarks.race.peers.protocol import Rounds, arguments, network_of
 from convtrials.data.dataset import Dataset
-from convtrials.models.entries import parameter_count
+from convtrials.models.registry import parameter_count
 from convtrials.training.engine.checkpoint import TrainingState
 from convtrials.training.engine.execution import Execution
 from convtrials.training.engine.loop import train_loop
@@ -16,7 +16,7 @@ from convtrials.training.engine.network import recipe_network
 from convtrials.training.engine.predict import predict_probabilities, validation_metrics
 from convtrials.training.engine.setup import begin_run
 from convtrials.training.engine.step_timing import StepProbe, autotune_execution
-from convtrials.training.optim.optimizer_config import OptimizerConfig
+from convtrials.training.optim.optimizers import OptimizerConfig
 from convtrials.training.recipe.recipe import Recipe
 
 #: More epochs than any benchmark sees.

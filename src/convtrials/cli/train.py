@@ -49,10 +49,10 @@ def train(
         int | None, typer.Option("--batch-size", "-b", help="Images a micro-batch.", rich_help_panel=_RECIPE)
     ] = None,
     optimizer: Annotated[
-        str | None, typer.Option(help="sgd, adam, adamw, muon, ...", rich_help_panel=_RECIPE)
+        str | None, typer.Option(help="sgd, adam, adamw, muon, ... or module:Name.", rich_help_panel=_RECIPE)
     ] = None,
     schedule: Annotated[
-        str | None, typer.Option(help="constant, cosine, one_cycle, plateau, ...", rich_help_panel=_RECIPE)
+        str | None, typer.Option(help="constant, cosine, ... or module:name.", rich_help_panel=_RECIPE)
     ] = None,
     width: Annotated[
         float | None, typer.Option(help="Multiplies channels and hidden units.", rich_help_panel=_RECIPE)
@@ -185,10 +185,13 @@ def _recipe(path: Path | None, flags: dict[str, Any], settings: list[str]) -> "R
 
 def _check_early(recipe: "Recipe") -> None:
     """Find a mistyped model or a missing file before minutes are spent on packing images."""
+    from convtrials.core.custom import find
     from convtrials.core.errors import RecipeError
     from convtrials.models.registry import model_name
 
     model_name(recipe.model)
+    for key, name in recipe.custom_parts().items():
+        find(key, name)
     if recipe.initial_weights and not Path(recipe.initial_weights).is_file():
         raise RecipeError(f"initial_weights: {recipe.initial_weights}: no such file")
 

@@ -37,6 +37,7 @@ from convtrials.study.results.documents import write_documents
 from convtrials.study.results.metrics import check_metric
 from convtrials.study.results.scores import Outcomes, units_of_test
 from convtrials.study.status import StudyState, survey
+from convtrials.training.engine.custom import try_custom_parts
 from convtrials.training.engine.environment import describe_environment
 from convtrials.training.engine.execution import Precision
 from convtrials.training.engine.identity import check_trainable, describe_dataset
@@ -222,6 +223,7 @@ def prepare(
         check_trainable(arm.recipe, dataset_of_arm(dataset, arm))
     if not len(dataset.indices("test")):
         raise StudyError(f"dataset {dataset.name}: no images in the test split; verdicts need some")
+    _check_custom_parts(study, spec, dataset)
     _check_initial_weights(study, spec, dataset)
     plan = Plan(spec, dataset.fingerprint)
     with study.preparing(), ExitStack() as held:
@@ -249,6 +251,17 @@ def prepare(
             note(f"{study.plan_path}: {why}; it is written as {LOG_NAME} has it")
         study.write_plan(plan, changes)
     return plan
+
+
+def _check_custom_parts(study: StudyDirectory, spec: StudySpec, dataset: Dataset) -> None:
+    """Try one's own optimizers, losses and so on before anything is measured; those of arms that have begun work."""
+    for arm in spec.arms:
+        data = dataset_of_arm(dataset, arm)
+        if not (study.folder / "runs" / arm.slug).is_dir():
+            try:
+                try_custom_parts(arm.recipe, data.image_shape, len(data.class_names))
+            except ConvtrialsError as error:
+                raise StudyError(f"{arm.name}: {error}") from error
 
 
 def _check_initial_weights(study: StudyDirectory, spec: StudySpec, dataset: Dataset) -> None:

@@ -12,7 +12,7 @@ from convtrials.core.streams import stream_seed
 from convtrials.data.augmentation.pipeline import AugmentedBatch, augmented
 from convtrials.data.batches import Batches, cut, epoch_order, step_indices, steps_per_epoch
 from convtrials.training.engine.checkpoint import EpochSums, TrainingState, steps_in
-from convtrials.training.engine.loss import cross_entropy_sum
+from convtrials.training.engine.loss import loss_sum
 from convtrials.training.engine.predict import predict_probabilities, validation_metrics
 from convtrials.training.engine.setup import seed_layers
 from convtrials.training.optim.optimizers import set_learning_rate
@@ -126,7 +126,7 @@ def train_step(
         seed_layers(stream_seed(seed, stream, state.step), group.images.device)
         part = group.part(piece)
         logits = state.model(part.images)
-        loss = cross_entropy_sum(logits, part.labels, part.mixed_labels, part.lam, recipe.label_smoothing)
+        loss = loss_sum(recipe, logits, part.labels, part.mixed_labels, part.lam)
         loss = loss / len(group.images)
         state.fabric.backward(loss)
         total = total + loss.detach()

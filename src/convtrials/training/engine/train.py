@@ -12,6 +12,7 @@ from convtrials.core.errors import Interrupted, RunError
 from convtrials.core.progress import progress_task, say, say_nothing
 from convtrials.core.stopping import StopRequest
 from convtrials.data.dataset import Dataset
+from convtrials.training.engine.custom import try_custom_parts
 from convtrials.training.engine.environment import describe_environment
 from convtrials.training.engine.execution import Execution, Precision, check_device
 from convtrials.training.engine.finish import finish_run
@@ -95,6 +96,8 @@ def train(
     run = Run(out if out is not None else default_run_folder(recipe, dataset, seed))
     identity = identify(recipe, dataset, seed, recorded=run.identity if run.exists else None)
     note = say_nothing if silent else say
+    if not run.exists:
+        try_custom_parts(recipe, dataset.image_shape, len(dataset.class_names))
     # Before anything is measured or written: a file of weights that does not fit is told at once.
     network = (
         _initial_network(recipe, dataset, seed, note) if recipe.initial_weights and not run.exists else None

@@ -14,6 +14,7 @@ from convtrials.core.errors import Interrupted, RunError
 from convtrials.core.progress import progress_task, say, say_nothing
 from convtrials.data.dataset import Dataset
 from convtrials.training.engine.checkpoint import TrainingState
+from convtrials.training.engine.custom import try_custom_parts
 from convtrials.training.engine.environment import describe_environment
 from convtrials.training.engine.execution import Execution, check_device
 from convtrials.training.engine.finish import finish_run
@@ -99,8 +100,10 @@ def train_replicas(
     note = note or (say_nothing if silent else say)
     runs = [Run(out) for out in outs]
     shape, classes = dataset.image_shape, len(dataset.class_names)
-    if recipe.initial_weights and not all(run.exists for run in runs):
-        initial_network(recipe, shape, classes, seeds[0])  # refused before anything is written
+    if not all(run.exists for run in runs):  # refused before anything is written
+        try_custom_parts(recipe, shape, classes)
+        if recipe.initial_weights:
+            initial_network(recipe, shape, classes, seeds[0])
     with ExitStack() as held:
         for run in runs:
             held.enter_context(run.lock())
