@@ -211,7 +211,7 @@ def test_the_source_is_part_of_what_a_run_is(
     train_small: Any, own_parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = train_small(ALL, out=tmp_path / "run")
-    named = {key for key in run.identity if key.endswith(" source")}
+    named = {key for key in run.identity.to_dict() if key.endswith(" source")}
     assert named == {
         "optimizer source",
         "schedule source",
@@ -351,7 +351,7 @@ def test_a_loss_that_is_added_is_one_entry(monkeypatch: pytest.MonkeyPatch, trai
     monkeypatch.setitem(LOSSES, "hinge", LossEntry("hinge", hinge))
     logits, labels = torch.randn(6, 5), torch.arange(6) % 5
     assert torch.equal(loss_sum(Recipe(loss="hinge"), logits, labels), hinge(logits, labels))
-    assert train_small({"loss": "hinge"}).result["status"] == "finished"
+    assert train_small({"loss": "hinge"}).result.status == "finished"
     with pytest.raises(RecipeError, match="the loss hinge takes none"):
         Recipe(loss="hinge", label_smoothing=0.1)
 
