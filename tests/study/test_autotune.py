@@ -6,12 +6,11 @@ from small_studies import BASE
 from convtrials.core.errors import RunError, StudyError
 from convtrials.study.execute import autotune
 from convtrials.study.execute.autotune import (
-    ComputeOptions,
     autotune_study,
     begin_timing,
     rates_side_by_side,
 )
-from convtrials.training.engine.execution import Execution
+from convtrials.training.engine.execution import ComputeOptions, Execution
 from convtrials.training.engine.step_timing import StepProbe
 
 PROBE = StepProbe(BASE, (12, 12, 1), 4)

@@ -8,9 +8,8 @@ import typer
 if TYPE_CHECKING:
     from convtrials.data.dataset import Dataset
     from convtrials.study.directory import StudyDirectory
-    from convtrials.study.execute.autotune import ComputeOptions
     from convtrials.study.plan.plan import Plan
-    from convtrials.training.engine.execution import Precision
+    from convtrials.training.engine.execution import ComputeOptions, Precision
 
 #: Exit code of a study in which a run could not be done or the baseline diverged: it has an end, but not all answers.
 INCOMPLETE = 3
@@ -78,7 +77,7 @@ def run(
     """
     if precision not in (None, "fp32", "bf16"):
         raise typer.BadParameter(f"{precision!r}: allowed are fp32 and bf16", param_hint="--precision")
-    from convtrials.study.execute.autotune import ComputeOptions
+    from convtrials.training.engine.execution import ComputeOptions
 
     options = ComputeOptions(
         workers, threads, cast("Precision | None", precision), device, checkpoint_every, replicas

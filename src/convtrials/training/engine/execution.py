@@ -1,11 +1,13 @@
 """Execution: how a run is computed. Chosen once, recorded, kept by every resume."""
 
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import torch
+from convtrials.core.errors import RunError, StudyError
 
-from convtrials.core.errors import RunError
+# Late: who only reads how a run was computed must not wait for torch.
+if TYPE_CHECKING:
+    import torch
 
 Precision = Literal["fp32", "bf16"]
 
@@ -42,14 +44,44 @@ class Execution:
         return asdict(self)
 
     @property
-    def memory_format(self) -> torch.memory_format:
+    def memory_format(self) -> "torch.memory_format":
         """torch's name for the layout."""
+        import torch
+
         return torch.channels_last if self.channels_last else torch.contiguous_format
 
     @property
     def fabric_precision(self) -> Literal["32-true", "bf16-mixed"]:
         """Fabric's name for the precision."""
         return "bf16-mixed" if self.precision == "bf16" else "32-true"
+
+
+@dataclass(frozen=True)
+class ComputeOptions:
+    """What a person asks of the computing; None: chosen by timing training steps.
+
+    Attributes
+    ----------
+    workers, threads : int or None
+        Runs at a time, threads of each.
+    precision, device : str or None
+    checkpoint_seconds : float
+        Between checkpoints inside an epoch.
+    replicas : int or None
+        Seeds of one arm trained at once, in one process.
+    """
+
+    workers: int | None = None
+    threads: int | None = None
+    precision: Precision | None = None
+    device: str | None = None
+    checkpoint_seconds: float = 60.0
+    replicas: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in (("workers", self.workers), ("threads", self.threads)):
+            if value is not None and value < 1:
+                raise StudyError(f"--{name} {value}: must be 1 or more")
 
 
 def check_device(device: str) -> None:
@@ -61,5 +93,7 @@ def check_device(device: str) -> None:
     """
     if device not in ("cpu", "cuda"):
         raise RunError(f"device {device!r}: allowed are cpu and cuda")
+    import torch
+
     if device == "cuda" and not torch.cuda.is_available():
         raise RunError("device cuda: torch sees no GPU here")
