@@ -300,6 +300,14 @@ def test_the_execution_is_kept(make_dataset: Make, tmp_path: Path) -> None:
     known = study.execution
     with pytest.raises(StudyError, match="was begun with threads 1 and keeps it for all runs"):
         prepare(study, spec_of(COSINE), make_dataset(), replace(PINNED, threads=2), note=lambda line: None)
+    with pytest.raises(StudyError, match=r"channels_last True and keeps .* leave out --channels-last"):
+        prepare(
+            study,
+            spec_of(COSINE),
+            make_dataset(),
+            replace(PINNED, channels_last=False),
+            note=lambda line: None,
+        )
     prepare(study, spec_of(COSINE), make_dataset(), replace(PINNED, workers=2), note=lambda line: None)
     assert study.execution == known
 

@@ -52,6 +52,14 @@ def run(
     precision: Annotated[
         str | None, typer.Option(help="fp32 or bf16; by default the faster.", rich_help_panel=_COMPUTING)
     ] = None,
+    channels_last: Annotated[
+        bool | None,
+        typer.Option(
+            "--channels-last/--no-channels-last",
+            help="Memory format of images; by default the faster.",
+            rich_help_panel=_COMPUTING,
+        ),
+    ] = None,
     device: Annotated[
         str | None,
         typer.Option(help="cpu or cuda; by default a GPU if there is one.", rich_help_panel=_COMPUTING),
@@ -80,7 +88,13 @@ def run(
     from convtrials.training.engine.execution import ComputeOptions
 
     options = ComputeOptions(
-        workers, threads, cast("Precision | None", precision), device, checkpoint_every, replicas
+        workers=workers,
+        threads=threads,
+        precision=cast("Precision | None", precision),
+        device=device,
+        checkpoint_seconds=checkpoint_every,
+        replicas=replicas,
+        channels_last=channels_last,
     )
     directory, plan, dataset = _begin(study, out, data, options)
     if incomplete := show_study(directory, plan, dataset, options, report=report):

@@ -128,6 +128,7 @@ class Study:
         workers: int | None = None,
         threads: int | None = None,
         precision: Precision | None = None,
+        channels_last: bool | None = None,
         silent: bool = False,
         change_plan: bool = False,
     ) -> "StudyResult":
@@ -139,7 +140,7 @@ class Study:
             One made in memory is trained on in this process, a run at a time.
         out : path
             The study directory.
-        workers, threads, precision
+        workers, threads, precision, channels_last
             Given: kept. Otherwise measured.
         silent : bool
             Show nothing.
@@ -153,7 +154,7 @@ class Study:
             `out` holds another study, or something else.
         """
         study = StudyDirectory(out)
-        options = ComputeOptions(workers, threads, precision)
+        options = ComputeOptions(workers, threads, precision, channels_last=channels_last)
         spec = replace(
             self.spec(), source=source_name(dataset) or IN_MEMORY, dataset_options=_options_of(dataset)
         )
@@ -303,12 +304,12 @@ def _write_execution(
     path = study.folder / "execution.json"
     if path.is_file():
         known = {"replicas": 1, **study.execution}
-        for key in ("threads", "precision", "device", "replicas"):
+        for key in ("threads", "precision", "device", "replicas", "channels_last"):
             wanted = getattr(options, key)
             if wanted is not None and known.get(key) != wanted:
                 raise StudyError(
                     f"{study.folder}: was begun with {key} {known.get(key)} and keeps it for all runs; "
-                    f"leave out --{key}, or choose another --out"
+                    f"leave out --{key.replace('_', '-')}, or choose another --out"
                 )
         _one_process(options.workers, int(known["replicas"]))
         return

@@ -90,7 +90,12 @@ def _autotune_workers(
 
     def choose(count: int) -> Execution:
         return autotune_execution(
-            probe, precision=options.precision, threads=count, device=options.device, report=report
+            probe,
+            precision=options.precision,
+            threads=count,
+            device=options.device,
+            channels_last=options.channels_last,
+            report=report,
         )
 
     if options.device is not None:

@@ -65,6 +65,8 @@ class ComputeOptions:
     workers, threads : int or None
         Runs at a time, threads of each.
     precision, device : str or None
+    channels_last : bool or None
+        Memory format of images and convolution weights.
     checkpoint_seconds : float
         Between checkpoints inside an epoch.
     replicas : int or None
@@ -77,6 +79,7 @@ class ComputeOptions:
     device: str | None = None
     checkpoint_seconds: float = 60.0
     replicas: int | None = None
+    channels_last: bool | None = None
 
     def __post_init__(self) -> None:
         for name, value in (("workers", self.workers), ("threads", self.threads)):

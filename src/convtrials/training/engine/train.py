@@ -47,6 +47,7 @@ def train(
     precision: Precision | None = None,
     threads: int | None = None,
     device: str | None = None,
+    channels_last: bool | None = None,
     execution: Execution | None = None,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
     silent: bool = False,
@@ -68,7 +69,7 @@ def train(
         Initial weights, order, augmentation and dropout follow from it.
     out : path, optional
         The run directory; by default ``runs/MODEL-DATASET-DIGEST-seedN``.
-    precision, threads, device
+    precision, threads, device, channels_last
         Given: kept. Otherwise chosen: a GPU where there is one, and the rest by a short measured probe.
     execution : Execution, optional
         The whole execution, where a study fixes it for all arms; no probe then.
@@ -105,7 +106,12 @@ def train(
     )
     with run.lock(), torch_left_as_it_was():
         if run.exists:
-            asked = {"precision": precision, "threads": threads, "device": device}
+            asked = {
+                "precision": precision,
+                "threads": threads,
+                "device": device,
+                "channels_last": channels_last,
+            }
             check_same(run, identity, execution.to_dict() if execution else asked)
             if run.finished:
                 return run
@@ -118,6 +124,7 @@ def train(
                 precision=precision,
                 threads=threads,
                 device=device,
+                channels_last=channels_last,
                 report=note,
             )
             run.begin(
