@@ -78,7 +78,7 @@ def train(
     silent : bool
         No progress output.
     follow : callable, optional
-        Told after every step how far the run is.
+        Gets, after every step, how far the run is.
 
     Returns
     -------
@@ -100,7 +100,7 @@ def train(
     run = Run(out if out is not None else default_run_folder(recipe, dataset, seed))
     identity = identify(recipe, dataset, seed, recorded=run.identity if run.exists else None)
     note = say_nothing if silent else say
-    # Before anything is measured or written: a file of weights that does not fit is told at once.
+    # Before anything is measured or written: a file of weights that does not fit is reported at once.
     network = (
         _initial_network(recipe, dataset, seed, note) if recipe.initial_weights and not run.exists else None
     )
@@ -135,7 +135,7 @@ def train(
                 record=record(identity),
             )
         note(f"execution: {execution.describe()}")
-        with stop_request().listening() as stop, _writing_errors_told(run):
+        with stop_request().listening() as stop, _writing_errors_reported(run):
             _train(
                 run, recipe, dataset, seed, network, execution, stop, checkpoint_seconds, silent, note, follow
             )
@@ -176,8 +176,8 @@ def resume(
 
 
 @contextmanager
-def _writing_errors_told(run: Run) -> Iterator[None]:
-    """Tell a full disk or a lost folder in a line: nothing that was written whole is lost."""
+def _writing_errors_reported(run: Run) -> Iterator[None]:
+    """Report a full disk or a lost folder in a line: nothing that was written whole is lost."""
     try:
         yield
     except (OSError, SafetensorError) as error:
