@@ -21,10 +21,10 @@ from convtrials.core.process import available_cores
 from convtrials.data.dataset import Dataset
 from convtrials.data.open import load_dataset
 from convtrials.study.directory import StudyDirectory
-from convtrials.study.execute.autotune import ComputeOptions
 from convtrials.study.plan.arms import Arm, build_arms
 from convtrials.study.plan.study_file import StudySpec
 from convtrials.study.study import prepare, run_study
+from convtrials.training.engine.execution import ComputeOptions
 from convtrials.training.recipe.recipe import Recipe
 
 SEEDS = 4

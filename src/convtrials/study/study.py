@@ -16,12 +16,7 @@ from convtrials.data.dataset import Dataset
 from convtrials.data.open import load_dataset, reopen_dataset, source_name
 from convtrials.study.directory import StudyDirectory
 from convtrials.study.execute.arm_data import dataset_of_arm
-from convtrials.study.execute.autotune import ComputeOptions, autotune_study
 from convtrials.study.execute.executor import Executor, RunEnd
-from convtrials.study.execute.in_process import InProcess, ReplicaExecutor
-from convtrials.study.execute.local_processes import LocalProcesses
-from convtrials.study.execute.run_trainer import RunTrainer
-from convtrials.study.execute.scheduler import run_to_end
 from convtrials.study.plan.arms import build_arms
 from convtrials.study.plan.plan import Plan
 from convtrials.study.plan.plan_log import LOG_NAME
@@ -39,10 +34,8 @@ from convtrials.study.results.scores import Outcomes, units_of_test
 from convtrials.study.status import StudyState, survey
 from convtrials.training.engine.custom import try_custom_parts
 from convtrials.training.engine.environment import describe_environment
-from convtrials.training.engine.execution import Precision
+from convtrials.training.engine.execution import ComputeOptions, Precision
 from convtrials.training.engine.identity import check_trainable, describe_dataset
-from convtrials.training.engine.network import initial_network
-from convtrials.training.engine.step_timing import StepProbe
 from convtrials.training.recipe.recipe import Recipe
 
 #: Stands for the source of a dataset that nobody can open again.
@@ -135,6 +128,7 @@ class Study:
         workers: int | None = None,
         threads: int | None = None,
         precision: Precision | None = None,
+        channels_last: bool | None = None,
         silent: bool = False,
         change_plan: bool = False,
     ) -> "StudyResult":
@@ -146,7 +140,7 @@ class Study:
             One made in memory is trained on in this process, a run at a time.
         out : path
             The study directory.
-        workers, threads, precision
+        workers, threads, precision, channels_last
             Given: kept. Otherwise measured.
         silent : bool
             Show nothing.
@@ -160,7 +154,7 @@ class Study:
             `out` holds another study, or something else.
         """
         study = StudyDirectory(out)
-        options = ComputeOptions(workers, threads, precision)
+        options = ComputeOptions(workers, threads, precision, channels_last=channels_last)
         spec = replace(
             self.spec(), source=source_name(dataset) or IN_MEMORY, dataset_options=_options_of(dataset)
         )
@@ -266,6 +260,8 @@ def _check_custom_parts(study: StudyDirectory, spec: StudySpec, dataset: Dataset
 
 def _check_initial_weights(study: StudyDirectory, spec: StudySpec, dataset: Dataset) -> None:
     """Refuse files of weights that do not fit, before anything is measured; those of arms that have begun do."""
+    from convtrials.training.engine.network import initial_network  # torch: not for those who only read
+
     fitting = set()
     for arm in spec.arms:
         recipe, data = arm.recipe, dataset_of_arm(dataset, arm)
@@ -320,16 +316,19 @@ def _write_execution(
     path = study.folder / "execution.json"
     if path.is_file():
         known = {"replicas": 1, **study.execution}
-        for key in ("threads", "precision", "device", "replicas"):
+        for key in ("threads", "precision", "device", "replicas", "channels_last"):
             wanted = getattr(options, key)
             if wanted is not None and known.get(key) != wanted:
                 raise StudyError(
                     f"{study.folder}: was begun with {key} {known.get(key)} and keeps it for all runs; "
-                    f"leave out --{key}, or choose another --out"
+                    f"leave out --{key.replace('_', '-')}, or choose another --out"
                 )
         _one_process(options.workers, int(known["replicas"]))
         return
     _one_process(options.workers, options.replicas or 1)
+    from convtrials.study.execute.autotune import autotune_study  # torch: not for those who only read
+    from convtrials.training.engine.step_timing import StepProbe
+
     baseline = plan.arms[0]
     probe = StepProbe.of(baseline.recipe, dataset_of_arm(dataset, baseline))
     chosen = autotune_study(probe, options, report=note)
@@ -363,6 +362,14 @@ def run_study(
     study: StudyDirectory, plan: Plan, dataset: Dataset, options: ComputeOptions, *, show: Show
 ) -> StudyResult:
     """Run a prepared study to its end and write its documents, also where it is stopped before its end."""
+    from convtrials.study.execute.in_process import (  # torch: not for those who only read
+        InProcess,
+        ReplicaExecutor,
+    )
+    from convtrials.study.execute.local_processes import LocalProcesses
+    from convtrials.study.execute.run_trainer import RunTrainer
+    from convtrials.study.execute.scheduler import run_to_end
+
     execution, workers = study.run_execution, options.workers or int(study.execution["workers"])
     replicas = int(study.execution.get("replicas", 1))
     trainer = RunTrainer(study, plan, dataset, execution, options.checkpoint_seconds)

@@ -44,6 +44,7 @@ def train(
     precision: Precision | None = None,
     threads: int | None = None,
     device: str | None = None,
+    channels_last: bool | None = None,
     execution: Execution | None = None,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
     silent: bool = False,
@@ -65,7 +66,7 @@ def train(
         Initial weights, order, augmentation and dropout follow from it.
     out : path, optional
         The run directory; by default ``runs/MODEL-DATASET-DIGEST-seedN``.
-    precision, threads, device
+    precision, threads, device, channels_last
         Given: kept. Otherwise chosen: a GPU where there is one, and the rest by a short measured probe.
     execution : Execution, optional
         The whole execution, where a study fixes it for all arms; no probe then.
@@ -74,7 +75,7 @@ def train(
     silent : bool
         No progress output.
     follow : callable, optional
-        Told after every step how far the run is.
+        Gets, after every step, how far the run is.
 
     Returns
     -------
@@ -98,13 +99,18 @@ def train(
     note = say_nothing if silent else say
     if not run.exists:
         try_custom_parts(recipe, dataset.image_shape, len(dataset.class_names))
-    # Before anything is measured or written: a file of weights that does not fit is told at once.
+    # Before anything is measured or written: a file of weights that does not fit is reported at once.
     network = (
         _initial_network(recipe, dataset, seed, note) if recipe.initial_weights and not run.exists else None
     )
     with run.lock(), torch_left_as_it_was():
         if run.exists:
-            asked = {"precision": precision, "threads": threads, "device": device}
+            asked = {
+                "precision": precision,
+                "threads": threads,
+                "device": device,
+                "channels_last": channels_last,
+            }
             check_same(run, identity, execution.to_dict() if execution else asked)
             if run.finished:
                 return run
@@ -117,6 +123,7 @@ def train(
                 precision=precision,
                 threads=threads,
                 device=device,
+                channels_last=channels_last,
                 report=note,
             )
             run.begin(
@@ -127,7 +134,7 @@ def train(
                 dataset=describe_dataset(dataset),
             )
         note(f"execution: {execution.describe()}")
-        with stop_request().listening() as stop, _writing_errors_told(run):
+        with stop_request().listening() as stop, _writing_errors_reported(run):
             _train(
                 run, recipe, dataset, seed, network, execution, stop, checkpoint_seconds, silent, note, follow
             )
@@ -162,8 +169,8 @@ def resume(
 
 
 @contextmanager
-def _writing_errors_told(run: Run) -> Iterator[None]:
-    """Tell a full disk or a lost folder in a line: nothing that was written whole is lost."""
+def _writing_errors_reported(run: Run) -> Iterator[None]:
+    """Report a full disk or a lost folder in a line: nothing that was written whole is lost."""
     try:
         yield
     except (OSError, SafetensorError) as error:
