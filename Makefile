@@ -54,7 +54,7 @@ docs: $(VENV)/installed-docs
 	@echo 'open site/index.html'
 
 calibrate: $(VENV)/installed
-	$(BIN)/python benchmarks/calibration.py
+	$(BIN)/python benchmarks/calibration.py --docs docs
 
 bench: $(VENV)/installed
 	@mkdir -p benchmarks/results
