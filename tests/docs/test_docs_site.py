@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 import typer.main
+import yaml
 from docs_pages import ROOT, cut_page, slug
 
+from convtrials import __version__
 from convtrials.cli.main import app
 from docs.hooks import COMMANDS_MARK, FROM_ROOT, command_line, fetched, from_root
 
@@ -78,3 +80,11 @@ def test_every_page_has_its_place() -> None:
     named = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
     pages = {path.relative_to(ROOT / "docs").as_posix() for path in Path(ROOT / "docs").glob("**/*.md")}
     assert [name for name in sorted(pages | FROM_ROOT.keys()) if f": {name}\n" not in named] == []
+
+
+def test_the_citation_names_this_version() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["version"] == __version__
+    assert citation["cff-version"] == "1.2.0"
+    assert citation["authors"] == [{"name": "The convtrials authors"}]
+    assert {"title", "message", "license"} <= citation.keys()
