@@ -51,7 +51,7 @@ test: check
 
 docs: $(VENV)/installed-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
-	@echo 'open site/index.html'
+	@echo 'open site/index.html; to search it, serve it: $(BIN)/python -m http.server --directory site'
 
 calibrate: $(VENV)/installed
 	$(BIN)/python benchmarks/calibration.py --docs docs

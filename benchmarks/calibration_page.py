@@ -89,7 +89,7 @@ def summary(rows: list[CsvRow]) -> str:
     studies = max(int(row["studies"]) for row in rows)
     return f"""\
 **{kept} of {len(judged)} rows keep the promise** of at most 5% false calls and at least 95% coverage, within two
-standard errors of the simulation ({studies:,} studies a row).
+standard errors of the simulation ({studies:,} studies per row).
 The worst row has {false_calls:.1f}% false calls; the lowest coverage is {coverage:.1f}%.
 With five seeds, five techniques and 15,000 test images a true difference of 1 point is found in {known["called_1"]}%
 of cases, one of 0.5 points in {known["called_0.5"]}%, one of 0.25 points in {known["called_0.25"]}%.

@@ -1,4 +1,4 @@
-"""What `make docs` adds to the pages: the command line's flags, the README and its neighbours; and what it checks.
+"""What `make docs` adds to the pages (README and its neighbours, every command, every public name), and what it checks.
 
 MkDocs calls `on_files`, `on_page_markdown` and `on_post_page` (hooks in mkdocs.yml).
 """
@@ -9,13 +9,12 @@ from typing import Any
 
 import typer.main
 
+import convtrials
 from convtrials.cli.main import app
 
 ROOT = Path(__file__).parents[1]
 #: Pages of the site that are files of the repository's root.
 FROM_ROOT = {"index.md": "README.md", "contributing.md": "CONTRIBUTING.md", "changelog.md": "CHANGELOG.md"}
-#: Where the flags of all commands go.
-COMMANDS_MARK = "<!-- every command -->"
 #: What a browser fetches by itself when it opens a page.
 _FETCHED = re.compile(
     r"<(?:script|img|iframe|source|video|audio|embed)\b[^>]*?\bsrc=[\"']?((?:https?:)?//[^\"'\s>]+)"
@@ -36,8 +35,11 @@ def on_files(files: Any, config: Any) -> Any:
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
-    """Put the flags of every command where the page of the command line wants them."""
-    return markdown.replace(COMMANDS_MARK, command_line()) if COMMANDS_MARK in markdown else markdown
+    """Fill the marks of the pages of the command line and of the Python names."""
+    for mark, make in MARKS.items():
+        if mark in markdown:
+            markdown = markdown.replace(mark, make())
+    return markdown
 
 
 def on_post_page(output: str, page: Any, **_: Any) -> str:
@@ -66,6 +68,15 @@ def fetched(html: str) -> list[str]:
 def command_line() -> str:
     """Describe every command and its flags in Markdown, as ``--help`` does."""
     return "\n".join(_command(typer.main.get_command(app), "convtrials"))
+
+
+def public_names() -> str:
+    """Ask mkdocstrings for every public name."""
+    return "\n\n".join(f"::: convtrials.{name}" for name in convtrials.__all__ if not name.startswith("_"))
+
+
+#: A comment in a page -> what makes the text in its place.
+MARKS = {"<!-- every command -->": command_line, "<!-- every public name -->": public_names}
 
 
 def _command(command: Any, name: str) -> list[str]:

@@ -9,7 +9,7 @@ from docs_pages import ROOT, cut_page, slug
 
 from convtrials import __version__
 from convtrials.cli.main import app
-from docs.hooks import COMMANDS_MARK, FROM_ROOT, command_line, fetched, from_root
+from docs.hooks import FROM_ROOT, MARKS, command_line, fetched, from_root, on_page_markdown, public_names
 
 
 def leaves(command, name: str = "convtrials"):  # type: ignore[no-untyped-def]
@@ -36,9 +36,14 @@ def test_every_command_and_flag_is_described(name: str, command) -> None:  # typ
     ] == []
 
 
-def test_the_page_of_the_command_line_wants_them() -> None:
-    assert COMMANDS_MARK in (ROOT / "docs" / "command-line.md").read_text(encoding="utf-8")
-    assert "bench [OPTIONS]" not in command_line()  # hidden: it only says what took its place
+def test_pages_have_the_marks_that_are_filled() -> None:
+    text = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "docs").glob("*.md"))
+    assert [text.count(mark) for mark in MARKS] == [1, 1]
+    filled = on_page_markdown(text, page=None)
+    assert command_line() in filled
+    assert public_names() in filled
+    assert "::: convtrials.Study\n" in filled
+    assert "bench [OPTIONS]" not in filled  # hidden: it only says what took its place
 
 
 def test_pages_of_the_root_link_to_their_neighbours() -> None:
