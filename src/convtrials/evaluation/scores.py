@@ -77,3 +77,16 @@ def _mean_of_present(values: NDArray[Any], support: NDArray[Any]) -> NDArray[np.
     """Average over classes with images; the others have 0 in `values`, for they have no hits."""
     mean: NDArray[np.float64] = np.asarray(values.sum(axis=0) / (support > 0).sum(axis=0))
     return mean
+
+
+def wilson_interval(rate: NDArray[Any], count: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return the 95% interval of a rate seen in `count` images, shape (B,) each.
+
+    References
+    ----------
+    Wilson: Probable inference, the law of succession, and statistical inference, JASA 22 (1927).
+    """
+    z = 1.959964
+    middle = (rate + z**2 / (2 * count)) / (1 + z**2 / count)
+    half = z * np.sqrt(rate * (1 - rate) / count + z**2 / (4 * count**2)) / (1 + z**2 / count)
+    return middle - half, middle + half
