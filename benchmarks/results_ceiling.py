@@ -4,18 +4,18 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from results_ambiguity import (
+    CHARACTER_GROUPS,
+    agreement,
+    group_errors,
+    group_of_classes,
+    majority,
+    merge_groups,
+)
 from results_files import Published
 from results_words import percent, table
 from scipy.stats import beta
 
-from convtrials.evaluation.ambiguity import (
-    CHARACTER_GROUPS,
-    agreement,
-    forgive_groups,
-    group_errors,
-    group_of_classes,
-    majority,
-)
 from convtrials.evaluation.metrics import confusion_matrix
 from convtrials.evaluation.mistakes import most_confused_pairs
 from convtrials.reports.picture import Picture
@@ -41,10 +41,10 @@ def ceiling(study: Published) -> str:
     """Signs of how high accuracy can get, from all good runs of the study together."""
     answers, labels = _good_runs(study), study.labels
     merged = group_of_classes(study.class_names, CHARACTER_GROUPS)
-    found, forgiven = agreement(answers, labels, merged), forgive_groups(answers, labels, merged)
+    found, forgiven = agreement(answers, labels, merged), merge_groups(answers, labels, merged)
     wrong = round(found.same_wrong * len(labels))
     low, high = beta.interval(0.95, wrong + 0.5, len(labels) - wrong + 0.5)  # Jeffreys
-    vote = forgive_groups(majority(answers, len(merged))[None], labels, merged)
+    vote = merge_groups(majority(answers, len(merged))[None], labels, merged)
     outside_solved = 1 - (vote.merged_accuracy - vote.accuracy)
     same_wrong = f"{percent(found.same_wrong)} ({percent(low)} to {percent(high)})"
     rows = [

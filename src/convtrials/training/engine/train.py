@@ -29,7 +29,7 @@ from convtrials.training.engine.progress import CurveWriter, Progress, RunLength
 from convtrials.training.engine.setup import begin_run, torch_left_as_it_was
 from convtrials.training.engine.step_timing import StepProbe, autotune_execution
 from convtrials.training.recipe.recipe import Recipe
-from convtrials.training.run import Run, default_run_folder
+from convtrials.training.run import Run, default_run_folder, load_run
 
 #: Seconds between checkpoints inside an epoch.
 CHECKPOINT_SECONDS = 60.0
@@ -144,27 +144,46 @@ def train(
 
 
 def resume(
-    folder: str | Path, *, checkpoint_seconds: float = CHECKPOINT_SECONDS, silent: bool = False
+    folder: str | Path,
+    data: Dataset | str | Path | None = None,
+    *,
+    checkpoint_seconds: float = CHECKPOINT_SECONDS,
+    silent: bool = False,
+    follow: Callable[[Progress], None] | None = None,
 ) -> Run:
     """Go on with an unfinished run, from its directory alone.
+
+    Recipe, seed and execution are those of the run; a run that has ended is returned as it is.
+
+    Parameters
+    ----------
+    folder : path
+        The run directory.
+    data : Dataset or path, optional
+        Where the run's data is now, if it was made in memory or has moved.
+    checkpoint_seconds, silent, follow
+        As for `train`.
 
     Raises
     ------
     RunError, DataError
         No run there, or its data is gone or has changed.
+    Interrupted
+        After Ctrl-C or SIGTERM, with a checkpoint written.
     """
-    run = Run(folder)
+    run = load_run(folder)
     recipe, identity = run.recipe, run.identity
     if run.finished:
         return run
     run.use_recorded_folder()
     return train(
         recipe,
-        run.open_dataset(silent=silent),
+        data if isinstance(data, Dataset) else run.open_dataset(data, silent=silent),
         seed=identity.seed,
         out=run.folder,
         checkpoint_seconds=checkpoint_seconds,
         silent=silent,
+        follow=follow,
     )
 
 
