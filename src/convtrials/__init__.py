@@ -18,6 +18,7 @@ from convtrials.core.lazy import lazy_names
 
 if TYPE_CHECKING:
     from convtrials.core.errors import ConvtrialsError
+    from convtrials.core.log import quiet
     from convtrials.data.dataset import Dataset
     from convtrials.data.open import load_dataset
     from convtrials.evaluation.metrics import evaluate_predictions
@@ -42,6 +43,7 @@ __all__ = [
     "evaluate_predictions",
     "load_dataset",
     "load_run",
+    "quiet",
     "resume",
     "train",
 ]
@@ -59,6 +61,7 @@ _HOMES = {
     "evaluate_predictions": "convtrials.evaluation.metrics",
     "load_dataset": "convtrials.data.open",
     "load_run": "convtrials.training.run",
+    "quiet": "convtrials.core.log",
     "resume": "convtrials.training.engine.train",
     "train": "convtrials.training.engine.train",
 }

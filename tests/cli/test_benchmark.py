@@ -25,11 +25,9 @@ def run_folder(tmp_path_factory, make_dataset):
     np.savez(folder / "patterns.npz", images=data.images, labels=data.labels)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CONVTRIALS_CACHE", str(folder / "cache"))
-        dataset = load_dataset(folder / "patterns.npz", silent=True)
+        dataset = load_dataset(folder / "patterns.npz")
     recipe = Recipe(width=0.125, epochs=1, batch_size=16)
-    return train(
-        recipe, dataset, out=folder / "run", silent=True, execution=Execution("cpu", "fp32", True, 1)
-    ).folder
+    return train(recipe, dataset, out=folder / "run", execution=Execution("cpu", "fp32", True, 1)).folder
 
 
 @pytest.fixture

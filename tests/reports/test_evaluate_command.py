@@ -59,7 +59,7 @@ def test_data_that_moved_is_found_by_its_new_place(command, finished_run, datase
 
     place = tmp_path / "moved.npz"
     np.savez(place, images=dataset.images[..., 0], labels=dataset.labels)
-    opened = load_dataset(place, silent=True)
+    opened = load_dataset(place)
     described = json.loads((finished_run / "dataset.json").read_text())
     described |= {"fingerprint": opened.fingerprint, "class_names": list(opened.class_names), "options": None}
     (finished_run / "dataset.json").write_text(json.dumps(described))
@@ -75,7 +75,7 @@ def files_of(run):
 
 @pytest.fixture
 def run_with_its_pictures(finished_run, dataset):
-    build_report(finished_run, dataset, silent=True, resamples=0)
+    build_report(finished_run, dataset, resamples=0)
     return finished_run
 
 

@@ -136,7 +136,7 @@ def test_going_on_with_a_plan_changed_by_hand_puts_the_change_on_record(
     assert last["finished_runs"] == 4
     assert last["fingerprint"] == plan.fingerprint == read_json(study.plan_path)["fingerprint"]
     write_study_documents(study.folder)
-    page = build_study_report(study.folder, silent=True).read_text()
+    page = build_study_report(study.folder).read_text()
     assert "The plan was changed after runs had finished" in page
     assert "margin: 0.05 -&gt; 0.49" in page
     assert remarks(study.plan_log) == [
@@ -193,7 +193,7 @@ def test_a_log_that_is_gone_is_told_and_begun_anew(study: StudyDirectory, make_d
     (study.folder / LOG_NAME).unlink()
     gone = "There is no plan-log.jsonl: whether the plan was changed is not known."
     assert remarks(study.plan_log) == [gone]
-    assert gone in build_study_report(study.folder, silent=True).read_text()
+    assert gone in build_study_report(study.folder).read_text()
     prepared(study.folder, spec_of(COSINE, margin=0.01), make_dataset())
     [line] = lines(study)
     assert line["changes"] == [
@@ -219,7 +219,7 @@ def test_a_line_taken_out_of_the_log_is_told(changed_twice: StudyDirectory, numb
     write_lines(changed_twice, log)
     [doubt] = changed_twice.plan_log.doubts
     assert f"plan-log.jsonl is not as it was written (line {number + 1})" in doubt
-    assert doubt in build_study_report(changed_twice.folder, silent=True).read_text()
+    assert doubt in build_study_report(changed_twice.folder).read_text()
 
 
 def test_a_log_cut_at_its_end_no_longer_ends_with_the_plan(changed_twice: StudyDirectory) -> None:

@@ -39,13 +39,12 @@ class Study:
         self.directory, self.plan = prepared(folder, spec_of(TECHNIQUES, seeds), dataset)
         self.dataset, self.execution = dataset, self.directory.run_execution
         self.ended: list[list[RunEnd]] = []
-        self.said: list[str] = []
 
     def trainer(self) -> RunTrainer:
         return RunTrainer(self.directory, self.plan, self.dataset, self.execution)
 
     def executor(self, replicas: int = 2) -> ReplicaExecutor:
-        return ReplicaExecutor(self.trainer(), replicas, note=self.said.append)
+        return ReplicaExecutor(self.trainer(), replicas)
 
     def run(self, executor: Executor) -> dict[str, Any]:
         outcomes = Outcomes(self.directory, self.plan, None)
@@ -77,7 +76,9 @@ def test_teams_are_of_one_arm_and_of_equal_size() -> None:
     assert len(next_team(wanted, 64)) == 5
 
 
-def test_the_study_is_that_of_runs_one_by_one(make_study: Callable[..., Study]) -> None:
+def test_the_study_is_that_of_runs_one_by_one(
+    make_study: Callable[..., Study], caplog: pytest.LogCaptureFixture
+) -> None:
     together, alone = make_study("together"), make_study("alone")
     document = together.run(together.executor(replicas=4))
     expected = alone.run(InProcess(alone.trainer()))
@@ -93,7 +94,7 @@ def test_the_study_is_that_of_runs_one_by_one(make_study: Callable[..., Study]) 
     kept = [path.parent.name for path in together.directory.folder.glob("runs/*/*/weights.safetensors")]
     assert kept == ["seed0"] * 3
     assert not list(together.directory.folder.glob("live/*"))
-    assert together.said == []
+    assert caplog.messages == []
 
 
 def test_seeds_that_a_look_asks_for_later_are_trained_too(make_study: Callable[..., Study]) -> None:
@@ -119,7 +120,7 @@ def test_runs_that_others_have_are_left_to_them(make_study: Callable[..., Study]
 
 
 def test_what_cannot_be_trained_at_once_is_trained_one_at_a_time(
-    make_study: Callable[..., Study], monkeypatch: pytest.MonkeyPatch
+    make_study: Callable[..., Study], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def out_of_memory(*_: Any, **__: Any) -> None:
         raise RuntimeError("CUDA out of memory.\nTried to allocate")
@@ -128,7 +129,7 @@ def test_what_cannot_be_trained_at_once_is_trained_one_at_a_time(
     study = make_study()
     document = study.run(study.executor(replicas=3))
     assert document["complete"]
-    assert study.said[0] == "baseline: CUDA out of memory.; its runs are trained one at a time"
+    assert caplog.messages[0] == "baseline: CUDA out of memory.; its runs are trained one at a time"
     assert {end.how for ended in study.ended for end in ended} == {"finished"}
 
 

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -11,7 +11,8 @@ import numpy as np
 
 from convtrials.core.errors import ConvtrialsError, Interrupted, StudyError
 from convtrials.core.files import atomic_path, finite, read_json, write_json, write_text
-from convtrials.core.progress import say, say_nothing
+from convtrials.core.log import print_line as say
+from convtrials.core.log import quiet
 from convtrials.data.dataset import Dataset
 from convtrials.data.open import load_dataset, reopen_dataset, source_name
 from convtrials.study.directory import StudyDirectory
@@ -159,7 +160,7 @@ class Study:
             self.spec(), source=source_name(dataset) or IN_MEMORY, dataset_options=_options_of(dataset)
         )
         plan = prepare(
-            study, spec, dataset, options, may_change=change_plan, note=say_nothing if silent else say
+            study, spec, dataset, options, may_change=change_plan, note=(lambda line: None) if silent else say
         )
         show = (lambda state, ended: None) if silent else _tell_ended
         return run_study(study, plan, dataset, options, show=show)
@@ -186,7 +187,8 @@ class StudyResult:
 
 def open_data(spec: StudySpec, *, workers: int | None = None, silent: bool = False) -> Dataset:
     """Open the data that a study names."""
-    return load_dataset(spec.source, **spec.dataset_options, workers=workers, silent=silent)
+    with quiet() if silent else nullcontext():
+        return load_dataset(spec.source, **spec.dataset_options, workers=workers)
 
 
 def prepare(
@@ -331,7 +333,7 @@ def _write_execution(
 
     baseline = plan.arms[0]
     probe = StepProbe.of(baseline.recipe, dataset_of_arm(dataset, baseline))
-    chosen = autotune_study(probe, options, report=note)
+    chosen = autotune_study(probe, options)
     write_json(path, {**chosen.to_dict(), "folder": os.getcwd()})
 
 
@@ -413,7 +415,8 @@ def reopen_study(folder: Path, *, data: str | None = None) -> tuple[StudyDirecto
     study = StudyDirectory(folder)
     plan = study.wished_plan
     study.use_recorded_folder()
-    return study, plan, reopen_dataset(study.dataset, source=data, silent=True)
+    with quiet():
+        return study, plan, reopen_dataset(study.dataset, source=data)
 
 
 def look_at_study(folder: Path) -> Callable[[], StudyState]:

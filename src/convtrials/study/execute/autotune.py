@@ -4,11 +4,12 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from convtrials.core.errors import StudyError
+from convtrials.core.log import get_logger
 from convtrials.core.process import available_cores
 from convtrials.training.engine.execution import ComputeOptions, Execution, check_device
 from convtrials.training.engine.step_timing import (
@@ -20,6 +21,8 @@ from convtrials.training.engine.step_timing import (
 )
 from convtrials.training.recipe.recipe import Recipe
 from convtrials.training.replicas.choose import ReplicaChoice, choose_replicas
+
+_log = get_logger(__name__)
 
 #: Seconds that every number of workers trains while it is timed, after its first step.
 MEASURED_SECONDS = 1.5
@@ -59,10 +62,10 @@ class StudyExecution:
         return document | ({"replicas_measured": self.replicas.measured} if self.replicas.measured else {})
 
 
-def autotune_study(
-    probe: StepProbe, options: ComputeOptions, report: Callable[[str], None] = lambda line: None
-) -> StudyExecution:
+def autotune_study(probe: StepProbe, options: ComputeOptions) -> StudyExecution:
     """Choose precision, memory format, threads, workers and replicas by training the baseline for some seconds.
+
+    A line is logged for each thing timed.
 
     Parameters
     ----------
@@ -70,22 +73,18 @@ def autotune_study(
         The baseline.
     options : ComputeOptions
         What is given is kept, and not timed.
-    report : callable
-        Takes a line for each thing timed.
     """
     if (options.replicas or 1) > 1:
         options = replace(options, workers=1)
-        chosen = _autotune_workers(probe, options, report)
+        chosen = _autotune_workers(probe, options)
         return replace(chosen, replicas=ReplicaChoice(options.replicas or 1))
-    chosen = _autotune_workers(probe, options, report)
+    chosen = _autotune_workers(probe, options)
     if chosen.execution.device != "cuda" or options.replicas is not None or options.workers is not None:
         return chosen
-    return replace(chosen, replicas=choose_replicas(probe, chosen.execution, report=report))
+    return replace(chosen, replicas=choose_replicas(probe, chosen.execution))
 
 
-def _autotune_workers(
-    probe: StepProbe, options: ComputeOptions, report: Callable[[str], None]
-) -> StudyExecution:
+def _autotune_workers(probe: StepProbe, options: ComputeOptions) -> StudyExecution:
     cores, workers, threads = available_cores(), options.workers, options.threads
 
     def choose(count: int) -> Execution:
@@ -95,7 +94,6 @@ def _autotune_workers(
             threads=count,
             device=options.device,
             channels_last=options.channels_last,
-            report=report,
         )
 
     if options.device is not None:
@@ -108,9 +106,7 @@ def _autotune_workers(
     execution = choose(1)
     if execution.device != "cpu" or cores == 1:
         return StudyExecution(execution)
-    measured = [
-        _time_workers(probe, execution, count, cores // count, report) for count in _candidates(cores)
-    ]
+    measured = [_time_workers(probe, execution, count, cores // count) for count in _candidates(cores)]
     best = max(measured, key=lambda one: one["images_per_second"])
     return StudyExecution(replace(execution, threads=best["threads"]), best["workers"], measured)
 
@@ -125,9 +121,7 @@ def _candidates(cores: int) -> list[int]:
     return [*counts, 1]
 
 
-def _time_workers(
-    probe: StepProbe, execution: Execution, workers: int, threads: int, report: Callable[[str], None]
-) -> dict[str, Any]:
+def _time_workers(probe: StepProbe, execution: Execution, workers: int, threads: int) -> dict[str, Any]:
     """Train in so many processes side by side; return their images per second together."""
     one = replace(execution, threads=threads)
     processes = [begin_timing(probe, one, MEASURED_SECONDS) for _ in range(workers)]
@@ -137,7 +131,7 @@ def _time_workers(
         for process in processes:
             process.kill()
             process.wait()
-    report(
+    _log.info(
         f"probe: {workers} run{'s' if workers > 1 else ''} at a time, {threads} thread"
         f"{'s' if threads > 1 else ''} each: {rate:,.0f} images/s together"
     )
