@@ -33,9 +33,6 @@ def run_folder(tmp_path_factory, make_dataset):
 @pytest.fixture
 def command(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    app = typer.Typer()
-    app.command("export")(export)
-    app.command("benchmark")(benchmark)
     return lambda *words: CliRunner().invoke(app, [str(word) for word in words])
 
 

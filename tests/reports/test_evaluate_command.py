@@ -15,9 +15,7 @@ from convtrials.reports import build_report
 
 @pytest.fixture
 def command():
-    app = typer.Typer()
-    app.command()(evaluate)
-    return lambda *words: CliRunner().invoke(app, [str(word) for word in words])
+    return lambda *words: CliRunner().invoke(app, ["evaluate", *map(str, words)])
 
 
 def test_it_prints_a_table_and_the_report_s_path(command, finished_run):
