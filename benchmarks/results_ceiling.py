@@ -7,10 +7,10 @@ from numpy.typing import NDArray
 from results_ambiguity import (
     CHARACTER_GROUPS,
     agreement,
-    merge_groups,
     group_errors,
     group_of_classes,
     majority,
+    merge_groups,
 )
 from results_files import Published
 from results_words import percent, table

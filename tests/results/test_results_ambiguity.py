@@ -10,10 +10,10 @@ from hypothesis.extra.numpy import arrays
 from results_ambiguity import (
     CHARACTER_GROUPS,
     agreement,
-    merge_groups,
     group_errors,
     group_of_classes,
     majority,
+    merge_groups,
 )
 
 from convtrials.core.errors import RunError
