@@ -55,9 +55,9 @@ def ceiling(study: Published) -> str:
         ("no network right", percent(found.none_right)),
         ("every network gives the same wrong answer", same_wrong),
         ("... of which inside 0/O, 1/I/L, 5/S, 2/Z", percent(found.same_wrong_inside)),
-        ("one network, confusions inside 0/O, 1/I/L, 5/S, 2/Z forgiven", percent(forgiven.merged_accuracy)),
-        ("share of all errors that lie inside these groups", f"{forgiven.errors_inside:.0%}"),
-        ("vote, confusions inside these groups forgiven", percent(vote.merged_accuracy)),
+        ("one network, confusions inside 0/O, 1/I/L, 5/S, 2/Z counted as right", percent(forgiven.merged_accuracy)),
+        ("share of all errors inside these groups", f"{forgiven.errors_inside:.0%}"),
+        ("vote, confusions inside these groups counted as right", percent(vote.merged_accuracy)),
         ("no error outside these groups, inside them those of the vote", percent(outside_solved)),
     ]  # fmt: skip
     return table(["", "test images"], [list(row) for row in rows])
@@ -70,7 +70,7 @@ def groups(study: Published) -> str:
     names = ["baseline", best]
     per_arm = [group_errors(study.answers_of(name), study.labels, merged) for name in names]
     errors = [float((study.answers_of(name) != study.labels).sum(axis=1).mean()) for name in names]
-    lines = [f"| | baseline, errors a run | {best}, errors a run |", "| --- | ---: | ---: |"]
+    lines = [f"| | baseline, errors per run | {best}, errors per run |", "| --- | ---: | ---: |"]
     for group in CHARACTER_GROUPS:
         number = int(merged[study.class_names.index(group[0])])
         lines.append(f"| {'/'.join(group)} | " + " | ".join(f"{one[number]:.1f}" for one in per_arm) + " |")

@@ -17,13 +17,14 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from convtrials.core.machine import available_cores
+from convtrials.core.process import available_cores
 from convtrials.data.dataset import Dataset
 from convtrials.data.open import load_dataset
 from convtrials.study.directory import StudyDirectory
 from convtrials.study.plan.arms import Arm, build_arms
 from convtrials.study.plan.study_file import StudySpec
-from convtrials.study.study import Wishes, prepare, run_study
+from convtrials.study.study import prepare, run_study
+from convtrials.training.engine.execution import ComputeOptions
 from convtrials.training.recipe.recipe import Recipe
 
 SEEDS = 4
@@ -65,10 +66,14 @@ def by_hand(arms: Sequence[Arm], folder: Path, execution: dict, processes: int, 
 def as_study(arms: Sequence[Arm], data: Dataset, folder: Path, known: dict | None) -> tuple[float, dict]:
     """Train all runs as a study; return the seconds and the execution."""
     study = StudyDirectory(folder)
-    wishes = Wishes() if known is None else Wishes(known["workers"], known["threads"], known["precision"])
-    plan = prepare(study, StudySpec(tuple(arms), fewest=SEEDS, most=SEEDS), data, wishes)
+    options = (
+        ComputeOptions()
+        if known is None
+        else ComputeOptions(known["workers"], known["threads"], known["precision"])
+    )
+    plan = prepare(study, StudySpec(tuple(arms), fewest=SEEDS, most=SEEDS), data, options)
     started = time.perf_counter()
-    run_study(study, plan, data, wishes, show=lambda state, ended: None)
+    run_study(study, plan, data, options, show=lambda state, ended: None)
     return time.perf_counter() - started, study.execution
 
 

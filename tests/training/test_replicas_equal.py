@@ -63,7 +63,7 @@ def both(tmp_path: Path, make_dataset: Callable[..., Dataset]) -> Callable[..., 
         pairs = []
         for way in ways:
             outs = [tmp_path / f"{way}{seed}" for seed in seeds]
-            together = train_replicas(recipe, dataset, seeds, outs, execution=how, way=way, silent=True)
+            together = train_replicas(recipe, dataset, seeds, outs, execution=how, method=way, silent=True)
             pairs += zip(alone, together, strict=True)
         return pairs
 

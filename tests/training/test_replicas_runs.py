@@ -102,7 +102,7 @@ def test_a_diverged_replica_harms_no_other(
     changes = {"batch_norm": True, "ema": 0.9, "clip_norm": 1.0}
     with monkeypatch.context() as patch:
         patch.setattr(Team, "step", poisoned)
-        runs = together("t", changes, way=way)
+        runs = together("t", changes, method=way)
     assert [run.result.status for run in runs] == ["finished", "diverged", "finished"]
     result = runs[1].result
     assert (result.diverged_at, result.diverged_in, result.steps) == (6, "training", 6)
@@ -186,7 +186,7 @@ def test_who_stops_early_leaves(together: Any, alone: Any) -> None:
 def test_a_cut_changes_nothing(
     together: Any, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], way: str, tmp_path: Path
 ) -> None:
-    unbroken = together("unbroken", changes, way=way)
+    unbroken = together("unbroken", changes, method=way)
     original = TeamWatcher.after_steps
 
     def after_steps(self: TeamWatcher, team: Team, images: int) -> None:
@@ -197,9 +197,9 @@ def test_a_cut_changes_nothing(
     with monkeypatch.context() as patch:
         patch.setattr(TeamWatcher, "after_steps", after_steps)
         with pytest.raises(PowerCut):
-            together("cut", changes, way=way, checkpoint_seconds=0.0)
+            together("cut", changes, method=way, checkpoint_seconds=0.0)
     assert all(Run(tmp_path / "cut" / f"seed{seed}").checkpoint_path.exists() for seed in SEEDS)
-    for one, other in zip(unbroken, together("cut", changes, way=way), strict=True):
+    for one, other in zip(unbroken, together("cut", changes, method=way), strict=True):
         assert_same_weights(one, other)
         assert [entry.train_loss for entry in one.read_history()] == [
             entry.train_loss for entry in other.read_history()
@@ -231,7 +231,7 @@ def test_a_cut_replica_goes_on_alone_or_with_others_at_another_step(
         assert_close_weights(alone(seed, changes), runs[seed])
 
 
-def test_a_polite_stop_leaves_checkpoints_and_says_how_to_go_on(
+def test_a_stop_leaves_checkpoints_and_says_how_to_go_on(
     together: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     unbroken, original = together("unbroken"), TeamWatcher.after_steps
@@ -313,7 +313,7 @@ def test_a_network_of_ones_own_is_computed_side_by_side(together: Any, alone: An
     assert runs[0].environment.replicas["way"] == "side_by_side"
     for seed in SEEDS:
         assert_close_weights(alone(seed, changes), runs[seed])
-    wished = together("g", changes, way="grouped")  # the way of a study's baseline need not suit every arm
+    wished = together("g", changes, method="grouped")  # the way of a study's baseline need not suit every arm
     assert wished[0].environment.replicas["way"] == "side_by_side"
 
 

@@ -350,7 +350,7 @@ def test_weights_of_another_size_are_refused_before_anything_is_measured_or_writ
     train_small: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made: Any, changes: Any, told: str
 ) -> None:
     monkeypatch.setattr(
-        "convtrials.training.engine.train.probe_execution", lambda *a, **k: pytest.fail("probed")
+        "convtrials.training.engine.train.autotune_execution", lambda *a, **k: pytest.fail("probed")
     )
     start = tmp_path / "start.safetensors"
     save_weights(build_model("alexnet", **{"classes": 9, "channels": 3, "width": 0.125, **made}), start)

@@ -60,7 +60,7 @@ def _print_table(run: Path, page: Path) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from convtrials.cli.warn import print_warnings
+    from convtrials.cli.terminal import print_warnings
     from convtrials.core.files import read_json
     from convtrials.reports.words import headlines
 

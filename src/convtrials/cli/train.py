@@ -49,10 +49,10 @@ def train(
         int | None, typer.Option("--batch-size", "-b", help="Images a micro-batch.", rich_help_panel=_RECIPE)
     ] = None,
     optimizer: Annotated[
-        str | None, typer.Option(help="sgd, adam, adamw, muon, ...", rich_help_panel=_RECIPE)
+        str | None, typer.Option(help="sgd, adam, adamw, muon, ... or module:Name.", rich_help_panel=_RECIPE)
     ] = None,
     schedule: Annotated[
-        str | None, typer.Option(help="constant, cosine, one_cycle, plateau, ...", rich_help_panel=_RECIPE)
+        str | None, typer.Option(help="constant, cosine, ... or module:name.", rich_help_panel=_RECIPE)
     ] = None,
     width: Annotated[
         float | None, typer.Option(help="Multiplies channels and hidden units.", rich_help_panel=_RECIPE)
@@ -112,6 +112,14 @@ def train(
     precision: Annotated[
         str | None, typer.Option(help="fp32 or bf16; by default the faster.", rich_help_panel=_COMPUTING)
     ] = None,
+    channels_last: Annotated[
+        bool | None,
+        typer.Option(
+            "--channels-last/--no-channels-last",
+            help="Memory format of images; by default the faster.",
+            rich_help_panel=_COMPUTING,
+        ),
+    ] = None,
     device: Annotated[
         str | None,
         typer.Option(help="cpu or cuda; by default a GPU if there is one.", rich_help_panel=_COMPUTING),
@@ -168,6 +176,7 @@ def train(
             out=out,
             precision=cast("Precision | None", precision),
             threads=threads,
+            channels_last=channels_last,
             device=device,
             checkpoint_seconds=checkpoint_every,
         )
@@ -185,10 +194,13 @@ def _recipe(path: Path | None, flags: dict[str, Any], settings: list[str]) -> "R
 
 def _check_early(recipe: "Recipe") -> None:
     """Find a mistyped model or a missing file before minutes are spent on packing images."""
+    from convtrials.core.custom import find
     from convtrials.core.errors import RecipeError
     from convtrials.models.registry import model_name
 
     model_name(recipe.model)
+    for key, name in recipe.custom_parts().items():
+        find(key, name)
     if recipe.initial_weights and not Path(recipe.initial_weights).is_file():
         raise RecipeError(f"initial_weights: {recipe.initial_weights}: no such file")
 
@@ -235,6 +247,6 @@ def _tell(run: "Run", report: bool) -> None:
         return
     print(f"{run.folder}: val accuracy {result.val_accuracy:.2%} after {result.epochs} epochs")
     if run.predictions_path.is_file():
-        from convtrials.cli.warn import print_warnings
+        from convtrials.cli.terminal import print_warnings
 
         print_warnings(one.text for one in run.warnings())

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from convtrials.core.machine import available_cores
+from convtrials.core.process import available_cores
 from convtrials.core.progress import Task, progress_task
 from convtrials.data.dataset import Dataset
 from convtrials.data.rows import rows_of

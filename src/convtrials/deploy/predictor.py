@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from convtrials.core.custom import source_of
 from convtrials.core.errors import RunError
 from convtrials.data.dataset import Dataset
 from convtrials.models.weights import load_weights
@@ -135,9 +136,10 @@ def load_finished_run(run: Run) -> FinishedRun:
     run.check_files(run.weights_path)
     recipe, data, identity = run.recipe, run.dataset, run.identity
     _check_sizes(data, f"{run.folder / 'dataset.json'}")
-    if ":" in recipe.model:
-        run.use_recorded_folder()
-        _check_source(run, recipe.model)
+    for key, name in recipe.custom_parts().items():
+        if key in ("model", "activation"):  # all else was for the training
+            run.use_recorded_folder()
+            _check_source(run, key, name)
     network = recipe_network(recipe, data.image_shape, len(data.class_names), identity.seed)
     replaced = load_weights(network, run.weights_path)
     if replaced:  # fine for initial weights, but these are a run's own
@@ -161,15 +163,13 @@ def _check_sizes(data: DatasetDescription, where: str) -> None:
             raise RunError(f"{where}: {key} must be {channels} number(s) from 0 to 1")
 
 
-def _check_source(run: Run, model: str) -> None:
+def _check_source(run: Run, key: str, part: str) -> None:
     """Refuse one's own network whose source has changed: the weights might fit it and mean something else."""
-    from convtrials.models.custom import factory_source
-
-    source, known = factory_source(model), run.identity.model_source
+    source, known = source_of(key, part), run.identity.source(key)
     if source is None or known is None:
         return
     with open(source, "rb") as file:
         if hashlib.file_digest(file, "sha256").hexdigest()[:32] != known:
             raise RunError(
-                f"{run.folder}: the source of {model} ({source}) has changed since the run was trained"
+                f"{run.folder}: the source of {part} ({source}) has changed since the run was trained"
             )

@@ -13,15 +13,10 @@ from convtrials.core.errors import ConvtrialsError, Interrupted, StudyError
 from convtrials.core.files import atomic_path, finite, read_json, write_json, write_text
 from convtrials.core.progress import say, say_nothing
 from convtrials.data.dataset import Dataset
-from convtrials.data.open import load_dataset
-from convtrials.data.reopen import reopen_dataset, source_name
+from convtrials.data.open import load_dataset, reopen_dataset, source_name
 from convtrials.study.directory import StudyDirectory
 from convtrials.study.execute.arm_data import dataset_of_arm
-from convtrials.study.execute.autotune import Arrangement, choose_arrangement
-from convtrials.study.execute.executor import Executor, InProcess, RunEnd
-from convtrials.study.execute.local_processes import LocalProcesses
-from convtrials.study.execute.replica_executor import ReplicaExecutor
-from convtrials.study.execute.scheduler import conduct
+from convtrials.study.execute.executor import Executor, RunEnd
 from convtrials.study.plan.arms import build_arms
 from convtrials.study.plan.plan import Plan
 from convtrials.study.plan.plan_log import LOG_NAME
@@ -37,41 +32,17 @@ from convtrials.study.results.documents import write_documents
 from convtrials.study.results.metrics import check_metric
 from convtrials.study.results.scores import Outcomes, units_of_test
 from convtrials.study.status import StudyState, survey
+from convtrials.training.engine.custom import try_custom_parts
 from convtrials.training.engine.environment import describe_environment
-from convtrials.training.engine.execution import Execution, Precision
+from convtrials.training.engine.execution import ComputeOptions, Precision
 from convtrials.training.engine.identity import check_trainable, describe_dataset
-from convtrials.training.engine.network import initial_network
 from convtrials.training.recipe.recipe import Recipe
-from convtrials.training.replicas.choose import choose_replicas
 
 #: Stands for the source of a dataset that nobody can open again.
 IN_MEMORY = "made in memory"
 
 #: Told about once a second how a study stands, and which runs have ended since.
 Show = Callable[[StudyState, list[RunEnd]], None]
-
-
-@dataclass(frozen=True)
-class Wishes:
-    """What a person asks of the computing; None: measured and chosen.
-
-    Attributes
-    ----------
-    workers, threads : int or None
-        Runs at a time, threads of each.
-    precision, device : str or None
-    checkpoint_seconds : float
-        Between checkpoints inside an epoch.
-    replicas : int or None
-        Seeds of one arm trained at once, in one process.
-    """
-
-    workers: int | None = None
-    threads: int | None = None
-    precision: Precision | None = None
-    device: str | None = None
-    checkpoint_seconds: float = 60.0
-    replicas: int | None = None
 
 
 @dataclass(frozen=True)
@@ -157,6 +128,7 @@ class Study:
         workers: int | None = None,
         threads: int | None = None,
         precision: Precision | None = None,
+        channels_last: bool | None = None,
         silent: bool = False,
         change_plan: bool = False,
     ) -> "StudyResult":
@@ -168,7 +140,7 @@ class Study:
             One made in memory is trained on in this process, a run at a time.
         out : path
             The study directory.
-        workers, threads, precision
+        workers, threads, precision, channels_last
             Given: kept. Otherwise measured.
         silent : bool
             Show nothing.
@@ -182,15 +154,15 @@ class Study:
             `out` holds another study, or something else.
         """
         study = StudyDirectory(out)
-        wishes = Wishes(workers, threads, precision)
+        options = ComputeOptions(workers, threads, precision, channels_last=channels_last)
         spec = replace(
             self.spec(), source=source_name(dataset) or IN_MEMORY, dataset_options=_options_of(dataset)
         )
         plan = prepare(
-            study, spec, dataset, wishes, may_change=change_plan, note=say_nothing if silent else say
+            study, spec, dataset, options, may_change=change_plan, note=say_nothing if silent else say
         )
         show = (lambda state, ended: None) if silent else _tell_ended
-        return run_study(study, plan, dataset, wishes, show=show)
+        return run_study(study, plan, dataset, options, show=show)
 
 
 @dataclass(frozen=True)
@@ -221,7 +193,7 @@ def prepare(
     study: StudyDirectory,
     spec: StudySpec,
     dataset: Dataset,
-    wishes: Wishes,
+    options: ComputeOptions,
     *,
     file: Path | None = None,
     like: StudyDirectory | None = None,
@@ -245,6 +217,7 @@ def prepare(
         check_trainable(arm.recipe, dataset_of_arm(dataset, arm))
     if not len(dataset.indices("test")):
         raise StudyError(f"dataset {dataset.name}: no images in the test split; verdicts need some")
+    _check_custom_parts(study, spec, dataset)
     _check_initial_weights(study, spec, dataset)
     plan = Plan(spec, dataset.fingerprint)
     with study.preparing(), ExitStack() as held:
@@ -253,7 +226,7 @@ def prepare(
             held.enter_context(study.changing_plan())
         if like is not None and not (study.folder / "execution.json").is_file():
             write_json(study.folder / "execution.json", like.execution)
-        _write_execution(study, plan, dataset, wishes, note)
+        _write_execution(study, plan, dataset, options, note)
         _write_dataset(study, dataset)
         if not study.exists:
             write_json(study.folder / "environment.json", describe_environment().to_dict())
@@ -274,8 +247,21 @@ def prepare(
     return plan
 
 
+def _check_custom_parts(study: StudyDirectory, spec: StudySpec, dataset: Dataset) -> None:
+    """Try one's own optimizers, losses and so on before anything is measured; those of arms that have begun work."""
+    for arm in spec.arms:
+        data = dataset_of_arm(dataset, arm)
+        if not (study.folder / "runs" / arm.slug).is_dir():
+            try:
+                try_custom_parts(arm.recipe, data.image_shape, len(data.class_names))
+            except ConvtrialsError as error:
+                raise StudyError(f"{arm.name}: {error}") from error
+
+
 def _check_initial_weights(study: StudyDirectory, spec: StudySpec, dataset: Dataset) -> None:
     """Refuse files of weights that do not fit, before anything is measured; those of arms that have begun do."""
+    from convtrials.training.engine.network import initial_network  # torch: not for those who only read
+
     fitting = set()
     for arm in spec.arms:
         recipe, data = arm.recipe, dataset_of_arm(dataset, arm)
@@ -324,35 +310,29 @@ def _standing(study: StudyDirectory) -> Plan | None:
 
 
 def _write_execution(
-    study: StudyDirectory, plan: Plan, dataset: Dataset, wishes: Wishes, note: Callable[[str], None]
+    study: StudyDirectory, plan: Plan, dataset: Dataset, options: ComputeOptions, note: Callable[[str], None]
 ) -> None:
-    """Choose how everything is computed, once; a later wish may change the number of workers alone."""
+    """Choose how everything is computed, once; later options may change the number of workers alone."""
     path = study.folder / "execution.json"
     if path.is_file():
         known = {"replicas": 1, **study.execution}
-        for key in ("threads", "precision", "device", "replicas"):
-            wanted = getattr(wishes, key)
+        for key in ("threads", "precision", "device", "replicas", "channels_last"):
+            wanted = getattr(options, key)
             if wanted is not None and known.get(key) != wanted:
                 raise StudyError(
                     f"{study.folder}: was begun with {key} {known.get(key)} and keeps it for all runs; "
-                    f"leave out --{key}, or choose another --out"
+                    f"leave out --{key.replace('_', '-')}, or choose another --out"
                 )
-        _one_process(wishes.workers, int(known["replicas"]))
+        _one_process(options.workers, int(known["replicas"]))
         return
-    _one_process(wishes.workers, wishes.replicas or 1)
-    chosen: Arrangement = choose_arrangement(
-        plan.arms[0].recipe,
-        dataset_of_arm(dataset, plan.arms[0]).image_shape,
-        len(dataset.class_names),
-        workers=1 if (wishes.replicas or 1) > 1 else wishes.workers,
-        precision=wishes.precision,
-        threads=wishes.threads,
-        device=wishes.device,
-        report=note,
-    )
-    known = {"workers": chosen.workers, "measured": chosen.measured, "folder": os.getcwd()}
-    together = _replicas(plan, dataset, wishes, chosen.execution, note)
-    write_json(path, {**chosen.execution.to_dict(), **known, **together})
+    _one_process(options.workers, options.replicas or 1)
+    from convtrials.study.execute.autotune import autotune_study  # torch: not for those who only read
+    from convtrials.training.engine.step_timing import StepProbe
+
+    baseline = plan.arms[0]
+    probe = StepProbe.of(baseline.recipe, dataset_of_arm(dataset, baseline))
+    chosen = autotune_study(probe, options, report=note)
+    write_json(path, {**chosen.to_dict(), "folder": os.getcwd()})
 
 
 def _one_process(workers: int | None, replicas: int) -> None:
@@ -361,19 +341,6 @@ def _one_process(workers: int | None, replicas: int) -> None:
         raise StudyError(
             f"--workers {workers} with {replicas} replicas: they are trained in one process; leave out --workers"
         )
-
-
-def _replicas(
-    plan: Plan, dataset: Dataset, wishes: Wishes, execution: Execution, note: Callable[[str], None]
-) -> dict[str, Any]:
-    """Choose how many seeds are trained at once: as asked for, or measured on a GPU, or one."""
-    if wishes.replicas is not None or execution.device != "cuda" or wishes.workers is not None:
-        return {"replicas": wishes.replicas or 1, "replica_way": None}
-    data = dataset_of_arm(dataset, plan.arms[0])
-    chosen = choose_replicas(
-        plan.arms[0].recipe, data.image_shape, len(data.class_names), execution, report=note
-    )
-    return {"replicas": chosen.replicas, "replica_way": chosen.way, "replicas_measured": chosen.measured}
 
 
 def _write_dataset(study: StudyDirectory, dataset: Dataset) -> None:
@@ -392,27 +359,33 @@ def _write_dataset(study: StudyDirectory, dataset: Dataset) -> None:
 
 
 def run_study(
-    study: StudyDirectory, plan: Plan, dataset: Dataset, wishes: Wishes, *, show: Show
+    study: StudyDirectory, plan: Plan, dataset: Dataset, options: ComputeOptions, *, show: Show
 ) -> StudyResult:
-    """Conduct a prepared study and write its documents, also where it is stopped before its end."""
-    execution, workers = study.run_execution, wishes.workers or int(study.execution["workers"])
+    """Run a prepared study to its end and write its documents, also where it is stopped before its end."""
+    from convtrials.study.execute.in_process import (  # torch: not for those who only read
+        InProcess,
+        ReplicaExecutor,
+    )
+    from convtrials.study.execute.local_processes import LocalProcesses
+    from convtrials.study.execute.run_trainer import RunTrainer
+    from convtrials.study.execute.scheduler import run_to_end
+
+    execution, workers = study.run_execution, options.workers or int(study.execution["workers"])
+    replicas = int(study.execution.get("replicas", 1))
+    trainer = RunTrainer(study, plan, dataset, execution, options.checkpoint_seconds)
     executor: Executor
-    replicas, seconds = int(study.execution.get("replicas", 1)), wishes.checkpoint_seconds
     if replicas > 1 or (execution.device == "cuda" and workers == 1):  # one replica too gains by CUDA graphs
-        way = study.execution.get("replica_way")
-        executor, workers = (
-            ReplicaExecutor(study, plan, dataset, execution, replicas, way=way, checkpoint_seconds=seconds),
-            1,
-        )
+        method = study.execution.get("replica_way")
+        executor, workers = ReplicaExecutor(trainer, replicas, method=method), 1
     elif dataset.folder is None:
-        executor, workers = InProcess(study, plan, dataset, execution, checkpoint_seconds=seconds), 1
+        executor, workers = InProcess(trainer), 1
     else:
         executor = LocalProcesses(
-            study.folder, workers, execution.threads, checkpoint_seconds=wishes.checkpoint_seconds
+            study.folder, workers, execution.threads, checkpoint_seconds=options.checkpoint_seconds
         )
     outcomes = Outcomes(study, plan, units_of_test(dataset))
     try:
-        conduct(study, plan, outcomes, executor, show, workers=workers)
+        run_to_end(study, plan, outcomes, executor, show, workers=workers)
     except Interrupted:
         write_documents(study, plan, outcomes)  # what is known so far, marked as such
         raise
@@ -429,7 +402,7 @@ def _tell_ended(state: StudyState, ended: list[RunEnd]) -> None:
 
 
 def reopen_study(folder: Path, *, data: str | None = None) -> tuple[StudyDirectory, Plan, Dataset]:
-    """Open a study from its directory alone, to go on with it: a plan.json that was changed by hand is a wish.
+    """Open a study from its directory alone, to go on with it: a plan.json that was changed by hand is asked for.
 
     Parameters
     ----------

@@ -180,7 +180,7 @@ class Run:
         DataError
             It cannot be found, or has changed since.
         """
-        from convtrials.data.reopen import reopen_dataset
+        from convtrials.data.open import reopen_dataset
 
         try:
             return reopen_dataset(self.dataset.to_dict(), source=source, silent=silent)

@@ -18,15 +18,21 @@ class Identity(Document):
         Initial weights, order and draws follow from it.
     recipe, dataset : str or None
         Fingerprints.
-    initial_weights, model_source : str or None
-        Digests of the file of initial weights and of the source of one's own network, where there is one.
+    initial_weights : str or None
+        Digest of the file of initial weights, where there is one.
+    "KEY source" : str or None
+        Digest of the source of your own model, optimizer or other part, where the recipe names one.
     """
 
     seed: int
     recipe: Text | None = None
     dataset: Text | None = None
     initial_weights: Text | None = Field(None, alias="initial weights")
-    model_source: Text | None = Field(None, alias="model source")
+
+    def source(self, key: str) -> str | None:
+        """Return the digest of the source of your own part of the recipe, such as ``"model"``; None if unknown."""
+        found = (self.model_extra or {}).get(f"{key} source")
+        return found if isinstance(found, str) else None
 
     @property
     def digest(self) -> str:

@@ -4,9 +4,10 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+from convtrials.core.custom import source_of
 from convtrials.core.errors import RunError
 from convtrials.data.dataset import Dataset
-from convtrials.data.reopen import source_name
+from convtrials.data.open import source_name
 from convtrials.training.recipe.recipe import Recipe
 from convtrials.training.run import Run
 from convtrials.training.run_documents import Counts, DatasetDescription, Identity
@@ -15,20 +16,18 @@ from convtrials.training.run_documents import Counts, DatasetDescription, Identi
 def identify(recipe: Recipe, dataset: Dataset, seed: int, recorded: Identity | None = None) -> Identity:
     """Return the seed and digests of all that a run is made from; equal identities mean the same run.
 
-    The file of initial weights and the source of one's own network are in it by content, since their names alone
-    would let another network go on under an old one's checkpoint. Where the file of initial weights is gone, the one
-    that was `recorded` is believed: a checkpoint no longer needs it.
+    The file of initial weights and the sources of your own network, optimizer and other parts are in it by content,
+    since their names alone would let another network go on under an old one's checkpoint. Where the file of initial
+    weights is gone, the one that was `recorded` is believed: a checkpoint no longer needs it.
     """
     made_from: dict[str, str | None] = {}
     if recipe.initial_weights:
         path, known = Path(recipe.initial_weights), recorded.initial_weights if recorded else None
         gone = known and not path.exists()
         made_from["initial_weights"] = known if gone else _digest(path, "initial_weights")
-    if ":" in recipe.model:
-        from convtrials.models.custom import factory_source
-
-        source = factory_source(recipe.model)
-        made_from["model_source"] = _digest(source, "model") if source else None
+    for key, name in recipe.custom_parts().items():
+        source = source_of(key, name)
+        made_from[f"{key} source"] = _digest(source, key) if source else None
     return Identity(seed=seed, recipe=recipe.fingerprint(), dataset=dataset.fingerprint, **made_from)
 
 

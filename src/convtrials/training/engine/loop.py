@@ -12,9 +12,9 @@ from convtrials.core.streams import stream_seed
 from convtrials.data.augmentation.pipeline import AugmentedBatch, augmented
 from convtrials.data.batches import Batches, cut, epoch_order, step_indices, steps_per_epoch
 from convtrials.training.engine.checkpoint import EpochSums, TrainingState, steps_in
-from convtrials.training.engine.loss import cross_entropy_sum
+from convtrials.training.engine.loss import loss_sum
 from convtrials.training.engine.predict import predict_probabilities, validation_metrics
-from convtrials.training.engine.rng import seed_layers
+from convtrials.training.engine.setup import seed_layers
 from convtrials.training.optim.optimizers import set_learning_rate
 from convtrials.training.optim.schedules import schedule_factor
 from convtrials.training.recipe.recipe import Recipe
@@ -92,15 +92,8 @@ def train_loop(
                 count_step(state, loss, int(correct), count, seconds)
             observer.after_step(state, losses[-1], sum(count for _, _, count in results))
 
-        metrics = validation_metrics(*predict_probabilities(state.judged, val))
-        if not math.isfinite(metrics["val_loss"]):
+        if not close_epoch(state, val):
             return Outcome(diverged_at=state.step, diverged_in="validation")
-        state.history.append(epoch_entry(epoch + 1, state, metrics))
-        state.sums = EpochSums()
-        if state.plateau is not None:
-            state.plateau.observe(metrics)
-        if state.stopper is not None:
-            state.stopper.observe(epoch + 1, metrics, state.judged_weights())
         observer.after_epoch(state)
     return Outcome(stopped_early=state.step < total)
 
@@ -133,7 +126,7 @@ def train_step(
         seed_layers(stream_seed(seed, stream, state.step), group.images.device)
         part = group.part(piece)
         logits = state.model(part.images)
-        loss = cross_entropy_sum(logits, part.labels, part.mixed_labels, part.lam, recipe.label_smoothing)
+        loss = loss_sum(recipe, logits, part.labels, part.mixed_labels, part.lam)
         loss = loss / len(group.images)
         state.fabric.backward(loss)
         total = total + loss.detach()
@@ -161,6 +154,21 @@ def count_step(state: TrainingState, loss: float, correct: int, images: int, sec
     state.sums.images += images
     state.sums.seconds += seconds
     state.train_seconds += seconds
+
+
+def close_epoch(state: TrainingState, val: Batches) -> bool:
+    """Validate, and write the epoch into the history; False where the validation loss is not a number."""
+    metrics = validation_metrics(*predict_probabilities(state.judged, val))
+    if not math.isfinite(metrics["val_loss"]):
+        return False
+    epoch = len(state.history) + 1
+    state.history.append(epoch_entry(epoch, state, metrics))
+    state.sums = EpochSums()
+    if state.plateau is not None:
+        state.plateau.observe(metrics)
+    if state.stopper is not None:
+        state.stopper.observe(epoch, metrics, state.judged_weights())
+    return True
 
 
 def epoch_entry(epoch: int, state: TrainingState, metrics: dict[str, float]) -> HistoryEntry:

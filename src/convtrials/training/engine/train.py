@@ -5,18 +5,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import torch
 from safetensors import SafetensorError
 from torch import nn
 
 from convtrials.core.errors import Interrupted, RunError
 from convtrials.core.progress import progress_task, say, say_nothing
-from convtrials.core.stopping import StopWish
-from convtrials.data.batches import steps_per_epoch
+from convtrials.core.stopping import StopRequest
 from convtrials.data.dataset import Dataset
-from convtrials.training.engine.checkpoint import steps_in
+from convtrials.training.engine.custom import try_custom_parts
 from convtrials.training.engine.environment import describe_environment
-from convtrials.training.engine.execution import Execution, Precision, check_device, probe_execution
+from convtrials.training.engine.execution import Execution, Precision, check_device
 from convtrials.training.engine.finish import finish_run
 from convtrials.training.engine.identity import (
     check_empty,
@@ -27,9 +25,9 @@ from convtrials.training.engine.identity import (
 )
 from convtrials.training.engine.loop import train_loop
 from convtrials.training.engine.network import initial_network, recipe_network
-from convtrials.training.engine.progress import Progress, RunWatcher, stop_request
-from convtrials.training.engine.setup import begin_run
-from convtrials.training.engine.tensorboard import CurveWriter
+from convtrials.training.engine.progress import CurveWriter, Progress, RunLength, RunWatcher, stop_request
+from convtrials.training.engine.setup import begin_run, torch_left_as_it_was
+from convtrials.training.engine.step_timing import StepProbe, autotune_execution
 from convtrials.training.recipe.recipe import Recipe
 from convtrials.training.run import Run, default_run_folder, load_run
 
@@ -46,6 +44,7 @@ def train(
     precision: Precision | None = None,
     threads: int | None = None,
     device: str | None = None,
+    channels_last: bool | None = None,
     execution: Execution | None = None,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
     silent: bool = False,
@@ -56,7 +55,7 @@ def train(
     Called again with the same arguments it goes on where it was stopped or killed; the weights are then bit for bit
     those of a run never killed (CPU, same machine kind, same execution). A finished run is returned as it is. torch's
     thread count and global generator are left as they were; the C library is asked to keep freed memory from then on
-    (`convtrials.core.memory`).
+    (`convtrials.core.process`).
 
     Parameters
     ----------
@@ -67,7 +66,7 @@ def train(
         Initial weights, order, augmentation and dropout follow from it.
     out : path, optional
         The run directory; by default ``runs/MODEL-DATASET-DIGEST-seedN``.
-    precision, threads, device
+    precision, threads, device, channels_last
         Given: kept. Otherwise chosen: a GPU where there is one, and the rest by a short measured probe.
     execution : Execution, optional
         The whole execution, where a study fixes it for all arms; no probe then.
@@ -76,7 +75,7 @@ def train(
     silent : bool
         No progress output.
     follow : callable, optional
-        Told after every step how far the run is.
+        Gets, after every step, how far the run is.
 
     Returns
     -------
@@ -98,13 +97,20 @@ def train(
     run = Run(out if out is not None else default_run_folder(recipe, dataset, seed))
     identity = identify(recipe, dataset, seed, recorded=run.identity if run.exists else None)
     note = say_nothing if silent else say
-    # Before anything is measured or written: a file of weights that does not fit is told at once.
+    if not run.exists:
+        try_custom_parts(recipe, dataset.image_shape, len(dataset.class_names))
+    # Before anything is measured or written: a file of weights that does not fit is reported at once.
     network = (
         _initial_network(recipe, dataset, seed, note) if recipe.initial_weights and not run.exists else None
     )
     with run.lock(), torch_left_as_it_was():
         if run.exists:
-            asked = {"precision": precision, "threads": threads, "device": device}
+            asked = {
+                "precision": precision,
+                "threads": threads,
+                "device": device,
+                "channels_last": channels_last,
+            }
             check_same(run, identity, execution.to_dict() if execution else asked)
             if run.finished:
                 return run
@@ -112,12 +118,12 @@ def train(
             check_device(execution.device)
         else:
             check_empty(run)
-            execution = execution or probe_execution(
-                lambda: _network(recipe, dataset, seed),
-                dataset.image_shape,
+            execution = execution or autotune_execution(
+                StepProbe.of(recipe, dataset),
                 precision=precision,
                 threads=threads,
                 device=device,
+                channels_last=channels_last,
                 report=note,
             )
             run.begin(
@@ -128,7 +134,7 @@ def train(
                 dataset=describe_dataset(dataset),
             )
         note(f"execution: {execution.describe()}")
-        with stop_request().listening() as stop, _writing_errors_told(run):
+        with stop_request().listening() as stop, _writing_errors_reported(run):
             _train(
                 run, recipe, dataset, seed, network, execution, stop, checkpoint_seconds, silent, note, follow
             )
@@ -182,20 +188,8 @@ def resume(
 
 
 @contextmanager
-def torch_left_as_it_was() -> Iterator[None]:
-    """Give the caller's thread count and global generator back; training sets both."""
-    threads = torch.get_num_threads()
-    gpus = list(range(torch.cuda.device_count())) if torch.cuda.is_available() else []
-    with torch.random.fork_rng(devices=gpus):
-        try:
-            yield
-        finally:
-            torch.set_num_threads(threads)
-
-
-@contextmanager
-def _writing_errors_told(run: Run) -> Iterator[None]:
-    """Tell a full disk or a lost folder in a line: nothing that was written whole is lost."""
+def _writing_errors_reported(run: Run) -> Iterator[None]:
+    """Report a full disk or a lost folder in a line: nothing that was written whole is lost."""
     try:
         yield
     except (OSError, SafetensorError) as error:
@@ -211,7 +205,7 @@ def _train(
     seed: int,
     network: nn.Module | None,
     execution: Execution,
-    stop: StopWish,
+    stop: StopRequest,
     checkpoint_seconds: float,
     silent: bool,
     note: Callable[[str], None],
@@ -227,22 +221,21 @@ def _train(
     if resuming:
         state.load(run)
         note(f"resumed at step {state.step}")
-    per_epoch = steps_per_epoch(len(train_split), recipe.batch_size * recipe.accumulate)
-    images = round(steps_in(recipe.epochs, per_epoch) / per_epoch * len(train_split))
+    length = RunLength.of(recipe, len(train_split))
+    seen, total = length.images_after(state.step), length.total_images
     with (
         CurveWriter(run.folder, state.history) as curves,
-        progress_task(f"train {recipe.model}", images, silent=silent, log_steps=False) as task,
+        progress_task(f"train {recipe.model}", total, silent=silent, log_steps=False) as task,
     ):
-        seen = state.step / per_epoch * len(train_split)
         task.advance(seen)
         watcher = RunWatcher(
             run,
-            task,
             curves,
-            stop,
+            task,
+            stop=stop,
             epochs=recipe.epochs,
-            checkpoint_seconds=checkpoint_seconds,
-            images=(seen, images),
+            interval=checkpoint_seconds,
+            images=(seen, total),
             follow=follow,
         )
         outcome = train_loop(recipe, seed, state, train_split, val_split, watcher)

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from convtrials.core.errors import RunError
 from convtrials.core.streams import stream_seed
-from convtrials.training.engine.rng import seed_layers
+from convtrials.training.engine.setup import seed_layers
 
 
 class GivenDropout(nn.Dropout):
@@ -70,7 +70,7 @@ class DropoutNoise:
     def draw(self, images: Tensor, micro: int, step: int) -> dict[str, Tensor]:
         """Return the noise of each dropout layer by its name, shape (k, B, ...).
 
-        A size of micro-batch always gets the same tensors, drawn anew: what reads them need not be told again.
+        A size of micro-batch always gets the same tensors, with new draws: what reads them keeps its reference.
 
         Parameters
         ----------
