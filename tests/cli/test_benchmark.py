@@ -6,11 +6,9 @@ import sys
 
 import numpy as np
 import pytest
-import typer
 from typer.testing import CliRunner
 
-from convtrials.cli.benchmark import benchmark
-from convtrials.cli.export import export
+from convtrials.cli.main import app
 from convtrials.core.errors import ConvtrialsError
 from convtrials.data.open import load_dataset
 from convtrials.training.engine.execution import Execution

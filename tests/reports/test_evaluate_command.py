@@ -5,10 +5,9 @@ import subprocess
 import sys
 
 import pytest
-import typer
 from typer.testing import CliRunner
 
-from convtrials.cli.evaluate import evaluate
+from convtrials.cli.main import app
 from convtrials.core.errors import DataError, RunError
 from convtrials.reports import build_report
 
