@@ -19,40 +19,46 @@ from results_files import Published, read_published, read_rates
 from results_joined import joined
 from results_pictures import pictures
 from results_rejudged import rejudged
-from results_words import difference_span, percent, points, span, table
+from results_words import percent, span, table
 
 from convtrials.core.errors import ConvtrialsError
 from convtrials.core.files import read_bounded_text, write_text
-from convtrials.study.schemas import TechniqueVerdict
+from convtrials.core.formatting import NOTHING
+from convtrials.study.results.verdict_row import VerdictRow, ranked, verdict_rows
 
 PAGE = Path(__file__).parents[1] / "docs" / "results.md"
 MARK = re.compile(r"(<!-- begin (\S+) (\S+) -->\n).*?(<!-- end \2 \3 -->)", flags=re.DOTALL)
 
 
-def verdict_word(one: TechniqueVerdict) -> str:
+def verdict_word(row: VerdictRow) -> str:
     """Say a verdict, and whether the study might still change it."""
-    word = f"**{one.verdict}**" if one.verdict in ("better", "worse", "equivalent") else one.verdict
-    return word if one.final else f"{word}, so far"
+    word = f"**{row.word}**" if row.word in ("better", "worse", "equivalent") else row.word
+    return word if row.final else f"{word}, so far"
 
 
 def verdicts(study: Published) -> str:
     """The verdict table, the largest difference first."""
-    cost = {one.name: one.cost_ratio for one in study.costs.techniques}
-    ranked = sorted(
-        study.verdicts.techniques,
-        key=lambda one: -(-9 if one.difference is None else one.difference),
-    )
     rows = [
         [
-            one.name, points(one.difference), difference_span(one.low, one.high), verdict_word(one),
-            percent(one.mean), str(one.seeds), "–" if cost[one.name] is None else f"{cost[one.name]:.2f}",
+            row.name,
+            row.gain,
+            row.interval,
+            verdict_word(row),
+            percent(row.mean),
+            str(row.seeds),
+            plain_cost(row),
         ]
-        for one in ranked
-    ]  # fmt: skip
+        for row in ranked(verdict_rows(study.verdicts, study.costs))
+    ]
     base = study.verdicts.baseline
     rows.append(["*baseline*", "", "", "", percent(base.mean), str(len(base.seeds)), "1.00"])
     header = ["technique", "difference, points", "95% together", "verdict", "test accuracy", "seeds", "cost"]
     return table(header, rows)
+
+
+def plain_cost(row: VerdictRow) -> str:
+    """Write a cost as a multiple of the baseline's."""
+    return NOTHING if row.cost is None else f"{row.cost:.2f}"
 
 
 def spent(study: Published) -> str:
@@ -90,7 +96,7 @@ def levels(study: Published) -> str:
         low, high = one.mean_interval or (None, None)
         vote = results_ceiling.vote_accuracy(answers, study.labels, len(study.class_names))
         name = one.name if one.name != "baseline" else "*baseline*"
-        rows.append([name, percent(one.mean), span(low, high, percent), str(len(answers)), percent(vote)])
+        rows.append([name, percent(one.mean), span(low, high), str(len(answers)), percent(vote)])
     return table(["recipe", "one network", "95%", "seeds", "vote of its seeds"], rows)
 
 

@@ -1,7 +1,7 @@
 """Would the verdicts of a study that was kept read otherwise today? Judged anew from the answers of its runs."""
 
 from results_files import Published
-from results_words import difference_span, points
+from results_words import POINTS
 
 from convtrials.statistics.decision import BASELINE, Decision, Design, decide
 
@@ -20,7 +20,7 @@ def rejudged(study: Published) -> str:
     """Name the techniques whose verdict today's statistics would change, with their intervals."""
     results = judge(study).results
     changed = [
-        f"{one.name} {now.verdict} ({points(now.difference)}, {difference_span(now.low, now.high)})"
+        f"{one.name} {now.verdict} ({POINTS.signed(now.difference)}, {POINTS.span(now.low, now.high)})"
         for one in study.verdicts.techniques
         if (now := results[one.name]).verdict != one.verdict
     ]
