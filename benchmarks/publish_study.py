@@ -21,8 +21,6 @@ from convtrials.reports.study.read import read_study
 from convtrials.reports.study.record import StudyRecord
 from convtrials.reports.study.report import study_pictures
 from convtrials.study.run_study import write_study_documents
-from convtrials.training.run import Run
-from convtrials.training.run_record import read_run_predictions
 
 OWN = ("verdicts.json", "costs.json", "runs.csv", "study.yaml")
 PICTURES = ("forest", "seeds", "learning-curves", "cost", "class-pairs")
@@ -67,7 +65,7 @@ def write_answers(study: StudyRecord, target: Path) -> None:
     arms, seeds, answers, labels, images = [], [], [], None, TestImages()
     for arm in (study.baseline, *study.techniques):
         for run in arm.finished:
-            found = read_run_predictions(Run(run.folder))
+            found = run.run.read_predictions()
             images.check(run, found)
             labels = found.labels
             arms.append(arm.name)

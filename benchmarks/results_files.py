@@ -8,8 +8,10 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from convtrials.core.documents import read_document
+from convtrials.core.errors import ConvtrialsError
 from convtrials.core.files import read_json
-from convtrials.study.schemas import Costs, Verdicts, read_document
+from convtrials.study.schemas import Costs, Verdicts
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,8 +69,8 @@ def read_published(folder: Path) -> Published:
     with open(folder / "runs.csv", encoding="utf-8", newline="") as file:
         runs = list(csv.DictReader(file))
     return Published(
-        verdicts=read_document(folder / "verdicts.json", Verdicts),
-        costs=read_document(folder / "costs.json", Costs),
+        verdicts=read_document(folder / "verdicts.json", Verdicts, ConvtrialsError),
+        costs=read_document(folder / "costs.json", Costs, ConvtrialsError),
         how=cast(dict[str, Any], read_json(folder / "how.json")),
         runs=runs,
         arms=arms,

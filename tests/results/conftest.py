@@ -10,7 +10,7 @@ import publish_study
 import pytest
 
 from convtrials.data.dataset import Dataset
-from convtrials.study.execute.scheduler import conduct
+from convtrials.study.execute.scheduler import run_to_end
 from convtrials.study.results.scores import Outcomes
 
 # Small studies are the same as in the tests of studies.
@@ -46,7 +46,7 @@ def published(
     counted_test_images(study, 2000)
     (study.folder / "study.yaml").write_text("dataset: glyphs\n")
     executor = Written(study, plan, lambda arm, position: accuracy[arm])
-    conduct(study, plan, Outcomes(study, plan, None), executor, lambda state, ended: None, workers=1)
+    run_to_end(study, plan, Outcomes(study, plan, None), executor, lambda state, ended: None, workers=1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("sys.argv", ["publish_study", str(study.folder), str(folder / "results" / "small")])
         patch.setattr("convtrials.reports.picture.DPI", 40)
