@@ -30,7 +30,7 @@ NOT_ENDED = ("unfinished", "missing", "running")
 
 
 def joined(first: Published, more: Published) -> Published:
-    """Return a study with further seeds of some of its arms, judged anew.
+    """Return a study with further seeds of some of its arms, judged again.
 
     Parameters
     ----------

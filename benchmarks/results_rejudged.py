@@ -1,4 +1,4 @@
-"""Would the verdicts of a study that was kept read otherwise today? Judged anew from the answers of its runs."""
+"""What today's levels would give for a study that was kept: judged again from the answers of its runs."""
 
 from results_files import Published
 from results_words import POINTS
@@ -25,7 +25,7 @@ def rejudged(study: Published) -> str:
         if (now := results[one.name]).verdict != one.verdict
     ]
     return (
-        f"Judged anew today: {'; '.join(changed)}; all others as above."
+        f"By today's levels: {'; '.join(changed)}; all others as above."
         if changed
-        else "Judged anew: the same."
+        else "By today's levels: the same verdicts."
     )

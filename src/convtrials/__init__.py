@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from convtrials.reports.run.report import build_report
     from convtrials.reports.study.report import build_study_report
     from convtrials.study.study import Study
-    from convtrials.training.engine.train import train
+    from convtrials.training.engine.train import resume, train
     from convtrials.training.recipe.recipe import Recipe
-    from convtrials.training.run import Run
+    from convtrials.training.run import Run, load_run
 
 __all__ = [
     "ConvtrialsError",
@@ -41,6 +41,8 @@ __all__ = [
     "build_study_report",
     "evaluate_predictions",
     "load_dataset",
+    "load_run",
+    "resume",
     "train",
 ]
 
@@ -56,6 +58,8 @@ _HOMES = {
     "build_study_report": "convtrials.reports.study.report",
     "evaluate_predictions": "convtrials.evaluation.metrics",
     "load_dataset": "convtrials.data.open",
+    "load_run": "convtrials.training.run",
+    "resume": "convtrials.training.engine.train",
     "train": "convtrials.training.engine.train",
 }
 

@@ -68,9 +68,9 @@ def test_the_verdict_table_has_every_arm_and_the_largest_difference_first(study:
 
 
 def test_the_answers_judged_anew_give_the_verdicts(study: Published) -> None:
-    assert rejudged(study) == "Judged anew: the same."
+    assert rejudged(study) == "By today's levels: the same verdicts."
     other = with_techniques(study, {"verdict": "worse"}, {})
-    assert rejudged(other).startswith("Judged anew today: good better (+")
+    assert rejudged(other).startswith("By today's levels: good better (+")
 
 
 def test_what_stopping_saved_is_counted(study: Published) -> None:
