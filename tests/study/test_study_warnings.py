@@ -22,7 +22,7 @@ from convtrials.study.results.documents import write_documents
 from convtrials.study.results.scores import Outcomes
 from convtrials.study.results.warnings import ArmRuns, StudyWarning, study_warnings
 from convtrials.study.run_study import look_at_study
-from convtrials.study.study import StudyResult
+from convtrials.study.result import StudyResult
 
 SGD = {"sgd": {"optimizer": {"name": "sgd", "lr": 1e-5}}, **COSINE}
 

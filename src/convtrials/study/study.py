@@ -1,20 +1,24 @@
 """A study from Python: what is compared with what, run, and looked at."""
 
+import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-from convtrials.core.files import read_json
-from convtrials.core.progress import say, say_nothing
+from convtrials.core.formatting import rough_duration
+from convtrials.core.progress import notebook_line, say, say_nothing
 from convtrials.data.dataset import Dataset
 from convtrials.data.open import source_name
 from convtrials.study.directory import StudyDirectory
 from convtrials.study.execute.executor import RunEnd
 from convtrials.study.plan.arms import build_arms
+from convtrials.study.plan.plan import Plan
 from convtrials.study.plan.spec import DATASET_OPTIONS, DEFAULT_ALPHA, StudyRules, StudySpec
 from convtrials.study.prepare import prepare
-from convtrials.study.run_study import run_study
+from convtrials.study.result import StudyResult, load_study
+from convtrials.study.run_study import Show, run_study
 from convtrials.study.status import StudyState
 from convtrials.training.engine.execution import ComputeOptions, Precision
 from convtrials.training.recipe.recipe import Recipe
@@ -89,25 +93,35 @@ class Study:
     def run(
         self,
         dataset: Dataset,
-        out: str | Path = "runs/study",
+        out: str | Path | None = None,
         *,
         workers: int | None = None,
         threads: int | None = None,
         precision: Precision | None = None,
         channels_last: bool | None = None,
+        device: str | None = None,
+        replicas: int | None = None,
+        checkpoint_seconds: float = 60.0,
         silent: bool = False,
         change_plan: bool = False,
-    ) -> "StudyResult":
+    ) -> StudyResult:
         """Run to the end; called again it goes on where it was stopped or killed.
 
         Parameters
         ----------
         dataset : Dataset
             One made in memory is trained on in this process, a run at a time.
-        out : path
-            The study directory.
+        out : path, optional
+            The study directory; by default one that is named after plan and data, so that the same study goes on and
+            another one begins elsewhere (`default_study_folder`).
         workers, threads, precision, channels_last
             Given: kept. Otherwise measured.
+        device : {"cpu", "cuda"}, optional
+            By default a GPU if there is one.
+        replicas : int, optional
+            Seeds of one arm trained at once, in one process; by default 1, on a GPU measured.
+        checkpoint_seconds : float
+            Between checkpoints of a run.
         silent : bool
             Show nothing.
         change_plan : bool
@@ -119,43 +133,50 @@ class Study:
         StudyError
             `out` holds another study, or something else.
         """
-        study = StudyDirectory(out)
-        options = ComputeOptions(workers, threads, precision, channels_last=channels_last)
+        options = ComputeOptions(
+            workers, threads, precision, device, checkpoint_seconds, replicas, channels_last
+        )
         where = {"source": source_name(dataset) or IN_MEMORY, "dataset_options": _options_of(dataset)}
         spec = self.spec().model_copy(update=where)
-        plan = prepare(
-            study, spec, dataset, options, may_change=change_plan, note=say_nothing if silent else say
-        )
-        show = (lambda state, ended: None) if silent else _tell_ended
+        study = StudyDirectory(default_study_folder(spec, dataset) if out is None else out)
+        note = say_nothing if silent else say
+        plan = prepare(study, spec, dataset, options, may_change=change_plan, note=note)
+        show = (lambda state, ended: None) if silent else _progress()
         run_study(study, plan, dataset, options, show=show)
-        return StudyResult(study.folder)
+        return load_study(study.folder)
 
 
-@dataclass(frozen=True)
-class StudyResult:
-    """A study on disk that has verdicts."""
+def default_study_folder(spec: StudySpec, dataset: Dataset) -> Path:
+    """Name a study after what it is, so that the same study finds the same directory.
 
-    folder: Path
+    ``runs/NAME-DIGEST``, the name of the title or of network and data, the digest over plan and data;
+    ``CONVTRIALS_RUNS`` names another parent.
+    """
+    words = spec.title or f"study {spec.arms[0].recipe.model} {dataset.name}"
+    name = re.sub(r"[^A-Za-z0-9.]+", "-", words).strip("-.")[:60] or "study"
+    digest = Plan(spec, dataset.fingerprint).fingerprint[:8]
+    return Path(os.environ.get("CONVTRIALS_RUNS", "runs")) / f"{name}-{digest}"
 
-    def verdicts(self) -> dict[str, str]:
-        """Return the sentence of each technique, by name."""
-        return {one["name"]: one["sentence"] for one in self.document()["techniques"]}
 
-    def warnings(self) -> list[str]:
-        """Return what must be known before the verdicts are believed, the gravest first; nothing where all is well."""
-        return [one["text"] for one in self.document().get("warnings", [])]
+def _progress() -> Show:
+    """Show a line per ended run; in a notebook one line that is renewed."""
+    line = notebook_line()
+    return _tell_ended if line is None else lambda state, ended: line(_summary(state))
 
-    def document(self) -> dict[str, Any]:
-        """Return ``verdicts.json``."""
-        return cast(dict[str, Any], read_json(self.folder / "verdicts.json"))
+
+def _summary(state: StudyState) -> str:
+    ended = state.count("finished", "diverged", "failed")
+    left = (
+        "" if state.seconds_left is None else f"; about {rough_duration(state.seconds_left)} to the next look"
+    )
+    return f"{ended} of {len(state.runs)} runs{left}"
 
 
 def _tell_ended(state: StudyState, ended: list[RunEnd]) -> None:
     """Say of each run that has ended how it ended."""
     for end in ended:
         seed = state.plan.arm(end.task.arm).seed_offset + end.task.position
-        left = f"; {state.count('finished', 'diverged', 'failed')} of {len(state.runs)} runs"
-        say(f"{end.task.arm}, seed {seed}: {end.how}{left}")
+        say(f"{end.task.arm}, seed {seed}: {end.how}; {_summary(state)}")
 
 
 def _options_of(dataset: Dataset) -> dict[str, Any]:
