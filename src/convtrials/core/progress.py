@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -75,6 +75,17 @@ class _SilentTask:
 def say(text: str) -> None:
     """Print a line on standard error, where no bar is shown."""
     print(text, file=sys.stderr, flush=True)
+
+
+def notebook_line() -> Callable[[str], None] | None:
+    """Return what writes a line under a notebook's cell and renews it; None where no notebook is the frontend."""
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    if type(shell).__name__ != "ZMQInteractiveShell":  # as Jupyter's kernel names it
+        return None
+    from IPython.display import display
+
+    shown = display({"text/plain": ""}, raw=True, display_id=True)
+    return lambda text: shown.update({"text/plain": text}, raw=True)
 
 
 def say_nothing(text: str) -> None:
