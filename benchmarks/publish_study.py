@@ -20,8 +20,7 @@ from convtrials.reports.study.predictions import TestImages
 from convtrials.reports.study.read import read_study
 from convtrials.reports.study.record import StudyRecord
 from convtrials.reports.study.report import study_pictures
-from convtrials.study.study import write_study_documents
-from convtrials.training.run import Run
+from convtrials.study.run_study import write_study_documents
 
 OWN = ("verdicts.json", "costs.json", "runs.csv", "study.yaml")
 PICTURES = ("forest", "seeds", "learning-curves", "cost", "class-pairs")
@@ -37,17 +36,17 @@ def how_made(study: StudyRecord) -> dict[str, Any]:
     """Return what a reader must know beside the verdicts: the plan's outline, machine, execution, data."""
     execution = {key: study.execution.get(key) for key in ("device", "precision", "channels_last", "threads")}
     return {
-        "title": study.plan.title,
+        "title": study.spec.title,
         "plan": study.plan.fingerprint,
-        "plan_versions": max(1, len(study.plan_log)),
-        "metric": study.plan.metric,
-        "margin": study.plan.margin,
+        "plan_versions": max(1, len(study.plan_log.versions)),
+        "metric": study.spec.metric,
+        "margin": study.spec.margin,
         "looks": list(study.plan.looks),
-        "most_seeds": study.plan.seeds.max,
+        "most_seeds": study.spec.most,
         "arms": {
             arm.name: {
                 "changes": without_folders(arm.changes),
-                "recipe": without_folders(arm.recipe),
+                "recipe": without_folders(arm.recipe.model_dump(mode="json")),
                 "seed_offset": arm.seed_offset,
             }
             for arm in study.plan.arms
@@ -66,7 +65,7 @@ def write_answers(study: StudyRecord, target: Path) -> None:
     arms, seeds, answers, labels, images = [], [], [], None, TestImages()
     for arm in (study.baseline, *study.techniques):
         for run in arm.finished:
-            found = Run(run.folder).read_predictions()
+            found = run.run.read_predictions()
             images.check(run, found)
             labels = found.labels
             arms.append(arm.name)

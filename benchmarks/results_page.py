@@ -12,7 +12,6 @@ import functools
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import results_ceiling
 from results_compute import compute, runs_saved
@@ -20,51 +19,58 @@ from results_files import Published, read_published, read_rates
 from results_joined import joined
 from results_pictures import pictures
 from results_rejudged import rejudged
-from results_words import difference_span, percent, points, span, table
+from results_words import percent, span, table
 
 from convtrials.core.errors import ConvtrialsError
 from convtrials.core.files import read_bounded_text, write_text
+from convtrials.core.formatting import NOTHING
+from convtrials.study.results.verdict_row import VerdictRow, ranked, verdict_rows
 
 PAGE = Path(__file__).parents[1] / "docs" / "results.md"
 MARK = re.compile(r"(<!-- begin (\S+) (\S+) -->\n).*?(<!-- end \2 \3 -->)", flags=re.DOTALL)
 
 
-def verdict_word(one: dict[str, Any]) -> str:
+def verdict_word(row: VerdictRow) -> str:
     """Say a verdict, and whether the study might still change it."""
-    word = f"**{one['verdict']}**" if one["verdict"] in ("better", "worse", "equivalent") else one["verdict"]
-    return word if one["final"] else f"{word}, so far"
+    word = f"**{row.word}**" if row.word in ("better", "worse", "equivalent") else row.word
+    return word if row.final else f"{word}, so far"
 
 
 def verdicts(study: Published) -> str:
     """The verdict table, the largest difference first."""
-    cost = {one["name"]: one["cost_ratio"] for one in study.costs["techniques"]}
-    ranked = sorted(
-        study.verdicts["techniques"],
-        key=lambda one: -(-9 if one["difference"] is None else one["difference"]),
-    )
     rows = [
         [
-            one["name"], points(one["difference"]), difference_span(one["low"], one["high"]), verdict_word(one),
-            percent(one["mean"]), str(one["seeds"]), "–" if cost[one["name"]] is None else f"{cost[one['name']]:.2f}",
+            row.name,
+            row.gain,
+            row.interval,
+            verdict_word(row),
+            percent(row.mean),
+            str(row.seeds),
+            plain_cost(row),
         ]
-        for one in ranked
-    ]  # fmt: skip
-    base = study.verdicts["baseline"]
-    rows.append(["*baseline*", "", "", "", percent(base["mean"]), str(len(base["seeds"])), "1.00"])
+        for row in ranked(verdict_rows(study.verdicts, study.costs))
+    ]
+    base = study.verdicts.baseline
+    rows.append(["*baseline*", "", "", "", percent(base.mean), str(len(base.seeds)), "1.00"])
     header = ["technique", "difference, points", "95% together", "verdict", "test accuracy", "seeds", "cost"]
     return table(header, rows)
 
 
+def plain_cost(row: VerdictRow) -> str:
+    """Write a cost as a multiple of the baseline's."""
+    return NOTHING if row.cost is None else f"{row.cost:.2f}"
+
+
 def spent(study: Published) -> str:
     """What the study cost, and what stopping saved."""
-    total, machine, how = study.costs["total"], study.how["machine"], study.how["execution"]
+    total, machine, how = study.costs.total, study.how["machine"], study.how["execution"]
     saved_runs, planned = runs_saved(study)
-    state = "finished" if study.verdicts["complete"] else "not finished"
+    state = "finished" if study.verdicts.complete else "not finished"
     saved = (
         "the number of seeds was fixed"
         if len(study.how["looks"]) == 1
         else f"{saved_runs} of {planned} possible runs ({saved_runs / planned:.0%}) were not needed"
-        if study.verdicts["complete"]
+        if study.verdicts.complete
         else f"{planned - saved_runs} of at most {planned} runs were used for the verdicts so far"
     )
     tried = len(study.how["arms"]) - 1
@@ -72,9 +78,9 @@ def spent(study: Published) -> str:
     units = machine["vector_units"]
     amx = "" if units is None else " with AMX" if "amx_bf16" in units else " without AMX"
     return (
-        f"{tried} technique{'' if tried == 1 else 's'}, {total['runs']} runs, "
-        f"{total['cpu_seconds'] / 3600:.1f} CPU hours of training "
-        f"({total['wall_seconds'] / 3600:.1f} hours of wall time, {how['workers']} runs at a time); {state}; "
+        f"{tried} technique{'' if tried == 1 else 's'}, {total.runs} runs, "
+        f"{total.cpu_seconds / 3600:.1f} CPU hours of training "
+        f"({total.wall_seconds / 3600:.1f} hours of wall time, {how['workers']} runs at a time); {state}; "
         f"{saved}. {counts['train']:,} training, {counts['val']:,} validation, {counts['test']:,} test images. "
         f"{machine['processor']}{amx}, {how['precision']}, {how['threads']} thread per run."
     )
@@ -83,15 +89,14 @@ def spent(study: Published) -> str:
 def levels(study: Published) -> str:
     """Each arm's accuracy with its own interval, and the vote of the runs of one arm."""
     rows = []
-    arms = (study.verdicts["baseline"], *study.verdicts["techniques"])
-    for one in sorted(arms, key=lambda one: -(one["mean"] or 0)):
-        answers = study.answers_of(one["name"])
+    for one in sorted(study.verdicts.arms, key=lambda one: -(one.mean or 0)):
+        answers = study.answers_of(one.name)
         if len(answers) == 0:
             continue
-        low, high = one["mean_interval"] or (None, None)
+        low, high = one.mean_interval or (None, None)
         vote = results_ceiling.vote_accuracy(answers, study.labels, len(study.class_names))
-        name = one["name"] if one["name"] != "baseline" else "*baseline*"
-        rows.append([name, percent(one["mean"]), span(low, high, percent), str(len(answers)), percent(vote)])
+        name = one.name if one.name != "baseline" else "*baseline*"
+        rows.append([name, percent(one.mean), span(low, high), str(len(answers)), percent(vote)])
     return table(["recipe", "one network", "95%", "seeds", "vote of its seeds"], rows)
 
 

@@ -22,8 +22,9 @@ from convtrials.data.dataset import Dataset
 from convtrials.data.open import load_dataset
 from convtrials.study.directory import StudyDirectory
 from convtrials.study.plan.arms import Arm, build_arms
-from convtrials.study.plan.study_file import StudySpec
-from convtrials.study.study import prepare, run_study
+from convtrials.study.plan.spec import StudySpec
+from convtrials.study.prepare import prepare
+from convtrials.study.run_study import run_study
 from convtrials.training.engine.execution import ComputeOptions
 from convtrials.training.recipe.recipe import Recipe
 
@@ -71,10 +72,10 @@ def as_study(arms: Sequence[Arm], data: Dataset, folder: Path, known: dict | Non
         if known is None
         else ComputeOptions(known["workers"], known["threads"], known["precision"])
     )
-    plan = prepare(study, StudySpec(tuple(arms), fewest=SEEDS, most=SEEDS), data, options)
+    plan = prepare(study, StudySpec(arms=tuple(arms), seeds=SEEDS), data, options)
     started = time.perf_counter()
     run_study(study, plan, data, options, show=lambda state, ended: None)
-    return time.perf_counter() - started, study.execution
+    return time.perf_counter() - started, study.execution.to_dict()
 
 
 def main() -> None:

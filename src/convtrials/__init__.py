@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from convtrials.models.registry import build_model
     from convtrials.reports.run.report import build_report
     from convtrials.reports.study.report import build_study_report
+    from convtrials.study.result import StudyResult, load_study
     from convtrials.study.study import Study
     from convtrials.training.engine.train import resume, train
     from convtrials.training.recipe.recipe import Recipe
@@ -36,6 +37,7 @@ __all__ = [
     "Recipe",
     "Run",
     "Study",
+    "StudyResult",
     "__version__",
     "build_model",
     "build_report",
@@ -43,6 +45,7 @@ __all__ = [
     "evaluate_predictions",
     "load_dataset",
     "load_run",
+    "load_study",
     "quiet",
     "resume",
     "train",
@@ -55,12 +58,14 @@ _HOMES = {
     "Recipe": "convtrials.training.recipe.recipe",
     "Run": "convtrials.training.run",
     "Study": "convtrials.study.study",
+    "StudyResult": "convtrials.study.result",
     "build_model": "convtrials.models.registry",
     "build_report": "convtrials.reports.run.report",
     "build_study_report": "convtrials.reports.study.report",
     "evaluate_predictions": "convtrials.evaluation.metrics",
     "load_dataset": "convtrials.data.open",
     "load_run": "convtrials.training.run",
+    "load_study": "convtrials.study.result",
     "quiet": "convtrials.core.log",
     "resume": "convtrials.training.engine.train",
     "train": "convtrials.training.engine.train",

@@ -109,8 +109,8 @@ def test_in_a_notebook_progress_is_one_line_that_is_renewed(
         get_logger("convtrials.somewhere").info("epoch 1")
         task.advance(2)
     (states,) = notebook.lines
-    assert states[0] == "training"
-    assert states[1].startswith("training:  50%")
+    assert states[:2] == ["", "training:   0%"]
+    assert states[2].startswith("training:  50%")
     assert states[-1] == "training: 100%  0 s left  loss 0.5"
     with ct.quiet(), progress_task("training", 4):
         pass
@@ -125,7 +125,7 @@ def test_a_notebook_is_not_flooded_and_keeps_the_last_state(monkeypatch: pytest.
             task.advance()
         task.show("999 files")
         raise KeyError
-    assert notebook.lines == [["reading", "reading  999 files"]]
+    assert notebook.lines == [["", "reading", "reading  999 files"]]
 
 
 def test_ipython_in_a_terminal_is_no_notebook(

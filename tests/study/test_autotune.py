@@ -39,6 +39,7 @@ def test_all_given_is_not_timed_and_recorded(monkeypatch: pytest.MonkeyPatch) ->
         "threads": 2,
         "workers": 4,
         "measured": [],
+        "folder": None,
         "replicas": 1,
         "replica_way": None,
     }

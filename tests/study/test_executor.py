@@ -25,8 +25,9 @@ from convtrials.study.execute.in_process import InProcess
 from convtrials.study.execute.run_trainer import RunTrainer
 from convtrials.study.execute.scheduler import run_to_end
 from convtrials.study.plan.plan import Plan
+from convtrials.study.prepare import prepare, reopen_study
 from convtrials.study.results.scores import Outcomes
-from convtrials.study.study import prepare, reopen_study, run_study
+from convtrials.study.run_study import run_study
 from convtrials.training.engine.execution import ComputeOptions
 
 Make = Callable[..., Dataset]
@@ -76,7 +77,7 @@ class Cluster:
 
 
 def trainer_of(study: StudyDirectory, plan: Plan, dataset: Dataset) -> RunTrainer:
-    return RunTrainer(study, plan, dataset, study.run_execution)
+    return RunTrainer(study, plan, dataset, study.execution.execution)
 
 
 def decided(trainer: RunTrainer, executor: Executor) -> dict[str, Any]:
@@ -165,7 +166,7 @@ def test_studies_of_earlier_versions_go_on_as_they_recorded(
     for run in lost:
         shutil.rmtree(run)
     study, plan, dataset = reopen_study(folder)
-    plan = prepare(study, plan.spec, dataset, ComputeOptions(), note=lambda line: None)
+    plan = prepare(study, plan.spec, dataset, ComputeOptions())
     run_study(study, plan, dataset, ComputeOptions(), show=lambda state, ended: None)
     for run in lost:
         found = np.load(run / "predictions-test.npz")["probabilities"]

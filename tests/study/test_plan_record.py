@@ -20,9 +20,10 @@ from convtrials.study.directory import StudyDirectory
 from convtrials.study.execute.scheduler import run_to_end
 from convtrials.study.plan.plan import Plan, parse_plan, read_plan
 from convtrials.study.plan.plan_log import LOG_NAME, fingerprint_of, read_plan_log, remarks
+from convtrials.study.prepare import prepare
 from convtrials.study.results.documents import write_documents
 from convtrials.study.results.scores import Outcomes
-from convtrials.study.study import look_at_study, prepare, write_study_documents
+from convtrials.study.run_study import look_at_study, write_study_documents
 from convtrials.training.recipe.recipe import Recipe
 
 Make = Callable[..., Dataset]
@@ -259,7 +260,7 @@ def test_a_study_killed_between_log_and_plan_is_not_logged_twice(tmp_path: Path,
 
 
 def test_a_change_that_was_interrupted_is_finished_by_going_on(
-    study: StudyDirectory, make_dataset: Make
+    study: StudyDirectory, make_dataset: Make, caplog: pytest.LogCaptureFixture
 ) -> None:
     old = study.plan_path.read_bytes()
     _, changed = prepared(study.folder, spec_of(COSINE, margin=0.02), make_dataset())
@@ -271,10 +272,12 @@ def test_a_change_that_was_interrupted_is_finished_by_going_on(
     ) as caught:
         look_at_study(study.folder)
     assert f"`convtrials study run {study.folder}` finishes it" in str(caught.value)
-    told: list[str] = []
+    caplog.clear()
     assert study.wished_plan.spec.margin == 0.02
-    assert prepare(study, study.wished_plan.spec, make_dataset(), PINNED, note=told.append) == changed
-    assert told == [f"{study.plan_path}: its last change was interrupted; it is written as {LOG_NAME} has it"]
+    assert prepare(study, study.wished_plan.spec, make_dataset(), PINNED) == changed
+    assert caplog.messages == [
+        f"{study.plan_path}: its last change was interrupted; it is written as {LOG_NAME} has it"
+    ]
     assert (study.plan_path.read_bytes(), lines(study)) == (new, log)
     assert not study.change_interrupted
 

@@ -20,9 +20,10 @@ from convtrials.study.execute.executor import Executor, RunEnd, RunTask
 from convtrials.study.execute.in_process import InProcess, ReplicaExecutor, next_team
 from convtrials.study.execute.run_trainer import RunTrainer
 from convtrials.study.execute.scheduler import run_to_end
+from convtrials.study.prepare import prepare
 from convtrials.study.results.documents import write_documents
 from convtrials.study.results.scores import Outcomes
-from convtrials.study.study import prepare, run_study
+from convtrials.study.run_study import run_study
 from convtrials.training.engine.execution import ComputeOptions
 from convtrials.training.replicas.watching import TeamWatcher
 
@@ -37,7 +38,7 @@ class Study:
 
     def __init__(self, folder: Path, dataset: Dataset, seeds: tuple[int, int] = (3, 3)) -> None:
         self.directory, self.plan = prepared(folder, spec_of(TECHNIQUES, seeds), dataset)
-        self.dataset, self.execution = dataset, self.directory.run_execution
+        self.dataset, self.execution = dataset, self.directory.execution.execution
         self.ended: list[list[RunEnd]] = []
 
     def trainer(self) -> RunTrainer:
@@ -54,7 +55,7 @@ class Study:
                 self.ended.append(ended)
 
         run_to_end(self.directory, self.plan, outcomes, executor, show, workers=1)
-        return write_documents(self.directory, self.plan, outcomes)
+        return write_documents(self.directory, self.plan, outcomes).to_dict()
 
     def predictions(self) -> dict[str, np.ndarray]:
         return {
@@ -163,32 +164,32 @@ def test_nothing_to_do_is_waited_for(make_study: Callable[..., Study]) -> None:
 def test_a_study_with_replicas_keeps_its_number(make_dataset: Make, tmp_path: Path) -> None:
     directory, dataset = StudyDirectory(tmp_path / "study"), make_dataset()
     spec, options = spec_of(TECHNIQUES, (2, 2)), ComputeOptions(threads=1, precision="fp32", replicas=2)
-    plan = prepare(directory, spec, dataset, options, note=lambda line: None)
+    plan = prepare(directory, spec, dataset, options)
     run_study(directory, plan, dataset, ComputeOptions(), show=lambda state, ended: None)
     for run in (directory.run(arm, 0) for arm in plan.arms):
         assert run.environment.replicas["together"] == 2
-    assert directory.execution["replicas"] == 2
+    assert directory.execution.replicas == 2
     with pytest.raises(StudyError, match="replicas"):
-        prepare(directory, spec, dataset, ComputeOptions(replicas=3), note=lambda line: None)
+        prepare(directory, spec, dataset, ComputeOptions(replicas=3))
     with pytest.raises(StudyError, match="leave out --workers"):
-        prepare(directory, spec, dataset, ComputeOptions(workers=2), note=lambda line: None)
+        prepare(directory, spec, dataset, ComputeOptions(workers=2))
 
 
 def test_workers_and_replicas_exclude_each_other(make_dataset: Make, tmp_path: Path) -> None:
     with pytest.raises(StudyError, match="leave out --workers"):
         prepare(
             StudyDirectory(tmp_path / "s"), spec_of(TECHNIQUES, (2, 2)), make_dataset(),
-            ComputeOptions(workers=2, threads=1, precision="fp32", replicas=2), note=lambda line: None,
+            ComputeOptions(workers=2, threads=1, precision="fp32", replicas=2),
         )  # fmt: skip
 
 
 def test_a_study_from_before_replicas_goes_on(make_dataset: Make, tmp_path: Path) -> None:
     directory, dataset = StudyDirectory(tmp_path / "study"), make_dataset()
     spec = spec_of(TECHNIQUES, (2, 2))
-    prepare(directory, spec, dataset, ComputeOptions(threads=1, precision="fp32"), note=lambda line: None)
+    prepare(directory, spec, dataset, ComputeOptions(threads=1, precision="fp32"))
     path = directory.folder / "execution.json"
     known = json.loads(path.read_text())
     path.write_text(json.dumps({key: value for key, value in known.items() if "replica" not in key}))
-    prepare(directory, spec, dataset, ComputeOptions(replicas=1), note=lambda line: None)
+    prepare(directory, spec, dataset, ComputeOptions(replicas=1))
     with pytest.raises(StudyError, match="replicas"):
-        prepare(directory, spec, dataset, ComputeOptions(replicas=2), note=lambda line: None)
+        prepare(directory, spec, dataset, ComputeOptions(replicas=2))

@@ -37,7 +37,7 @@ def demo(
     from convtrials.core.process import available_cores
     from convtrials.study.directory import StudyDirectory
     from convtrials.study.plan.study_file import read_study_file
-    from convtrials.study.study import open_data, prepare
+    from convtrials.study.prepare import open_data, prepare
     from convtrials.training.engine.execution import ComputeOptions
 
     folder = out or Path(os.environ.get("CONVTRIALS_RUNS", "runs")) / "demo"

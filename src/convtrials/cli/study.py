@@ -1,7 +1,7 @@
 """``convtrials study``: run a controlled trial, see how it stands, and report what it found."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -113,7 +113,7 @@ def show_study(
     from rich.console import Console
 
     from convtrials.cli.study_view import LiveView
-    from convtrials.study.study import run_study
+    from convtrials.study.run_study import run_study
 
     with LiveView(Console(stderr=True)) as view:
         run_study(directory, plan, dataset, options, show=view)
@@ -132,7 +132,7 @@ def _begin(
     from convtrials.study.directory import StudyDirectory
     from convtrials.study.plan.plan import read_plan
     from convtrials.study.plan.study_file import read_study_file
-    from convtrials.study.study import open_data, prepare, reopen_study
+    from convtrials.study.prepare import open_data, prepare, reopen_study
 
     if study.is_dir():
         if out is not None and out.resolve() != study.resolve():
@@ -140,10 +140,8 @@ def _begin(
         directory, plan, dataset = reopen_study(study, data=data)
         return directory, prepare(directory, plan.spec, dataset, options), dataset
     if study.suffix == ".json":
-        from dataclasses import replace
-
-        spec = read_plan(study).spec
-        spec = spec if data is None else replace(spec, source=data)
+        spec = read_plan(study, recorded=False).spec
+        spec = spec if data is None else spec.model_copy(update={"source": data})
     else:
         spec = read_study_file(study, data=data)
     folder = out or Path(os.environ.get("CONVTRIALS_RUNS", "runs")) / study.stem
@@ -176,7 +174,7 @@ def status(
     from rich.live import Live
 
     from convtrials.cli.study_view import study_table
-    from convtrials.study.study import look_at_study
+    from convtrials.study.run_study import look_at_study
 
     look = look_at_study(study)
     console = Console()
@@ -198,7 +196,7 @@ def report(
     study: Annotated[Path, typer.Argument(help="Study directory, finished or not.")],
 ) -> None:
     """Write verdicts.json, costs.json, runs.csv, figures and one self-contained page."""
-    from convtrials.study.study import write_study_documents
+    from convtrials.study.run_study import write_study_documents
 
     write_study_documents(study)
     _report(study)
@@ -228,22 +226,23 @@ def _end(folder: Path) -> int:
 
     from convtrials.cli.study_view import verdict_table
     from convtrials.cli.terminal import print_warnings
-    from convtrials.core.files import read_json
+    from convtrials.study.directory import StudyDirectory
 
-    document: dict[str, Any] = read_json(folder / "verdicts.json")
+    study = StudyDirectory(folder)
+    verdicts = study.verdicts
     console = Console()
     console.print()
-    console.print(verdict_table(document, read_json(folder / "costs.json")))
+    console.print(verdict_table(verdicts, study.costs))
     console.print()
-    for one in document["techniques"]:
-        console.print(f"• {one['sentence']}", highlight=False, markup=False)
-    print_warnings((one["text"] for one in document["warnings"]), console)
-    if document["single_runs"]:
-        console.print(document["single_runs"], highlight=False, markup=False)
+    for one in verdicts.techniques:
+        console.print(f"• {one.sentence}", highlight=False, markup=False)
+    print_warnings((one.text for one in verdicts.warnings), console)
+    if verdicts.single_runs:
+        console.print(verdicts.single_runs, highlight=False, markup=False)
     _tell_plan(folder)
-    units = f", {document['test_units']:,} {document['unit']}s" if document["unit"] != "image" else ""
+    units = f", {verdicts.test_units:,} {verdicts.unit}s" if verdicts.unit != "image" else ""
     console.print(
-        f"{document['test_images']:,} test images{units}; intervals hold for all techniques together, over new seeds "
+        f"{verdicts.test_images:,} test images{units}; intervals hold for all techniques together, over new seeds "
         "and new test images",
         style="dim",
         highlight=False,
@@ -252,9 +251,5 @@ def _end(folder: Path) -> int:
     if page.is_file():
         # A long path must stay one line, so that it can be clicked and copied.
         console.print(f"report: {page}", highlight=False, markup=False, soft_wrap=True)
-    statuses = [
-        *document["baseline"]["status"],
-        *(one for arm in document["techniques"] for one in arm["status"]),
-    ]
-    lost = "failed" in statuses or "diverged" in document["baseline"]["status"]
-    return INCOMPLETE if lost else 0
+    failed = any("failed" in one.status for one in verdicts.arms)
+    return INCOMPLETE if failed or "diverged" in verdicts.baseline.status else 0

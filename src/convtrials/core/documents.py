@@ -85,7 +85,11 @@ def read_document(path: Path, shape: type[T], error: type[ConvtrialsError]) -> T
 
 def parse_document(text: str, shape: type[T], where: str, error: type[ConvtrialsError]) -> T:
     """Return `text` as a document of that shape, as `read_document`; `where` is what errors name."""
-    value = parse_object(text, where, error)
+    return parse_value(parse_object(text, where, error), shape, where, error)
+
+
+def parse_value(value: dict[str, Any], shape: type[T], where: str, error: type[ConvtrialsError]) -> T:
+    """Return a JSON object as a document of that shape, as `parse_document`."""
     check_format(value.get("format", 1), getattr(shape, "newest_format", 1), where, error)
     try:
         found: T = _validator(shape)(value)  # type: ignore[arg-type]  # mypy: a type of no known kind

@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
+from convtrials.core.errors import ConvtrialsError
+
 
 def lazy_names(
     package: str, homes: Mapping[str, str], also: Sequence[str] = ()
@@ -29,3 +31,11 @@ def lazy_names(
         return [*homes, *also]
 
     return get, names
+
+
+def import_pandas(error: type[ConvtrialsError]) -> Any:
+    """Return pandas; raise `error`, which says how to get it, where it is not installed."""
+    try:
+        return import_module("pandas")
+    except ModuleNotFoundError:
+        raise error("pandas is not installed: pip install 'convtrials[frames]'") from None

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from typing import Any, Protocol
@@ -53,7 +53,7 @@ class _LineTask:
         now = time.monotonic()
         if now - self._last >= self._interval:
             self._last = now
-            self._give_out()
+            self.give_out()
 
     def show(self, text: str) -> None:
         self._info = text
@@ -67,7 +67,7 @@ class _LineTask:
             line += f"  {left:.0f} s left"
         return f"{line}  {self._info}".rstrip()
 
-    def _give_out(self) -> None:
+    def give_out(self) -> None:
         if self._total:
             _log.info(self._line())
 
@@ -75,17 +75,12 @@ class _LineTask:
 class _NotebookTask(_LineTask):
     """One line of a cell's output, renewed in place."""
 
-    def __init__(self, name: str, total: float | None):
+    def __init__(self, name: str, total: float | None, write: Callable[[str], None]):
         super().__init__(name, total, NOTEBOOK_INTERVAL)
-        display = import_module("IPython.display").display
-        self._place = display({"text/plain": name}, raw=True, display_id=True)
+        self._write = write
 
-    def _give_out(self) -> None:
-        self._place.update({"text/plain": self._line()}, raw=True)
-
-    def end(self) -> None:
-        """Leave the last state."""
-        self._give_out()
+    def give_out(self) -> None:
+        self._write(self._line())
 
 
 class _NoTask:
@@ -94,6 +89,16 @@ class _NoTask:
 
     def show(self, text: str) -> None:
         pass
+
+
+def notebook_line() -> Callable[[str], None] | None:
+    """Return what writes a line under a notebook's cell and renews it; None where no notebook is the frontend."""
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    # As Jupyter's kernel names it; that of Colab is derived from it.
+    if all(kind.__name__ != "ZMQInteractiveShell" for kind in type(shell).__mro__):
+        return None
+    shown = import_module("IPython.display").display({"text/plain": ""}, raw=True, display_id=True)
+    return lambda text: shown.update({"text/plain": text}, raw=True)
 
 
 @contextmanager
@@ -116,24 +121,18 @@ def progress_task(name: str, total: float | None, *, log_steps: bool = True) -> 
     """
     if not lines_shown():
         yield _NoTask()
-    elif _in_notebook():
-        task = _NotebookTask(name, total)
+    elif write := notebook_line():
+        task = _NotebookTask(name, total, write)
+        task.give_out()
         try:
             yield task
         finally:
-            task.end()
+            task.give_out()
     elif not sys.stderr.isatty():
         yield _LineTask(name, total, LOG_INTERVAL) if log_steps else _NoTask()
     else:
         with _bars() as progress:
             yield _BarTask(progress, progress.add_task(name, total=total, info=""))
-
-
-def _in_notebook() -> bool:
-    """Tell whether this is a kernel whose front end shows output below cells; its class may be one derived."""
-    ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython is not None else None
-    return any(kind.__name__ == "ZMQInteractiveShell" for kind in type(shell).__mro__)
 
 
 def _bars() -> Any:

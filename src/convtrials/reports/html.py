@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from convtrials.core.formatting import percent
 from convtrials.reports.picture import Picture
-from convtrials.reports.words import percent
 
 
 @dataclass(frozen=True)

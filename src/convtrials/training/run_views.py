@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convtrials.core.errors import ConvtrialsError, RunError
+from convtrials.core.lazy import import_pandas
 from convtrials.evaluation.scores import wilson_interval
 from convtrials.training.run_documents import HistoryEntry
 
@@ -21,12 +22,12 @@ def history_frame(run: Run) -> pd.DataFrame:
     """Return `Run.history`."""
     kinds = {name: int if name in ("epoch", "step") else float for name in HistoryEntry.model_fields}
     rows = [entry.model_dump(include=set(kinds)) for entry in run.read_history()]
-    return _pandas().DataFrame(rows, columns=list(kinds)).astype(kinds)
+    return import_pandas(RunError).DataFrame(rows, columns=list(kinds)).astype(kinds)
 
 
 def predictions_frame(run: Run) -> pd.DataFrame:
     """Return `Run.predictions`."""
-    pandas = _pandas()
+    pandas = import_pandas(RunError)
     found = run.read_predictions()
     names = run.class_names_of(found)
     of_class = np.array(names, dtype=object)
@@ -112,11 +113,3 @@ def _accuracy(run: Run) -> str:
 def _shown(value: Any) -> str:
     """Return a value as text that a page can hold."""
     return str(value).encode("utf-8", "replace").decode()
-
-
-def _pandas() -> Any:
-    try:
-        import pandas
-    except ModuleNotFoundError:
-        raise RunError("pandas is not installed: pip install 'convtrials[frames]'") from None
-    return pandas

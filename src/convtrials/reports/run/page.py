@@ -5,8 +5,8 @@ from __future__ import annotations
 import shlex
 from typing import Any
 
+from convtrials.core.formatting import duration
 from convtrials.reports.html import page_template
-from convtrials.reports.words import duration
 from convtrials.training.run import Run
 
 #: What the page shows of ``dataset.json``; the rest is for programs.

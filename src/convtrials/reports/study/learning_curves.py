@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from convtrials.core.formatting import Scale, scale_of
 from convtrials.reports.picture import Picture
-from convtrials.reports.study.formatting import Scale, scale_of
 from convtrials.reports.study.record import StudyArm, StudyRecord
 from convtrials.reports.study.verdict_style import labels_of, look_of
 from convtrials.reports.style import BLUE, FAINT, MUTED, new_figure
@@ -32,7 +32,7 @@ class _Band:
 
 def curves_picture(study: StudyRecord) -> Picture | None:
     """Return the picture of validation scores by epoch, or None where no run has a history."""
-    scale = scale_of(study.plan.metric)
+    scale = scale_of(study.spec.metric)
     ranked = study.ranked
     bands = {arm.name: band for arm in (study.baseline, *ranked) if (band := _band(arm, scale.history_key))}
     shown = [arm for arm in ranked if arm.name in bands]
@@ -75,7 +75,7 @@ def _extremes(shown: list[StudyArm]) -> list[StudyArm]:
 def _band(arm: StudyArm, key: str) -> _Band | None:
     values: dict[float, list[float]] = {}
     for run in arm.finished:
-        for entry in run.history():
+        for entry in run.run.read_history():
             value = _number(getattr(entry, key))
             if value is not None:
                 values.setdefault(float(entry.epoch), []).append(value)

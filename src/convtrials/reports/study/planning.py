@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from convtrials.reports.study.formatting import scale_of
+from convtrials.core.formatting import joined, scale_of
 from convtrials.reports.study.record import StudyArm, StudyRecord
 from convtrials.reports.study.verdict_style import look_of, preliminary
-from convtrials.reports.study.words import joined
 from convtrials.study.results.sentences import MAY_SETTLE
 
 
@@ -58,7 +57,7 @@ def _more_images(study: StudyRecord, arms: Sequence[StudyArm]) -> str:
     """Say what the test split cannot tell, and how many images would."""
     if not arms:
         return ""
-    scale, images = scale_of(study.plan.metric), f"{study.verdicts.test_images:,} test images"
+    scale, images = scale_of(study.spec.metric), f"{study.verdicts.test_images:,} test images"
     limits = [one.resolvable for arm in arms if (one := arm.technique) and one.resolvable is not None]
     limit = f" below about {scale.amount(float(f'{max(limits):.2g}'))}" if limits else ""
     needed = [

@@ -10,17 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from convtrials.reports.study.documents import (
-    ArmCost,
-    Costs,
-    Plan,
-    PlannedArm,
-    PlanVersion,
-    Technique,
-    Verdicts,
-)
+from convtrials.study.directory import StudyDirectory
+from convtrials.study.plan.arms import Arm
+from convtrials.study.plan.plan import Plan
+from convtrials.study.plan.plan_log import PlanLog
+from convtrials.study.plan.spec import StudySpec
+from convtrials.study.schemas import Costs, TechniqueCost, TechniqueVerdict, Verdicts
 from convtrials.training.run import Run
-from convtrials.training.run_documents import HistoryEntry, RunResult
+from convtrials.training.run_documents import RunResult
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,26 +28,22 @@ class StudyRun:
     ----------
     seed : int
         The seed itself, the arm's offset included.
-    folder : Path
-        Its run directory, which may be absent.
+    run : Run
+        Its directory, which may be absent.
     status : str
         ``finished``, ``diverged`` or ``failed`` as the verdicts say, ``unfinished``, or ``unused`` for one that ended
         without being part of a verdict.
     score : float or None
         On the study's metric.
     result : RunResult or None
-        How it ended; None where it has not.
+        None where it has not ended.
     """
 
     seed: int
-    folder: Path
+    run: Run
     status: str
     score: float | None
     result: RunResult | None
-
-    def history(self) -> tuple[HistoryEntry, ...]:
-        """Read its history, one entry per epoch; empty where there is none."""
-        return Run(self.folder).read_history()
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,10 +54,10 @@ class StudyArm:
     ----------
     number : int
         0 for the baseline, then techniques in the order of the plan.
-    planned : PlannedArm
-    technique : Technique or None
+    planned : Arm
+    technique : TechniqueVerdict or None
         Its verdict; None for the baseline, and for a technique that has none yet.
-    cost : ArmCost
+    cost : TechniqueCost
     runs : tuple of StudyRun
         By seed.
     mean : float or None
@@ -72,9 +65,9 @@ class StudyArm:
     """
 
     number: int
-    planned: PlannedArm
-    technique: Technique | None
-    cost: ArmCost
+    planned: Arm
+    technique: TechniqueVerdict | None
+    cost: TechniqueCost
     runs: tuple[StudyRun, ...]
     mean: float | None
 
@@ -105,32 +98,38 @@ class StudyRecord:
 
     Attributes
     ----------
-    folder : Path
+    directory : StudyDirectory
     plan, verdicts, costs
         The JSON files of those names.
-    plan_log : list of PlanVersion
-        In order; empty where the log is missing.
+    plan_log : PlanLog
     dataset, environment, execution : dict
     class_names : tuple of str
     baseline : StudyArm
     techniques : tuple of StudyArm
         In the order of the plan.
-    plan_doubts : tuple of str
-        Why the log of the plan may not tell all.
     """
 
-    folder: Path
+    directory: StudyDirectory
     plan: Plan
     verdicts: Verdicts
     costs: Costs
-    plan_log: list[PlanVersion]
+    plan_log: PlanLog
     dataset: dict[str, Any]
     environment: dict[str, Any]
     execution: dict[str, Any]
     class_names: tuple[str, ...]
     baseline: StudyArm
     techniques: tuple[StudyArm, ...]
-    plan_doubts: tuple[str, ...] = ()
+
+    @property
+    def folder(self) -> Path:
+        """The study directory."""
+        return self.directory.folder
+
+    @property
+    def spec(self) -> StudySpec:
+        """What is compared, and how it is judged."""
+        return self.plan.spec
 
     @property
     def arms(self) -> tuple[StudyArm, ...]:
@@ -139,12 +138,12 @@ class StudyRecord:
 
     def mark_of(self, arm: StudyArm) -> str:
         """Say in a few words what is wrong with runs of an arm that learned nothing; empty where all learned."""
-        return next((one.mark for one in self.verdicts.warnings if one.arm == arm.name and one.mark), "")
+        return self.verdicts.mark_of(arm.name)
 
     @property
     def level(self) -> str:
         """The confidence of the simultaneous intervals, as people write it."""
-        return f"{100 * (1 - self.plan.alpha):g}%"
+        return self.verdicts.level
 
     @property
     def ranked(self) -> list[StudyArm]:

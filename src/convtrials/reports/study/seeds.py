@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from convtrials.core.formatting import Scale, scale_of
 from convtrials.reports.picture import Picture
-from convtrials.reports.study.formatting import Scale, scale_of
 from convtrials.reports.study.record import StudyArm, StudyRecord
 from convtrials.reports.study.rows import BAND, figure_of_rows, text_width, write_beside
 from convtrials.reports.study.verdict_style import labels_of, look_of
@@ -17,7 +17,7 @@ from convtrials.reports.style import FAINT, INK, MUTED
 
 def seeds_picture(study: StudyRecord) -> Picture | None:
     """Return the picture of every run's score, or None where no run has one."""
-    scale = scale_of(study.plan.metric)
+    scale = scale_of(study.spec.metric)
     shown = [study.baseline, *study.ranked]
     if not any(arm.scores for arm in shown):
         return None

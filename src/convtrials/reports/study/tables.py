@@ -6,13 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from convtrials.core.formatting import count, duration, scale_of, signed, times
 from convtrials.reports.html import plain
-from convtrials.reports.study.formatting import Scale, scale_of, signed, times
 from convtrials.reports.study.record import StudyArm, StudyRecord, StudyRun
-from convtrials.reports.study.verdict_style import VerdictLook, look_of, preliminary
-from convtrials.reports.words import duration
-from convtrials.study.directory import StudyDirectory
-from convtrials.training.run import Run
+from convtrials.reports.study.verdict_style import VerdictLook, look_of
+from convtrials.study.results.verdict_row import VerdictRow, row_without_result, verdict_rows
 
 _BEYOND = {
     "all": "beyond the margin",
@@ -36,52 +34,29 @@ MOST_CHANGES = 12
 
 
 @dataclass(frozen=True)
-class VerdictRow:
-    """A line of the table of verdicts."""
+class PageRow:
+    """A line of the table of verdicts: the row, and what the page shows beside it."""
 
     number: int
-    name: str
+    row: VerdictRow
     changes: str
     look: VerdictLook
-    preliminary: bool
     beyond: str
-    mark: str
-    difference: str
-    interval: str
-    p: str
-    fixed: str
-    fixed_verdict: str
-    seeds: str
-    beats: str
-    cost: str
 
 
-def verdict_rows(study: StudyRecord) -> list[VerdictRow]:
+def page_rows(study: StudyRecord) -> list[PageRow]:
     """Return the table of verdicts, the largest difference first."""
-    return [_verdict_row(study, arm, scale_of(study.plan.metric)) for arm in study.ranked]
-
-
-def _verdict_row(study: StudyRecord, arm: StudyArm, scale: Scale) -> VerdictRow:
-    one = arm.technique
-    lost = sum(run.status in ("diverged", "failed") for run in arm.runs)
-    seeds = len(arm.runs) if one is None else one.seeds
-    return VerdictRow(
-        number=arm.number,
-        name=arm.name,
-        changes=", ".join(changes_of(study, arm)),
-        look=look_of(arm),
-        preliminary=preliminary(arm),
-        beyond=_BEYOND.get(one.beyond_margin or "", "") if one else "",
-        mark=study.mark_of(arm),
-        difference=scale.signed(arm.difference),
-        interval=scale.span(one.low, one.high) if one else "–",
-        p=p_value(one.p_adjusted if one else None),
-        fixed=scale.span(one.fixed_low, one.fixed_high) if one else "–",
-        fixed_verdict=(one.fixed_verdict or "") if one else "",
-        seeds=f"{seeds} ({lost} lost)" if lost else f"{seeds}",
-        beats=_percent(one.probability_better if one else None),
-        cost=times(arm.cost.cost_ratio, arm.cost.cost_ratio_interval),
-    )
+    known = {row.name: row for row in verdict_rows(study.verdicts, study.costs)}
+    return [
+        PageRow(
+            number=arm.number,
+            row=(row := known.get(arm.name) or row_without_result(arm.name, study.spec.metric)),
+            changes=", ".join(changes_of(study, arm)),
+            look=look_of(arm),
+            beyond=_BEYOND.get(row.beyond_margin or "", ""),
+        )
+        for arm in study.ranked
+    ]
 
 
 def changes_of(study: StudyRecord, arm: StudyArm) -> list[str]:
@@ -94,11 +69,14 @@ def changes_of(study: StudyRecord, arm: StudyArm) -> list[str]:
 
 def recipe_changes(study: StudyRecord, arm: StudyArm) -> list[tuple[str, str, str]]:
     """Return (setting, baseline's value, technique's value) of every setting that differs, at most `MOST_CHANGES`."""
-    before, after = flat(study.baseline.planned.recipe), flat(arm.planned.recipe)
-    if not before or not after:
-        return [(key, "", plain(value)) for key, value in flat(arm.planned.changes).items()][:MOST_CHANGES]
+    before, after = flat(recipe_of(study.baseline)), flat(recipe_of(arm))
     keys = [key for key in {**before, **after} if before.get(key) != after.get(key)]
     return [(key, plain(before.get(key)), plain(after.get(key))) for key in keys][:MOST_CHANGES]
+
+
+def recipe_of(arm: StudyArm) -> dict[str, Any]:
+    """Return the recipe of an arm as files have it."""
+    return arm.planned.recipe.model_dump(mode="json")
 
 
 def flat(settings: Mapping[str, Any], above: str = "") -> dict[str, Any]:
@@ -127,8 +105,12 @@ def also_rows(study: StudyRecord) -> list[tuple[str, list[tuple[str, str]]]]:
     rows = []
     for arm in (study.baseline, *study.ranked):
         one = arm.technique
-        also = study.verdicts.baseline.also if arm.number == 0 else (one.also if one else {})
-        differences = one.also_difference if one else {}
+        also = (
+            study.verdicts.baseline.secondary_metrics
+            if arm.number == 0
+            else (one.secondary_metrics if one else {})
+        )
+        differences = one.secondary_differences if one else {}
         cells = [
             (
                 _told(also.get(key), factor, decimals, unit),
@@ -143,13 +125,13 @@ def also_rows(study: StudyRecord) -> list[tuple[str, list[tuple[str, str]]]]:
 
 def _also_columns(study: StudyRecord) -> list[tuple[str, str, int, int, str]]:
     """Return the numbers of `ALSO` besides the study's metric; verdicts of older versions lack some."""
-    known = study.verdicts.baseline.also
-    return [one for one in ALSO if one[1] != study.plan.metric and (one[1] in known or not known)]
+    known = study.verdicts.baseline.secondary_metrics
+    return [one for one in ALSO if one[1] != study.spec.metric and (one[1] in known or not known)]
 
 
 def run_rows(study: StudyRecord) -> list[tuple[str, str, str, str, str, str]]:
     """Return the table of runs: arm, seed, state, score, epochs, time."""
-    scale = scale_of(study.plan.metric)
+    scale = scale_of(study.spec.metric)
     unit = study.costs.unit if study.costs.unit == "cpu_seconds" else "train_seconds"
     return [
         (arm.name, str(run.seed), run.status, scale.score(run.score), plain(run.result and run.result.epochs),
@@ -167,7 +149,7 @@ def lost_runs(study: StudyRecord) -> list[str]:
             if run.status in ("diverged", "failed"):
                 step = run.result.diverged_at if run.result else None
                 at = f" at step {step:,}" if step is not None and run.status == "diverged" else ""
-                place = f"{run.folder.parent.name}/{run.folder.name}"
+                place = f"{run.run.folder.parent.name}/{run.run.folder.name}"
                 why = _why_failed(study, run) if run.status == "failed" else ""
                 told.append(f"{arm.name}, seed {run.seed}: {run.status}{at} (runs/{place}){why}")
     return told
@@ -175,15 +157,8 @@ def lost_runs(study: StudyRecord) -> list[str]:
 
 def _why_failed(study: StudyRecord, run: StudyRun) -> str:
     """Return why the run failed the last time; nothing where that was not written."""
-    failures = StudyDirectory(study.folder).failures(Run(run.folder))
+    failures = study.directory.failures(run.run)
     return f": {failures.reason}" if failures.errors else ""
-
-
-def p_value(p: float | None) -> str:
-    """Return a p-value as people write it."""
-    if p is None:
-        return "–"
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def _cost_word(study: StudyRecord) -> str:
@@ -194,11 +169,11 @@ def _images_to_reach(study: StudyRecord, arm: StudyArm) -> tuple[str, str]:
     if arm.number == 0:
         own = study.verdicts.baseline.images_to_baseline
         # Verdicts of earlier versions do not say.
-        return (_count(arm.cost.images if own is None else own), "")
+        return (count(arm.cost.images if own is None else own), "")
     images = arm.technique.images_to_baseline if arm.technique else None
     if images is None:
         return ("never" if arm.finished else "–", "")
-    return (_count(images), "")
+    return (count(images), "")
 
 
 def _seconds_to_reach(arm: StudyArm) -> tuple[str, str]:
@@ -213,11 +188,3 @@ def _seconds_a_run(study: StudyRecord, arm: StudyArm) -> tuple[str, str]:
 
 def _told(value: float | None, factor: float, decimals: int, unit: str) -> str:
     return "–" if value is None else f"{factor * value:.{decimals}f}{unit}"
-
-
-def _count(value: float | None) -> str:
-    return "–" if value is None else f"{value:,.0f}"
-
-
-def _percent(share: float | None) -> str:
-    return "–" if share is None else f"{100 * share:.0f}%"

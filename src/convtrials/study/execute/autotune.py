@@ -5,12 +5,13 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from convtrials.core.errors import StudyError
 from convtrials.core.log import get_logger
 from convtrials.core.process import available_cores
+from convtrials.study.schemas import StudyExecution
 from convtrials.training.engine.execution import ComputeOptions, Execution, check_device
 from convtrials.training.engine.step_timing import (
     StepProbe,
@@ -20,7 +21,7 @@ from convtrials.training.engine.step_timing import (
     training_step,
 )
 from convtrials.training.recipe.recipe import Recipe
-from convtrials.training.replicas.choose import ReplicaChoice, choose_replicas
+from convtrials.training.replicas.choose import choose_replicas
 
 _log = get_logger(__name__)
 
@@ -32,34 +33,6 @@ MOST_CANDIDATES = 4
 
 #: Images of 28x28 in a timed step at most, so that timing large batches stays short.
 _MOST_IMAGES = 256
-
-
-@dataclass(frozen=True)
-class StudyExecution:
-    """How the runs of a study are computed: ``execution.json``.
-
-    Attributes
-    ----------
-    execution : Execution
-        The same for every run: a part of what makes them comparable.
-    workers : int
-        Runs at a time. Another number on another day changes speed, never results.
-    measured : list of dict
-        ``workers``, ``threads`` and ``images_per_second`` (of all workers together) of what was timed.
-    replicas : ReplicaChoice
-        Seeds of one arm trained at once in one process.
-    """
-
-    execution: Execution
-    workers: int = 1
-    measured: list[dict[str, Any]] = field(default_factory=list)
-    replicas: ReplicaChoice = field(default_factory=ReplicaChoice)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON."""
-        document = {**self.execution.to_dict(), "workers": self.workers, "measured": self.measured}
-        document |= {"replicas": self.replicas.replicas, "replica_way": self.replicas.method}
-        return document | ({"replicas_measured": self.replicas.measured} if self.replicas.measured else {})
 
 
 def autotune_study(probe: StepProbe, options: ComputeOptions) -> StudyExecution:
@@ -77,11 +50,13 @@ def autotune_study(probe: StepProbe, options: ComputeOptions) -> StudyExecution:
     if (options.replicas or 1) > 1:
         options = replace(options, workers=1)
         chosen = _autotune_workers(probe, options)
-        return replace(chosen, replicas=ReplicaChoice(options.replicas or 1))
+        return chosen.model_copy(update={"replicas": options.replicas})
     chosen = _autotune_workers(probe, options)
     if chosen.execution.device != "cuda" or options.replicas is not None or options.workers is not None:
         return chosen
-    return replace(chosen, replicas=choose_replicas(probe, chosen.execution))
+    found = choose_replicas(probe, chosen.execution)
+    measured = {"replicas_measured": found.measured} if found.measured else {}
+    return chosen.model_copy(update={"replicas": found.replicas, "replica_way": found.method, **measured})
 
 
 def _autotune_workers(probe: StepProbe, options: ComputeOptions) -> StudyExecution:
@@ -102,13 +77,13 @@ def _autotune_workers(probe: StepProbe, options: ComputeOptions) -> StudyExecuti
         known_threads = threads or max(1, cores // (workers or 1))
         execution = choose(known_threads)
         fitting = max(1, cores // known_threads) if execution.device == "cpu" else 1
-        return StudyExecution(execution, workers or fitting)
+        return StudyExecution.of(execution, workers or fitting)
     execution = choose(1)
     if execution.device != "cpu" or cores == 1:
-        return StudyExecution(execution)
+        return StudyExecution.of(execution)
     measured = [_time_workers(probe, execution, count, cores // count) for count in _candidates(cores)]
     best = max(measured, key=lambda one: one["images_per_second"])
-    return StudyExecution(replace(execution, threads=best["threads"]), best["workers"], measured)
+    return StudyExecution.of(replace(execution, threads=best["threads"]), best["workers"], measured=measured)
 
 
 def _candidates(cores: int) -> list[int]:

@@ -15,9 +15,7 @@ import threading
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
-from convtrials.core.log import quiet
 from convtrials.core.process import take_standard_input
-from convtrials.data.open import reopen_dataset
 from convtrials.study.directory import StudyDirectory
 from convtrials.study.execute.executor import RunTask
 from convtrials.study.execute.run_trainer import RunTrainer
@@ -28,9 +26,8 @@ def serve(folder: Path, requests: BinaryIO, answers: TextIO, *, checkpoint_secon
     study = StudyDirectory(folder)
     plan = study.plan
     study.use_recorded_folder()
-    with quiet():
-        dataset = reopen_dataset(study.dataset)
-    trainer = RunTrainer(study, plan, dataset, study.run_execution, checkpoint_seconds)
+    dataset = study.open_dataset()
+    trainer = RunTrainer(study, plan, dataset, study.execution.execution, checkpoint_seconds)
     _say(answers, {"ready": os.getpid()})
     work = _incoming(requests)
     while (line := work.get()) is not None:

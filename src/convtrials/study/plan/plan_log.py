@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from convtrials.core.documents import parse_document, parse_object
 from convtrials.core.errors import StudyError
-from convtrials.core.files import finite, read_bounded_text, read_json, write_text
+from convtrials.core.files import finite, read_bounded_text, write_text
+from convtrials.study.schemas import PlanVersion
 
 #: A plan of a hundred techniques takes a tenth of this.
 LARGEST_PLAN = 4_000_000
@@ -57,8 +59,14 @@ class PlanLog:
         older = self.lines[-2]["fingerprint"] if len(self.lines) > 1 and self.plan is not None else None
         return older is not None and document.get("fingerprint") == fingerprint_of(document) == older
 
-    def add(self, line: dict[str, Any]) -> None:
-        """Write the log with one more line; atomically."""
+    @property
+    def versions(self) -> list[PlanVersion]:
+        """What the lines say."""
+        return [PlanVersion.model_validate(line) for line in self.lines]
+
+    def add(self, version: PlanVersion) -> None:
+        """Write the log with one more line, bound to the line before; atomically."""
+        line = {key: value for key, value in version.to_dict().items() if key != "chain"}
         lines = (*self.lines, {**line, "chain": _chain(_last_link(self.lines), line)})
         write_text(self.path, "".join(json.dumps(one, ensure_ascii=True) + "\n" for one in lines))
 
@@ -74,14 +82,12 @@ def read_plan_document(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > LARGEST_PLAN:
             raise StudyError(f"{path}: larger than {LARGEST_PLAN:,} bytes: not a plan")
-        value = read_json(path)
+        text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise StudyError(f"{path}: cannot be read: {error.strerror}") from None
-    except (ValueError, RecursionError) as error:
-        raise StudyError(f"{path}: not a plan: {str(error).splitlines()[0]:.200}") from None
-    if not isinstance(value, dict):
-        raise StudyError(f"{path}: not a plan: a JSON object is needed")
-    return value
+    except UnicodeDecodeError:
+        raise StudyError(f"{path}: not a plan: not UTF-8 text") from None
+    return parse_object(text, f"{path}: not a plan", StudyError)
 
 
 def fingerprint_of(document: dict[str, Any]) -> str:
@@ -178,13 +184,14 @@ def differences(before: dict[str, Any], now: dict[str, Any]) -> str:
 
 def remarks(log: PlanLog) -> list[str]:
     """Say what whoever reads a verdict must know of the plan: changes after runs had ended, and doubts, a line each."""
-    told = []
-    for line in log.lines:
-        if line.get("finished_runs"):
-            changes = line.get("changes")
-            what = "; ".join(map(str, changes)) if isinstance(changes, list) and changes else "no setting"
-            told.append(f"On record of the plan, after {line['finished_runs']} ended runs: {what}")
-    return [*told, *log.doubts]
+    late = [one for one in log.versions if one.finished_runs]
+    return [
+        *(
+            f"On record of the plan, after {one.finished_runs} ended runs: {'; '.join(one.changes) or 'no setting'}"
+            for one in late
+        ),
+        *log.doubts,
+    ]
 
 
 def _advice(path: Path) -> str:
@@ -215,11 +222,10 @@ def _last_link(lines: tuple[dict[str, Any], ...]) -> str:
 
 
 def _line(text: str, where: str) -> dict[str, Any]:
+    line = parse_object(text, where, StudyError)
     try:
-        line = json.loads(text)
-        _chain("", line)  # what nests too deep to be written is told here
-    except (ValueError, RecursionError):
+        _chain("", line)  # what nests too deep to be written is refused here
+    except RecursionError:
         raise StudyError(f"{where}: not valid JSON") from None
-    if not isinstance(line, dict) or not isinstance(line.get("fingerprint"), str):
-        raise StudyError(f"{where}: a JSON object with a fingerprint is needed")
+    parse_document(text, PlanVersion, where, StudyError)
     return line
