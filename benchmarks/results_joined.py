@@ -13,8 +13,9 @@ from results_files import Published
 from results_rejudged import judge
 
 from convtrials.core.errors import ConvtrialsError
-from convtrials.statistics.decision import BASELINE, Decision
-from convtrials.statistics.recipe_mean import level_interval
+from convtrials.statistics.design import BASELINE
+from convtrials.statistics.interval import level_interval
+from convtrials.statistics.result import Decision
 from convtrials.study.results.metrics import interval_as_reported
 from convtrials.study.schemas import (
     BaselineVerdict,

@@ -3,7 +3,9 @@
 from results_files import Published
 from results_words import POINTS
 
-from convtrials.statistics.decision import BASELINE, Decision, Design, decide
+from convtrials.statistics.decide import decide
+from convtrials.statistics.design import BASELINE, Design
+from convtrials.statistics.result import Decision
 
 
 def judge(study: Published) -> Decision:

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 from simulated_studies import World, simulate
 
-from convtrials.statistics.recipe_mean import level_interval
+from convtrials.statistics.interval import level_interval
 
 STUDIES = 300
 

@@ -18,11 +18,11 @@ from convtrials.evaluation.guessing import Answers, Standing, against_guessing
 from convtrials.reports.study.read import read_study
 from convtrials.reports.study.report import build_study_report
 from convtrials.study.execute.scheduler import run_to_end
+from convtrials.study.result import StudyResult
 from convtrials.study.results.documents import write_documents
 from convtrials.study.results.scores import Outcomes
 from convtrials.study.results.warnings import ArmRuns, StudyWarning, study_warnings
 from convtrials.study.run_study import look_at_study
-from convtrials.study.result import StudyResult
 
 SGD = {"sgd": {"optimizer": {"name": "sgd", "lr": 1e-5}}, **COSINE}
 

@@ -6,7 +6,8 @@ from typing import Any
 from convtrials.core.files import finite
 from convtrials.core.formatting import scale_of
 from convtrials.evaluation.guessing import against_guessing
-from convtrials.statistics.decision import BASELINE, Decision, Result
+from convtrials.statistics.design import BASELINE
+from convtrials.statistics.result import Decision, Result
 from convtrials.study.directory import StudyDirectory
 from convtrials.study.plan.arms import Arm
 from convtrials.study.plan.plan import Plan

@@ -10,16 +10,10 @@ from convtrials.core.errors import StudyError
 from convtrials.data.dataset import Dataset
 from convtrials.evaluation.guessing import NOT_LEARNED, Answers, against_guessing
 from convtrials.evaluation.predictions import Predictions
-from convtrials.statistics.decision import (
-    BASELINE,
-    DIVERGED,
-    FAILED,
-    Decision,
-    Design,
-    RunScores,
-    decide,
-)
-from convtrials.statistics.recipe_mean import level_interval
+from convtrials.statistics.decide import decide
+from convtrials.statistics.design import BASELINE, DIVERGED, FAILED, Design, RunScores
+from convtrials.statistics.interval import level_interval
+from convtrials.statistics.result import Decision
 from convtrials.study.directory import StudyDirectory
 from convtrials.study.plan.arms import Arm
 from convtrials.study.plan.plan import Plan
