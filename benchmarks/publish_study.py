@@ -17,8 +17,7 @@ import numpy as np
 
 from convtrials.core.files import atomic_path, write_json
 from convtrials.reports.study.predictions import TestImages
-from convtrials.reports.study.read import read_study
-from convtrials.reports.study.record import StudyRecord
+from convtrials.reports.study.record import StudyRecord, read_study
 from convtrials.reports.study.report import study_pictures
 from convtrials.study.run_study import write_study_documents
 

@@ -13,7 +13,7 @@ from convtrials.reports.study import learning_curves as study_curves
 from convtrials.reports.study.cost import MOST_POINTS, cost_picture
 from convtrials.reports.study.forest import difference_limits, forest_picture
 from convtrials.reports.study.learning_curves import curves_picture
-from convtrials.reports.study.read import read_study
+from convtrials.reports.study.record import read_study
 from convtrials.reports.study.report import PICTURES, study_pictures
 from convtrials.reports.study.rows import text_width
 from convtrials.reports.study.seeds import seeds_picture

@@ -83,15 +83,15 @@ class StudyDirectory:
         return read_plan(self.plan_path)
 
     @property
-    def wished_plan(self) -> Plan:
-        """What plan.json says, also where somebody has changed it: a wish, which `prepare` puts on record.
+    def requested_plan(self) -> Plan:
+        """What plan.json says, also where it was changed by hand: asked for, until `prepare` puts it on record.
 
-        Where a change was interrupted, that change is the wish.
+        Where a change was interrupted, that change is what is asked for.
         """
         self._need_plan()
         document, log = read_plan_document(self.plan_path), self.plan_log
-        wished = log.plan if log.interrupts(document) else None
-        return parse_plan(wished or document, str(self.plan_path))
+        requested = log.plan if log.interrupts(document) else None
+        return parse_plan(requested or document, str(self.plan_path))
 
     @property
     def change_interrupted(self) -> bool:
@@ -119,12 +119,12 @@ class StudyDirectory:
         if not self.exists:
             return None, []
         if log.fingerprint is None:
-            return self.wished_plan, [
+            return self.requested_plan, [
                 f"there was no {LOG_NAME}: whether the plan was another one before is not known"
             ]
         # A log of an earlier version of convtrials: it tells the plan's fingerprint alone.
         if fingerprint_of(read_plan_document(self.plan_path)) == log.fingerprint:
-            return self.wished_plan, []
+            return self.requested_plan, []
         return None, [
             f"plan.json was changed by hand; what the plan before it ({log.fingerprint}) said is not known"
         ]

@@ -9,7 +9,6 @@ from typing import Any
 
 from convtrials.core.formatting import duration, joined, scale_of
 from convtrials.reports.html import PageFigure, page_template, plain
-from convtrials.reports.study.planning import know_more
 from convtrials.reports.study.record import StudyRecord
 from convtrials.reports.study.tables import (
     also_header,
@@ -23,7 +22,7 @@ from convtrials.reports.study.tables import (
     run_rows,
 )
 from convtrials.reports.study.verdict_style import LOOKS, look_of, preliminary, unwritable
-from convtrials.reports.study.words import groups, lead
+from convtrials.reports.study.words import groups, know_more, lead
 from convtrials.study.plan.plan import seeds_of
 
 #: What the page tells of ``dataset.json``; the rest is for programs.
