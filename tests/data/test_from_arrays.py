@@ -192,7 +192,7 @@ def test_runs_and_studies_use_it(tmp_path: Path) -> None:
     data = Dataset.from_arrays(IMAGES[:, :, :8], LABELS, class_names=NAMES)
     recipe = Recipe(model="alexnet-lite", width=0.125, epochs=1, batch_size=16)
     run = train(recipe, data, out=tmp_path / "run", silent=True, threads=1, precision="fp32")
-    assert run.dataset["fingerprint"] == data.fingerprint
+    assert run.dataset.fingerprint == data.fingerprint
     study = Study(recipe, {"cosine": {"schedule": "cosine"}}, seeds=2)
     done = study.run(data, tmp_path / "study", silent=True, threads=1, precision="fp32")
     assert "cosine" in done.verdicts()

@@ -102,6 +102,7 @@ HABITS = {
 _READERS = {
     "load_dataset": "images",
     "Run": "run",
+    "load_run": "run",
     "build_study_report": "study",
     "onnxruntime.InferenceSession": "onnx",
     "Image.open": "photo",

@@ -17,6 +17,7 @@ from convtrials.reports.run.per_class import MOST_SHOWN, per_class_picture
 from convtrials.reports.run.ranking_curves import precision_recall_picture, roc_picture
 from convtrials.reports.run.reliability import reliability_picture
 from convtrials.reports.style import figure_style, short_name
+from convtrials.training.run_documents import HistoryEntry
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +30,7 @@ def pictures(all_characters):
     metrics = evaluate_predictions(probabilities, labels, CHARACTERS, resamples=0)
     confusion = np.array(metrics["confusion_matrix"])
     made = (
-        learning_curves([epoch(n, 12) for n in range(1, 13)], 12),
+        learning_curves([HistoryEntry(**epoch(n, 12)) for n in range(1, 13)], 12),
         confusion_picture(confusion, CHARACTERS),
         confused_pairs_picture(found, confusion, all_characters),
         worst_mistakes_picture(found, all_characters),
@@ -117,19 +118,18 @@ def test_pairs_with_long_names_do_not_run_into_their_images(all_characters):
 def test_the_epoch_whose_weights_count_is_marked(pictures):
     texts = [text.get_text() for axes in drawn(pictures["learning-curves"]).axes for text in axes.texts]
     assert "weights of epoch 12 kept" in texts
-    alone = learning_curves([epoch(1, 1)], 1)
+    alone = learning_curves([HistoryEntry(**epoch(1, 1))], 1)
     assert not [text for axes in drawn(alone).axes for text in axes.texts]
 
 
 def test_a_history_with_gaps_is_drawn_as_far_as_it_goes():
     history = [
-        {"epoch": 1, "val_loss": float("nan"), "val_accuracy": 0.5, "learning_rate": None},
-        {"epoch": 2},
+        HistoryEntry(epoch=1, step=4, val_loss=0.7, val_accuracy=0.5, seconds=1.0, cpu_seconds=1.0),
+        HistoryEntry(epoch=2, step=8, val_accuracy=0.5, seconds=2.0, cpu_seconds=2.0),
     ]
     figure = drawn(learning_curves(history, None))
-    points = [list(line.get_xdata()) for axes in figure.axes for line in axes.lines]
-    assert [1.0] in points
-    assert all(2.0 not in xs for xs in points)
+    train_loss, val_loss = (list(line.get_xdata()) for line in figure.axes[0].lines)
+    assert (train_loss, val_loss) == ([], [1.0])
 
 
 def test_classes_without_images_are_not_ranked_as_hard():

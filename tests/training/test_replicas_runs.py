@@ -81,7 +81,7 @@ def test_finished_runs_are_returned_as_they_are(together: Any, tmp_path: Path) -
     before = {run.folder: run.result for run in together("t")}
     (tmp_path / "t" / "seed1" / "result.json").unlink()  # this one has to be trained again
     assert [run.result.test_accuracy for run in together("t")] == [
-        result["test_accuracy"] for result in before.values()
+        result.test_accuracy for result in before.values()
     ]
     assert Run(tmp_path / "t" / "seed0").result == before[tmp_path / "t" / "seed0"]
 

@@ -201,7 +201,7 @@ class Run:
             raise RunError(f"{self.folder}: the run diverged at step {at} and has no predictions to evaluate")
         path = self.predictions_path
         found = read_predictions(path)
-        self.check_named(path, found.run)
+        self.check_named(path, found.run, result.run)
         self._check_digests(result, [path])
         told, counted = result.test_accuracy, float((found.predicted == found.labels).mean())
         # All that runs of the first version say of their predictions.
@@ -338,9 +338,18 @@ class Run:
 
     # What belongs to it.
 
-    def check_named(self, path: Path, named: str | None) -> None:
-        """Refuse a file that names another run than ``run.json`` does; one that names none is of the first version."""
-        if named is not None and named != self.identity.digest:
+    def check_named(self, path: Path, named: str | None, own: str | None = None) -> None:
+        """Refuse a file that names another run than ``run.json`` does; one that names none is of the first version.
+
+        Parameters
+        ----------
+        path : Path
+        named : str or None
+            `Identity.digest`, as the file has it.
+        own : str, optional
+            The run's own digest, where ``run.json`` has been read for it already.
+        """
+        if named is not None and named != (own or self.identity.digest):
             raise RunError(f"{path}: belongs to another run than run.json beside it\n{_ADVICE}")
 
     def check_files(self, *paths: Path) -> None:
@@ -400,8 +409,8 @@ def load_run(folder: str | Path) -> Run:
 
     Examples
     --------
-    >>> load_run("runs/base-1").result.test_accuracy  # doctest: +SKIP
-    0.952
+    >>> load_run("runs/base-1").recipe.epochs
+    1.0
     """
     run = Run(folder)
     if not run.exists:
