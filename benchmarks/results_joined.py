@@ -14,7 +14,7 @@ from results_rejudged import judge
 
 from convtrials.core.errors import ConvtrialsError
 from convtrials.statistics.design import BASELINE
-from convtrials.statistics.interval import level_interval
+from convtrials.statistics.interval import mean_interval
 from convtrials.statistics.result import Decision
 from convtrials.study.results.metrics import interval_as_reported
 from convtrials.study.schemas import (
@@ -138,7 +138,7 @@ def _level(
     """Return the seeds that an arm's verdict rests on, and its scores there, their mean, and its interval."""
     scores = study.scores_of(arm.name)[: used[arm.name]]
     means = [float(one.mean()) for one in scores]
-    ends = level_interval(scores)
+    ends = mean_interval(scores)
     level = {
         "name": arm.name,
         "slug": arm.slug,

@@ -110,7 +110,7 @@ def _freedom(technique: float, baseline: float, spread: Spread, arm: int) -> flo
     return float((technique + baseline) ** 2 / parts) if parts > 0 else float(spread.degrees[arm])
 
 
-def level_interval(
+def mean_interval(
     scores: Sequence[NDArray[np.float64]], alpha: float = 0.05, units: NDArray[np.int64] | None = None
 ) -> tuple[float, float] | None:
     """Return the ends of the interval of a recipe's mean score.

@@ -12,7 +12,7 @@ from convtrials.reports.picture import Picture
 from convtrials.reports.study.forest import difference_limits
 from convtrials.reports.study.record import StudyArm, StudyRecord
 from convtrials.reports.study.rows import BAND, figure_of_rows, text_width, write_beside, write_ends
-from convtrials.reports.study.verdict_style import draw_mark, labels_of, look_of
+from convtrials.reports.study.verdict_style import draw_mark, labels_of, style_of
 from convtrials.reports.style import FAINT, INK, MUTED, new_figure
 
 #: More techniques than this get a row each: their names would not fit beside points, nor would the lines to them.
@@ -93,7 +93,7 @@ def _draw(study: StudyRecord, shown: Sequence[StudyArm], of_what: str) -> Any:
 
 
 def _draw_point(axes: Any, arm: StudyArm, ratio: float, height: float, factor: float) -> None:
-    one, look = arm.technique, look_of(arm)
+    one, look = arm.technique, style_of(arm)
     if one is not None and one.low is not None and one.high is not None:
         axes.vlines(
             ratio, factor * one.low, factor * one.high, color=look.colour, linewidth=1.4, alpha=0.55, zorder=2
@@ -116,7 +116,7 @@ def _write_names(
             textcoords="axes fraction",
             va="center",
             fontsize=9.5,
-            color=look_of(arm).colour,
+            color=style_of(arm).colour,
             arrowprops={"arrowstyle": "-", "color": FAINT, "linewidth": 0.9, "shrinkB": 6, "shrinkA": 2,
                         "relpos": (0, 0.5)},
         )  # fmt: skip
@@ -175,7 +175,7 @@ def draw_cost_rows(shown: Sequence[StudyArm], scale: Scale, unit: str) -> Any:
             ha="right",
             fontsize=10,
             weight="bold",
-            color=look_of(arm).colour,
+            color=style_of(arm).colour,
         )
     set_cost_axis(axes, ratios, unit)
     _write_heads(axes, first, second)
@@ -193,7 +193,7 @@ def set_cost_axis(axes: Any, ratios: Sequence[float], unit: str) -> None:
 def _draw_row(axes: Any, arm: StudyArm, place: int, ratio: float) -> None:
     if not arm.cost.may_be_the_same:  # a bar would call it cheaper or dearer
         axes.hlines(
-            place, min(1, ratio), max(1, ratio), color=look_of(arm).colour, linewidth=3, alpha=0.35, zorder=2
+            place, min(1, ratio), max(1, ratio), color=style_of(arm).colour, linewidth=3, alpha=0.35, zorder=2
         )
     draw_mark(axes, arm, ratio, place)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from convtrials.core.formatting import joined, scale_of
 from convtrials.reports.study.record import StudyArm, StudyRecord
-from convtrials.reports.study.verdict_style import LOOKS, VerdictLook, look_of, preliminary
+from convtrials.reports.study.verdict_style import STYLES, VerdictStyle, preliminary, style_of
 from convtrials.study.results.sentences import MAY_SETTLE
 
 #: How each verdict reads after "2 of 6 techniques": for one, and for several.
@@ -41,14 +41,14 @@ class Finding:
 class Group:
     """The techniques of one verdict."""
 
-    look: VerdictLook
+    look: VerdictStyle
     findings: list[Finding]
 
 
 def lead(study: StudyRecord) -> list[str]:
     """Say the conclusion in a few sentences."""
     scale = scale_of(study.spec.metric)
-    helpful = [arm for arm in study.ranked if look_of(arm).key == "better"]
+    helpful = [arm for arm in study.ranked if style_of(arm).key == "better"]
     so_far = "" if study.verdicts.complete else " so far"
     told = [_counts(study)]
     if helpful:
@@ -90,8 +90,8 @@ def _largest_gain(study: StudyRecord, arm: StudyArm, so_far: str) -> str:
 def groups(study: StudyRecord) -> list[Group]:
     """Sort the techniques by verdict, each with a sentence; the largest difference first."""
     found = []
-    for look in LOOKS:
-        members = [arm for arm in study.ranked if look_of(arm).key == look.key]
+    for look in STYLES:
+        members = [arm for arm in study.ranked if style_of(arm).key == look.key]
         if members:
             findings = [Finding(arm.name, sentence_of(study, arm), preliminary(arm)) for arm in members]
             found.append(Group(look, findings))
@@ -102,7 +102,7 @@ def sentence_of(study: StudyRecord, arm: StudyArm) -> str:
     """Return the sentence of ``verdicts.json``, or one made here where it has none."""
     if arm.technique is not None and arm.technique.sentence:
         return arm.technique.sentence
-    look = look_of(arm)
+    look = style_of(arm)
     if arm.difference is None:
         return look.meaning.capitalize()
     scale = scale_of(study.spec.metric)
@@ -112,7 +112,7 @@ def sentence_of(study: StudyRecord, arm: StudyArm) -> str:
 def _counts(study: StudyRecord) -> str:
     """Say how many techniques have which verdict."""
     arms = study.techniques
-    keys = [look_of(arm).key for arm in arms]
+    keys = [style_of(arm).key for arm in arms]
     if not arms:
         return "There is no technique in this study."
     if len(arms) == 1:
@@ -122,7 +122,7 @@ def _counts(study: StudyRecord) -> str:
         alike = f"{everybody} techniques {_COUNTED[keys[0]][1]}."
         told = _ALIKE[keys[0]].format(count=len(arms)) if keys[0] in _ALIKE else alike
     else:
-        counts = [(look.key, keys.count(look.key)) for look in LOOKS if look.key in keys]
+        counts = [(look.key, keys.count(look.key)) for look in STYLES if look.key in keys]
         parts = [f"{count} {_COUNTED[key][count > 1]}" for key, count in counts]
         told = f"Of {len(arms)} techniques, {joined(parts)}."
     return told if study.verdicts.complete else f"So far: {told}"
@@ -137,7 +137,7 @@ def _interval(study: StudyRecord, arm: StudyArm) -> str:
 
 def know_more(study: StudyRecord) -> list[tuple[str, str]]:
     """Say what it would take to know more: (what, sentence), techniques of one kind together."""
-    inconclusive = [arm for arm in study.ranked if arm.technique and look_of(arm).key == "inconclusive"]
+    inconclusive = [arm for arm in study.ranked if arm.technique and style_of(arm).key == "inconclusive"]
     settled = [arm for arm in inconclusive if not preliminary(arm)]
     found = [
         ("The study's remaining runs", _open(study)),
@@ -145,8 +145,8 @@ def know_more(study: StudyRecord) -> list[tuple[str, str]]:
         ("More test images", _more_images(study, [arm for arm in settled if _reason(arm) == "test set"])),
         ("Steadier runs", _too_spread([arm for arm in settled if _reason(arm) == "spread of runs"])),
         ("Nothing more", _stopped([arm for arm in settled if _reason(arm) == "cannot matter"])),
-        ("Another recipe", _unstable([arm for arm in study.ranked if look_of(arm).key == "unstable"])),
-        ("Runs that work", _failed([arm for arm in study.ranked if look_of(arm).key == "failed"])),
+        ("Another recipe", _unstable([arm for arm in study.ranked if style_of(arm).key == "unstable"])),
+        ("Runs that work", _failed([arm for arm in study.ranked if style_of(arm).key == "failed"])),
     ]
     return [(what, told) for what, told in found if told]
 

@@ -151,7 +151,7 @@ class _Judging:
         """Return the fields of an `ArmVerdict`."""
         runs, metric = self.used[arm.name], self.plan.spec.metric
         scores, known = [self.outcomes.score(run) for run in runs], self._scores(runs)
-        level = self.outcomes.level(runs)
+        interval = self.outcomes.mean_interval(runs)
         return {
             "name": arm.name,
             "slug": arm.slug,
@@ -159,7 +159,7 @@ class _Judging:
             "status": tuple(self.outcomes.status(run) for run in runs),
             "mean": as_reported(sum(known) / len(known), metric) if known else None,
             # Of this recipe alone, over new seeds and new test units; differences have intervals of their own.
-            "mean_interval": None if level is None else interval_as_reported(level, metric),
+            "mean_interval": None if interval is None else interval_as_reported(interval, metric),
             "secondary_metrics": self._secondary_metrics(runs),
         }
 

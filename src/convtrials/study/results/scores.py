@@ -12,7 +12,7 @@ from convtrials.evaluation.guessing import NOT_LEARNED, Answers, against_guessin
 from convtrials.evaluation.predictions import Predictions
 from convtrials.statistics.decide import decide
 from convtrials.statistics.design import BASELINE, DIVERGED, FAILED, Design, RunScores
-from convtrials.statistics.interval import level_interval
+from convtrials.statistics.interval import mean_interval
 from convtrials.statistics.result import Decision
 from convtrials.study.directory import StudyDirectory
 from convtrials.study.plan.arms import Arm
@@ -99,11 +99,11 @@ class Outcomes:
             self._learned[run.folder] = against_guessing(answers).kind not in NOT_LEARNED
         return self._learned.get(run.folder, True)
 
-    def level(self, runs: Sequence[Run]) -> tuple[float, float] | None:
+    def mean_interval(self, runs: Sequence[Run]) -> tuple[float, float] | None:
         """Return the 95% interval of the mean score of an arm's runs; None where a run is lost or there are too few."""
         scores = [self._scores(run) for run in runs]
         vectors = [one for one in scores if isinstance(one, np.ndarray)]
-        return level_interval(vectors, units=self.units) if len(vectors) == len(scores) else None
+        return mean_interval(vectors, units=self.units) if len(vectors) == len(scores) else None
 
     def _scores(self, run: Run) -> RunScores | None:
         known = self._known.get(run.folder)
