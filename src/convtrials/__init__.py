@@ -18,6 +18,7 @@ from convtrials.core.lazy import lazy_names
 
 if TYPE_CHECKING:
     from convtrials.core.errors import ConvtrialsError
+    from convtrials.core.log import quiet
     from convtrials.data.dataset import Dataset
     from convtrials.data.open import load_dataset
     from convtrials.evaluation.metrics import evaluate_predictions
@@ -45,6 +46,7 @@ __all__ = [
     "load_dataset",
     "load_run",
     "load_study",
+    "quiet",
     "resume",
     "train",
 ]
@@ -64,6 +66,7 @@ _HOMES = {
     "load_dataset": "convtrials.data.open",
     "load_run": "convtrials.training.run",
     "load_study": "convtrials.study.result",
+    "quiet": "convtrials.core.log",
     "resume": "convtrials.training.engine.train",
     "train": "convtrials.training.engine.train",
 }

@@ -139,13 +139,11 @@ class Stock:
             Image.fromarray(image[..., 0]).save(character / f"{number}.png")
         Image.fromarray(pixels[0, ..., 0]).convert("RGB").resize((50, 40)).save(self.photo)
         recipe = ct.Recipe(width=0.125, epochs=1)
-        data = ct.load_dataset(self.images, silent=True)
+        data = ct.load_dataset(self.images)
         with _little_measured():
-            ct.train(recipe, data, out=self.run, silent=True)
+            ct.train(recipe, data, out=self.run)
             in_memory = replace(data, folder=None)  # no process is started for it
-            ct.Study(recipe, {"gelu": {"activation": "gelu"}}, seeds=2).run(
-                in_memory, self.study, silent=True
-            )
+            ct.Study(recipe, {"gelu": {"activation": "gelu"}}, seeds=2).run(in_memory, self.study)
 
     def path(self, kind: str) -> Path:
         """Where the thing is; the export is made when it is first wanted."""

@@ -55,7 +55,7 @@ class Page(HTMLParser):
 
 
 def built(folder):
-    path = build_study_report(folder, silent=True)
+    path = build_study_report(folder)
     assert path == folder / "report.html"
     content = path.read_text(encoding="utf-8")
     return content, Page(content)
@@ -285,7 +285,7 @@ def test_a_plan_that_is_not_on_record_has_no_page(tmp_path, words_alone):
     plan = json.loads((folder / "plan.json").read_text())
     (folder / "plan.json").write_text(json.dumps({**plan, "margin": 0.2}))
     with pytest.raises(ConvtrialsError, match=r"plan\.json: is not the plan that plan-log\.jsonl ends with"):
-        build_study_report(folder, silent=True)
+        build_study_report(folder)
     assert not (folder / "report.html").exists()
 
 
@@ -382,7 +382,7 @@ def test_a_damaged_run_leaves_the_page_as_it_was(tmp_path):
     path = study.run(study.plan.arms[0], 1).predictions_path
     path.write_bytes(path.read_bytes()[:200])
     with pytest.raises(ConvtrialsError, match=r"seed1/predictions-test\.npz") as caught:
-        build_study_report(folder, silent=True)
+        build_study_report(folder)
     assert len(str(caught.value).splitlines()) == 1
     assert (folder / "report.html").read_text() == "earlier"
 

@@ -270,7 +270,7 @@ def test_a_lost_baseline_is_told_loudly(
     assert [(one["kind"], one["arm"]) for one in document["warnings"]] == [("at_chance", "baseline")]
     for one in document["techniques"]:
         assert one["sentence"].endswith(" Of the baseline, 2 of 2 runs are no better than guessing.")
-    page = build_study_report(folder, silent=True).read_text(encoding="utf-8")
+    page = build_study_report(folder).read_text(encoding="utf-8")
     assert "notice alarm" in page
     assert not (folder / "figures" / "class-pairs.csv").exists()
     assert (folder / "figures" / "roc.csv").exists()

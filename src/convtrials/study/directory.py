@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from convtrials.core.documents import parse_object, read_document
 from convtrials.core.errors import StudyError
 from convtrials.core.files import finite, read_bounded_text, remove_leftovers, write_json
+from convtrials.core.log import quiet
 from convtrials.data.dataset import Dataset
 from convtrials.data.open import reopen_dataset
 from convtrials.study.plan.arms import Arm
@@ -149,7 +150,8 @@ class StudyDirectory:
 
     def open_dataset(self, *, source: str | None = None) -> Dataset:
         """Open that data; `source` says where it is now, if it has moved."""
-        return reopen_dataset(self.dataset.to_dict(), source=source, silent=True)
+        with quiet():
+            return reopen_dataset(self.dataset.to_dict(), source=source)
 
     @property
     def execution_path(self) -> Path:

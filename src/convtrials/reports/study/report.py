@@ -17,15 +17,13 @@ from convtrials.reports.study.record import StudyArm, StudyRecord, read_study
 PICTURES = ("forest", "single-runs", "seeds", "learning-curves", "cost", "class-pairs", "per-class-f1", "roc")
 
 
-def build_study_report(folder: Path, *, silent: bool = False) -> Path:
+def build_study_report(folder: Path) -> Path:
     """Write the report of a study, finished or not.
 
     Parameters
     ----------
     folder : Path
         The study directory, with ``plan.json``, ``verdicts.json`` and ``dataset.json`` at least.
-    silent : bool
-        Show no progress.
 
     Returns
     -------
@@ -39,7 +37,7 @@ def build_study_report(folder: Path, *, silent: bool = False) -> Path:
     """
     study = read_study(Path(folder))
     figures = study.folder / "figures"
-    with progress_task("report", len(PICTURES) + 1, silent=silent, log_steps=False) as task:
+    with progress_task("report", len(PICTURES) + 1, log_steps=False) as task:
         try:
             drawn: list[tuple[Picture, Path]] = []
             for picture in study_pictures(study):
