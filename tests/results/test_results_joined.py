@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from results_files import Published, read_published
-from results_joined import joined
-from results_pictures import pictures
 
+from benchmarks.results.files import Published, read_published
+from benchmarks.results.joined import joined
+from benchmarks.results.pictures import pictures
 from convtrials.core.errors import ConvtrialsError
 from convtrials.reports.study.documents import Verdicts
 from convtrials.reports.study.files import parse_document

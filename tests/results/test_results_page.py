@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import publish_study
 import pytest
-import results_ceiling
-import results_page
-from results_compute import runs_saved
-from results_files import Published, read_published
-from results_rejudged import rejudged
 
+from benchmarks.results import ceiling as results_ceiling
+from benchmarks.results import page as results_page
+from benchmarks.results.compute import runs_saved
+from benchmarks.results.files import Published, read_published
+from benchmarks.results.rejudged import rejudged
 from convtrials.core.errors import ConvtrialsError
 from convtrials.core.files import write_json
 
@@ -152,7 +152,7 @@ def test_the_page_draws_what_it_shows(kept: Path, tmp_path: Path, monkeypatch: p
     page.write_text(
         "<!-- begin verdicts whole -->\n<!-- end verdicts whole -->\n![](results/whole/forest.png)\n"
     )
-    monkeypatch.setattr("sys.argv", ["results_page.py", "--page", str(page), "--results", str(results)])
+    monkeypatch.setattr("sys.argv", ["benchmarks.results", "--page", str(page), "--results", str(results)])
     results_page.main()
     assert sorted(path.name for path in results.rglob("*.png")) == ["forest.png"]
     assert "| good |" in page.read_text()

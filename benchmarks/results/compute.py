@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from results_files import Published, read_published, read_rates
-from results_words import table
+from benchmarks.results.files import Published, read_published, read_rates
+from benchmarks.results.words import table
 
 
 def compute(folder: Path) -> str:

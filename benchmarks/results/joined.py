@@ -9,9 +9,9 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from results_files import Published
-from results_rejudged import judge
 
+from benchmarks.results.files import Published
+from benchmarks.results.rejudged import judge
 from convtrials.core.errors import ConvtrialsError
 from convtrials.statistics.decision import BASELINE, Decision
 from convtrials.statistics.recipe_mean import level_interval

@@ -4,10 +4,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from results_files import Published
-from results_words import percent, table
 from scipy.stats import beta
 
+from benchmarks.results.files import Published
+from benchmarks.results.words import percent, table
 from convtrials.evaluation.ambiguity import (
     CHARACTER_GROUPS,
     agreement,

@@ -1,8 +1,7 @@
 """Would the verdicts of a study that was kept read otherwise today? Judged anew from the answers of its runs."""
 
-from results_files import Published
-from results_words import difference_span, points
-
+from benchmarks.results.files import Published
+from benchmarks.results.words import difference_span, points
 from convtrials.statistics.decision import BASELINE, Decision, Design, decide
 
 

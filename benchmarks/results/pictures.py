@@ -3,8 +3,7 @@
 import json
 from pathlib import Path
 
-from results_files import Published
-
+from benchmarks.results.files import Published
 from convtrials.reports.picture import Picture
 from convtrials.reports.study.cost import cost_picture
 from convtrials.reports.study.documents import ArmCost, Costs, Plan, Verdicts

@@ -1,7 +1,7 @@
 """Write the tables of docs/results.md from the files in docs/results/, between their marks, and draw what they show.
 
-    python benchmarks/results_page.py            # write
-    python benchmarks/results_page.py --check    # say whether the page is what the files say
+    python -m benchmarks.results            # write
+    python -m benchmarks.results --check    # say whether the page is what the files say
 
 A block begins with `<!-- begin KIND FOLDER -->` and ends with `<!-- end KIND FOLDER -->`; `compute`, which
 counts everything, has `all` for a folder. `FOLDER+MORE` is a study judged together with further seeds of it.
@@ -14,18 +14,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import results_ceiling
-from results_compute import compute, runs_saved
-from results_files import Published, read_published, read_rates
-from results_joined import joined
-from results_pictures import pictures
-from results_rejudged import rejudged
-from results_words import difference_span, percent, points, span, table
-
+from benchmarks.results import ceiling
+from benchmarks.results.compute import compute, runs_saved
+from benchmarks.results.files import Published, read_published, read_rates
+from benchmarks.results.joined import joined
+from benchmarks.results.pictures import pictures
+from benchmarks.results.rejudged import rejudged
+from benchmarks.results.words import difference_span, percent, points, span, table
 from convtrials.core.errors import ConvtrialsError
 from convtrials.core.files import read_bounded_text, write_text
 
-PAGE = Path(__file__).parents[1] / "docs" / "results.md"
+PAGE = Path(__file__).parents[2] / "docs" / "results.md"
 MARK = re.compile(r"(<!-- begin (\S+) (\S+) -->\n).*?(<!-- end \2 \3 -->)", flags=re.DOTALL)
 
 
@@ -89,7 +88,7 @@ def levels(study: Published) -> str:
         if len(answers) == 0:
             continue
         low, high = one["mean_interval"] or (None, None)
-        vote = results_ceiling.vote_accuracy(answers, study.labels, len(study.class_names))
+        vote = ceiling.vote_accuracy(answers, study.labels, len(study.class_names))
         name = one["name"] if one["name"] != "baseline" else "*baseline*"
         rows.append([name, percent(one["mean"]), span(low, high, percent), str(len(answers)), percent(vote)])
     return table(["recipe", "one network", "95%", "seeds", "vote of its seeds"], rows)
@@ -126,9 +125,9 @@ KINDS: dict[str, Callable[[Published], str]] = {
     "levels": levels,
     "stopping": stopping,
     "rejudged": rejudged,
-    "ceiling": results_ceiling.ceiling,
-    "groups": results_ceiling.groups,
-    "pairs": results_ceiling.pairs,
+    "ceiling": ceiling.ceiling,
+    "groups": ceiling.groups,
+    "pairs": ceiling.pairs,
 }
 
 
@@ -177,7 +176,7 @@ def main() -> None:
     for found in MARK.finditer(new):
         if found[2] == "ceiling":
             folder = options.results / found[3]
-            results_ceiling.picture(read_published(folder)).save(folder)
+            ceiling.picture(read_published(folder)).save(folder)
         if found[2] == "verdicts":
             part = found[3].split("+")[-1]
             for picture in pictures(study_of(found[3], options.results)):
