@@ -20,7 +20,7 @@ from convtrials.reports.study.predictions import TestImages
 from convtrials.reports.study.read import read_study
 from convtrials.reports.study.record import StudyRecord
 from convtrials.reports.study.report import study_pictures
-from convtrials.study.study import write_study_documents
+from convtrials.study.run_study import write_study_documents
 from convtrials.training.run import Run
 from convtrials.training.run_record import read_run_predictions
 
@@ -38,17 +38,17 @@ def how_made(study: StudyRecord) -> dict[str, Any]:
     """Return what a reader must know beside the verdicts: the plan's outline, machine, execution, data."""
     execution = {key: study.execution.get(key) for key in ("device", "precision", "channels_last", "threads")}
     return {
-        "title": study.plan.title,
+        "title": study.spec.title,
         "plan": study.plan.fingerprint,
-        "plan_versions": max(1, len(study.plan_log)),
-        "metric": study.plan.metric,
-        "margin": study.plan.margin,
+        "plan_versions": max(1, len(study.plan_log.versions)),
+        "metric": study.spec.metric,
+        "margin": study.spec.margin,
         "looks": list(study.plan.looks),
-        "most_seeds": study.plan.seeds.max,
+        "most_seeds": study.spec.most,
         "arms": {
             arm.name: {
                 "changes": without_folders(arm.changes),
-                "recipe": without_folders(arm.recipe),
+                "recipe": without_folders(arm.recipe.model_dump(mode="json")),
                 "seed_offset": arm.seed_offset,
             }
             for arm in study.plan.arms

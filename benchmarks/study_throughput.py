@@ -22,8 +22,9 @@ from convtrials.data.dataset import Dataset
 from convtrials.data.open import load_dataset
 from convtrials.study.directory import StudyDirectory
 from convtrials.study.plan.arms import Arm, build_arms
-from convtrials.study.plan.study_file import StudySpec
-from convtrials.study.study import Wishes, prepare, run_study
+from convtrials.study.plan.spec import StudySpec
+from convtrials.study.prepare import Wishes, prepare
+from convtrials.study.run_study import run_study
 from convtrials.training.recipe.recipe import Recipe
 
 SEEDS = 4
@@ -66,10 +67,10 @@ def as_study(arms: Sequence[Arm], data: Dataset, folder: Path, known: dict | Non
     """Train all runs as a study; return the seconds and the execution."""
     study = StudyDirectory(folder)
     wishes = Wishes() if known is None else Wishes(known["workers"], known["threads"], known["precision"])
-    plan = prepare(study, StudySpec(tuple(arms), fewest=SEEDS, most=SEEDS), data, wishes)
+    plan = prepare(study, StudySpec(arms=tuple(arms), seeds=SEEDS), data, wishes)
     started = time.perf_counter()
     run_study(study, plan, data, wishes, show=lambda state, ended: None)
-    return time.perf_counter() - started, study.execution
+    return time.perf_counter() - started, study.execution.written()
 
 
 def main() -> None:

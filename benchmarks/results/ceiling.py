@@ -66,7 +66,7 @@ def ceiling(study: Published) -> str:
 def groups(study: Published) -> str:
     """Errors inside each group of like classes, of a run of the baseline and of the best arm."""
     merged = group_of_classes(study.class_names, CHARACTER_GROUPS)
-    best = max(study.verdicts["techniques"], key=lambda one: one["mean"] or 0)["name"]
+    best = max(study.verdicts.techniques, key=lambda one: one.mean or 0).name
     names = ["baseline", best]
     per_arm = [group_errors(study.answers_of(name), study.labels, merged) for name in names]
     errors = [float((study.answers_of(name) != study.labels).sum(axis=1).mean()) for name in names]

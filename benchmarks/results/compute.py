@@ -30,8 +30,8 @@ class Spent:
 
 def _of_study(folder: Path) -> Spent:
     study = read_published(folder)
-    total = study.costs["total"]
-    return Spent(folder.name, total["runs"], total["cpu_seconds"] / 3600, _saved(study))
+    total = study.costs.total
+    return Spent(folder.name, total.runs, total.cpu_seconds / 3600, _saved(study))
 
 
 def _of_grid(path: Path) -> Spent:
@@ -51,6 +51,6 @@ def _saved(study: Published) -> str:
     saved, planned = runs_saved(study)
     if len(study.how["looks"]) == 1:
         return "fixed seeds"
-    if not study.verdicts["complete"]:
+    if not study.verdicts.complete:
         return "not finished"
     return f"{saved} of {planned} ({saved / planned:.0%})"

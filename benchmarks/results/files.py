@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convtrials.core.files import read_json
+from convtrials.study.schemas import Costs, Verdicts, read_document
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,8 +18,10 @@ class Published:
 
     Attributes
     ----------
-    verdicts, costs, how : dict
+    verdicts, costs
         The files of those names.
+    how : dict
+        On what machine, data and recipes.
     runs : list of dict
         The lines of runs.csv.
     arms : ndarray of str, shape (R,)
@@ -30,8 +33,8 @@ class Published:
     labels : ndarray of int64, shape (N,)
     """
 
-    verdicts: dict[str, Any]
-    costs: dict[str, Any]
+    verdicts: Verdicts
+    costs: Costs
     how: dict[str, Any]
     runs: list[dict[str, str]]
     arms: NDArray[np.str_]
@@ -64,8 +67,8 @@ def read_published(folder: Path) -> Published:
     with open(folder / "runs.csv", encoding="utf-8", newline="") as file:
         runs = list(csv.DictReader(file))
     return Published(
-        verdicts=cast(dict[str, Any], read_json(folder / "verdicts.json")),
-        costs=cast(dict[str, Any], read_json(folder / "costs.json")),
+        verdicts=read_document(folder / "verdicts.json", Verdicts),
+        costs=read_document(folder / "costs.json", Costs),
         how=cast(dict[str, Any], read_json(folder / "how.json")),
         runs=runs,
         arms=arms,

@@ -15,7 +15,15 @@ from benchmarks.results.rejudged import judge
 from convtrials.core.errors import ConvtrialsError
 from convtrials.statistics.decision import BASELINE, Decision
 from convtrials.statistics.recipe_mean import level_interval
-from convtrials.study.results.metrics import interval_as_told
+from convtrials.study.results.metrics import interval_as_reported
+from convtrials.study.schemas import (
+    BaselineVerdict,
+    Costs,
+    TechniqueCost,
+    TechniqueVerdict,
+    TotalCost,
+    Verdicts,
+)
 
 #: What runs.csv calls a run that may still end; one that was lost has a say in a verdict, and is in no answers.
 NOT_ENDED = ("unfinished", "missing", "running")
@@ -66,7 +74,7 @@ def _check_alike(first: Published, more: Published) -> None:
     arms = first.how["arms"]
     alike = {
         "the metric": first.how["metric"] == more.how["metric"] == "accuracy",
-        "the sampling unit": first.verdicts["unit"] == more.verdicts["unit"] == "image",
+        "the sampling unit": first.verdicts.unit == more.verdicts.unit == "image",
         "the execution": first.how["execution"] == more.how["execution"],
         "the data": first.how["dataset"]["fingerprint"] == more.how["dataset"]["fingerprint"],
         "the test images": np.array_equal(first.labels, more.labels),
@@ -104,46 +112,51 @@ def _no_parts(why: str) -> ConvtrialsError:
     return ConvtrialsError(f"two studies cannot be judged together: {why}")
 
 
-def _verdicts(study: Published, decision: Decision, used: dict[str, int]) -> dict[str, Any]:
+def _verdicts(study: Published, decision: Decision, used: dict[str, int]) -> Verdicts:
     """Return what verdicts.json would say, as far as answers tell it."""
-    baseline, techniques = study.verdicts["baseline"], study.verdicts["techniques"]
-    judged = []
-    for one in techniques:
-        seeds, level = _level(study, one, used)
-        judged.append({**vars(decision.results[one["name"]]), **level, "run_seeds": seeds})
-    seeds, level = _level(study, baseline, used)
-    return {
-        **study.verdicts,
-        "complete": decision.complete,
-        "baseline": {**level, "seeds": seeds},
-        "techniques": judged,
-    }
+    known = study.verdicts
+    seeds, level = _level(study, known.baseline, used)
+    techniques = []
+    for one in known.techniques:
+        own_seeds, own_level = _level(study, one, used)
+        techniques.append(
+            TechniqueVerdict(**own_level, **vars(decision.results[one.name]), run_seeds=own_seeds)
+        )
+    return known.model_copy(
+        update={
+            "complete": decision.complete,
+            "baseline": BaselineVerdict(**level, seeds=seeds),
+            "techniques": tuple(techniques),
+        }
+    )
 
 
-def _level(study: Published, arm: dict[str, Any], used: dict[str, int]) -> tuple[list[int], dict[str, Any]]:
+def _level(
+    study: Published, arm: BaselineVerdict | TechniqueVerdict, used: dict[str, int]
+) -> tuple[tuple[int, ...], dict[str, Any]]:
     """Return the seeds that an arm's verdict rests on, and its scores there, their mean, and its interval."""
-    name = arm["name"]
-    scores = study.scores_of(name)[: used[name]]
+    scores = study.scores_of(arm.name)[: used[arm.name]]
     means = [float(one.mean()) for one in scores]
     ends = level_interval(scores)
     level = {
-        "name": name,
-        "slug": arm["slug"],
-        "scores": means,
-        "status": ["finished"] * len(means),
+        "name": arm.name,
+        "slug": arm.slug,
+        "scores": tuple(means),
+        "status": ("finished",) * len(means),
         "mean": float(np.mean(means)),
-        "mean_interval": None if ends is None else interval_as_told(ends, "accuracy"),
+        "mean_interval": None if ends is None else interval_as_reported(ends, "accuracy"),
     }
-    return study.seeds[study.arms == name][: used[name]].tolist(), level
+    return tuple(study.seeds[study.arms == arm.name][: used[arm.name]].tolist()), level
 
 
-def _costs(first: Published, more: Published, runs: list[dict[str, str]]) -> dict[str, Any]:
+def _costs(first: Published, more: Published, runs: list[dict[str, str]]) -> Costs:
     """What both cost; a technique's ratio is over its own seeds: two machines may differ in speed."""
     seconds = {(run["arm"], run["seed"]): float(run["cpu_seconds"]) for run in runs}
     techniques = []
-    for one in first.costs["techniques"]:
-        own = [seed for arm, seed in seconds if arm == one["name"]]
-        spent, base = (sum(seconds[arm, seed] for seed in own) for arm in (one["name"], BASELINE))
-        techniques.append({"name": one["name"], "cost_ratio": spent / base})
-    total = {key: first.costs["total"][key] + more.costs["total"][key] for key in first.costs["total"]}
-    return {**first.costs, "techniques": techniques, "total": total}
+    for one in first.costs.techniques:
+        own = [seed for arm, seed in seconds if arm == one.name]
+        spent, base = (sum(seconds[arm, seed] for seed in own) for arm in (one.name, BASELINE))
+        techniques.append(TechniqueCost(name=one.name, cost_ratio=spent / base))
+    both = first.costs.total.model_dump(), more.costs.total.model_dump()
+    total = TotalCost(**{key: both[0][key] + both[1][key] for key in both[0]})
+    return first.costs.model_copy(update={"techniques": tuple(techniques), "total": total})

@@ -12,7 +12,6 @@ import functools
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from benchmarks.results import ceiling
 from benchmarks.results.compute import compute, runs_saved
@@ -23,47 +22,48 @@ from benchmarks.results.rejudged import rejudged
 from benchmarks.results.words import difference_span, percent, points, span, table
 from convtrials.core.errors import ConvtrialsError
 from convtrials.core.files import read_bounded_text, write_text
+from convtrials.study.schemas import TechniqueVerdict
 
 PAGE = Path(__file__).parents[2] / "docs" / "results.md"
 MARK = re.compile(r"(<!-- begin (\S+) (\S+) -->\n).*?(<!-- end \2 \3 -->)", flags=re.DOTALL)
 
 
-def verdict_word(one: dict[str, Any]) -> str:
+def verdict_word(one: TechniqueVerdict) -> str:
     """Say a verdict, and whether the study might still change it."""
-    word = f"**{one['verdict']}**" if one["verdict"] in ("better", "worse", "equivalent") else one["verdict"]
-    return word if one["final"] else f"{word}, so far"
+    word = f"**{one.verdict}**" if one.verdict in ("better", "worse", "equivalent") else one.verdict
+    return word if one.final else f"{word}, so far"
 
 
 def verdicts(study: Published) -> str:
     """The verdict table, the largest difference first."""
-    cost = {one["name"]: one["cost_ratio"] for one in study.costs["techniques"]}
+    cost = {one.name: one.cost_ratio for one in study.costs.techniques}
     ranked = sorted(
-        study.verdicts["techniques"],
-        key=lambda one: -(-9 if one["difference"] is None else one["difference"]),
+        study.verdicts.techniques,
+        key=lambda one: -(-9 if one.difference is None else one.difference),
     )
     rows = [
         [
-            one["name"], points(one["difference"]), difference_span(one["low"], one["high"]), verdict_word(one),
-            percent(one["mean"]), str(one["seeds"]), "–" if cost[one["name"]] is None else f"{cost[one['name']]:.2f}",
+            one.name, points(one.difference), difference_span(one.low, one.high), verdict_word(one),
+            percent(one.mean), str(one.seeds), "–" if cost[one.name] is None else f"{cost[one.name]:.2f}",
         ]
         for one in ranked
     ]  # fmt: skip
-    base = study.verdicts["baseline"]
-    rows.append(["*baseline*", "", "", "", percent(base["mean"]), str(len(base["seeds"])), "1.00"])
+    base = study.verdicts.baseline
+    rows.append(["*baseline*", "", "", "", percent(base.mean), str(len(base.seeds)), "1.00"])
     header = ["technique", "difference, points", "95% together", "verdict", "test accuracy", "seeds", "cost"]
     return table(header, rows)
 
 
 def spent(study: Published) -> str:
     """What the study cost, and what stopping saved."""
-    total, machine, how = study.costs["total"], study.how["machine"], study.how["execution"]
+    total, machine, how = study.costs.total, study.how["machine"], study.how["execution"]
     saved_runs, planned = runs_saved(study)
-    state = "finished" if study.verdicts["complete"] else "not finished"
+    state = "finished" if study.verdicts.complete else "not finished"
     saved = (
         "the number of seeds was fixed"
         if len(study.how["looks"]) == 1
         else f"{saved_runs} of {planned} possible runs ({saved_runs / planned:.0%}) were not needed"
-        if study.verdicts["complete"]
+        if study.verdicts.complete
         else f"{planned - saved_runs} of at most {planned} runs stand behind the verdicts so far"
     )
     tried = len(study.how["arms"]) - 1
@@ -71,9 +71,9 @@ def spent(study: Published) -> str:
     units = machine["vector_units"]
     amx = "" if units is None else " with AMX" if "amx_bf16" in units else " without AMX"
     return (
-        f"{tried} technique{'' if tried == 1 else 's'}, {total['runs']} runs, "
-        f"{total['cpu_seconds'] / 3600:.1f} CPU hours of training "
-        f"({total['wall_seconds'] / 3600:.1f} hours by the clock, {how['workers']} runs at a time); {state}; "
+        f"{tried} technique{'' if tried == 1 else 's'}, {total.runs} runs, "
+        f"{total.cpu_seconds / 3600:.1f} CPU hours of training "
+        f"({total.wall_seconds / 3600:.1f} hours by the clock, {how['workers']} runs at a time); {state}; "
         f"{saved}. {counts['train']:,} training, {counts['val']:,} validation, {counts['test']:,} test images. "
         f"{machine['processor']}{amx}, {how['precision']}, {how['threads']} thread a run."
     )
@@ -82,15 +82,14 @@ def spent(study: Published) -> str:
 def levels(study: Published) -> str:
     """Each arm's accuracy with an interval of its own, and what runs of one arm say together."""
     rows = []
-    arms = (study.verdicts["baseline"], *study.verdicts["techniques"])
-    for one in sorted(arms, key=lambda one: -(one["mean"] or 0)):
-        answers = study.answers_of(one["name"])
+    for one in sorted(study.verdicts.arms, key=lambda one: -(one.mean or 0)):
+        answers = study.answers_of(one.name)
         if len(answers) == 0:
             continue
-        low, high = one["mean_interval"] or (None, None)
+        low, high = one.mean_interval or (None, None)
         vote = ceiling.vote_accuracy(answers, study.labels, len(study.class_names))
-        name = one["name"] if one["name"] != "baseline" else "*baseline*"
-        rows.append([name, percent(one["mean"]), span(low, high, percent), str(len(answers)), percent(vote)])
+        name = one.name if one.name != "baseline" else "*baseline*"
+        rows.append([name, percent(one.mean), span(low, high, percent), str(len(answers)), percent(vote)])
     return table(["recipe", "one network", "95%", "seeds", "vote of its seeds"], rows)
 
 

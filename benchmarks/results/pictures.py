@@ -1,15 +1,19 @@
 """Pictures of a study, from what was kept of it: those that need no more than verdicts and costs."""
 
-import json
 from pathlib import Path
 
 from benchmarks.results.files import Published
 from convtrials.reports.picture import Picture
 from convtrials.reports.study.cost import cost_picture
-from convtrials.reports.study.documents import ArmCost, Costs, Plan, Verdicts
-from convtrials.reports.study.files import parse_document
 from convtrials.reports.study.forest import forest_picture
 from convtrials.reports.study.record import StudyArm, StudyRecord
+from convtrials.study.directory import StudyDirectory
+from convtrials.study.plan.arms import Arm
+from convtrials.study.plan.plan import Plan
+from convtrials.study.plan.plan_log import PlanLog
+from convtrials.study.plan.spec import StudySpec
+from convtrials.study.schemas import TechniqueCost
+from convtrials.training.recipe.recipe import Recipe
 
 
 def pictures(study: Published) -> list[Picture]:
@@ -21,36 +25,28 @@ def pictures(study: Published) -> list[Picture]:
 
 def record_of(study: Published) -> StudyRecord:
     """Return a kept study as the reports read one, without its runs."""
-    verdicts = parse_document(json.dumps(study.verdicts), Verdicts, "verdicts")
-    judged = {one.name: one for one in (verdicts.baseline, *verdicts.techniques)}
-    slugs = {one["name"]: one["slug"] for one in (study.verdicts["baseline"], *study.verdicts["techniques"])}
+    how, verdicts, costs = study.how, study.verdicts, study.costs
     arms = [
-        {"name": name, "slug": slugs[name], "recipe": arm["recipe"]}
-        for name, arm in study.how["arms"].items()
+        Arm(name, arm["changes"], Recipe.make(arm["recipe"], where=name), arm["seed_offset"])
+        for name, arm in how["arms"].items()
     ]
-    looks = study.how["looks"]
-    document = {
-        **{key: study.how[key] for key in ("title", "metric", "margin", "looks")},
-        "fingerprint": study.how["plan"],
-        "alpha": study.verdicts["alpha"],
-        "seeds": {"min": looks[0], "max": looks[-1]},
-        "arms": arms,
-    }
-    plan = parse_document(json.dumps(document), Plan, "plan")
-    costs = parse_document(json.dumps(study.costs), Costs, "costs")
-    cost_of = {one.name: one for one in costs.techniques}
-    technique_of = {one.name: one for one in verdicts.techniques}
+    spec = StudySpec(
+        title=how["title"], metric=how["metric"], margin=how["margin"], alpha=verdicts.alpha,
+        seeds=(how["looks"][0], how["looks"][-1]), first_seed=arms[0].seed_offset, arms=arms,
+    )  # fmt: skip
+    judged = {one.name: one for one in verdicts.arms}
     shown = [
         StudyArm(
             number,
             arm,
-            technique_of.get(arm.name),
-            cost_of.get(arm.name, ArmCost()) if number else costs.baseline,
+            judged[arm.name] if number else None,
+            costs.of(arm.name) if number else TechniqueCost(**costs.baseline.model_dump()),
             (),
             judged[arm.name].mean,
         )
-        for number, arm in enumerate(plan.arms)
+        for number, arm in enumerate(arms)
     ]
     return StudyRecord(
-        Path(), plan, verdicts, costs, [], {}, {}, {}, tuple(study.class_names), shown[0], tuple(shown[1:])
-    )
+        StudyDirectory(Path()), Plan(spec, how["dataset"]["fingerprint"], how["plan"]), verdicts, costs,
+        PlanLog(Path(), (), ()), {}, {}, {}, tuple(study.class_names), shown[0], tuple(shown[1:]),
+    )  # fmt: skip

@@ -11,7 +11,7 @@ def judge(study: Published) -> Decision:
     Only for accuracy on images that are sampled one by one: that is what the kept answers tell.
     """
     scores = {arm: study.scores_of(arm) for arm in study.how["arms"]}
-    design = Design(study.how["margin"], tuple(study.how["looks"]), study.verdicts["alpha"])
+    design = Design(study.how["margin"], tuple(study.how["looks"]), study.verdicts.alpha)
     return decide(scores.pop(BASELINE), scores, design)
 
 
@@ -19,9 +19,9 @@ def rejudged(study: Published) -> str:
     """Name the techniques whose verdict today's statistics would change, with their intervals."""
     results = judge(study).results
     changed = [
-        f"{one['name']} {now.verdict} ({points(now.difference)}, {difference_span(now.low, now.high)})"
-        for one in study.verdicts["techniques"]
-        if (now := results[one["name"]]).verdict != one["verdict"]
+        f"{one.name} {now.verdict} ({points(now.difference)}, {difference_span(now.low, now.high)})"
+        for one in study.verdicts.techniques
+        if (now := results[one.name]).verdict != one.verdict
     ]
     return (
         f"Judged anew today: {'; '.join(changed)}; all others as above."

@@ -16,14 +16,14 @@ from convtrials.statistics.result import Decision, Result
 from convtrials.study.execute.executor import RunEnd, RunTask
 from convtrials.study.plan.arms import build_arms
 from convtrials.study.plan.plan import Plan
-from convtrials.study.plan.study_file import StudySpec
+from convtrials.study.plan.spec import StudySpec
 from convtrials.study.status import RunState, StudyState
 from convtrials.training.recipe.recipe import Recipe
 
 
 def state(metric: str = "accuracy", final: bool = False) -> StudyState:
     arms = build_arms(Recipe(), {"cosine [x]": {"schedule": "cosine"}}, most_seeds=3)
-    plan = Plan(StudySpec(tuple(arms), fewest=3, most=3, metric=metric), "data")
+    plan = Plan(StudySpec(arms=tuple(arms), seeds=3, metric=metric, margin=0.005), "data")
     result = Result("better", final, 0, 3, difference=0.0123, low=0.005, high=0.02)
     runs = [
         RunState("baseline", 0, "finished", 1.0, score=0.9, seconds=60.0),
@@ -183,7 +183,7 @@ def test_no_number_of_a_log_loss_is_broken(width: int) -> None:
 def test_no_number_of_a_status_is_broken(metric: str, width: int) -> None:
     """Many seeds and long names fold; numbers do not."""
     arms = build_arms(Recipe(), {LONG: {"schedule": "cosine"}, "gelu": {"activation": "gelu"}}, most_seeds=20)
-    plan = Plan(StudySpec(tuple(arms), fewest=3, most=20, metric=metric, margin=0.005), "data")
+    plan = Plan(StudySpec(arms=tuple(arms), seeds=(3, 20), metric=metric, margin=0.005), "data")
     runs = [RunState(arm.name, seed, "finished", 1.0, score=0.9) for arm in arms for seed in range(20)]
     results = {
         LONG: Result("inconclusive", False, 0, 3, difference=-0.193, low=-0.2709, high=-0.1151),

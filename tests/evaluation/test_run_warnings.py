@@ -7,7 +7,7 @@ import pytest
 from synthetic_run import write_run
 
 from convtrials.evaluation.run_warnings import MARGIN, last_rise, run_warnings
-from convtrials.study.plan.study_file import DEFAULT_MARGIN
+from convtrials.study.plan.spec import DEFAULT_MARGIN
 from convtrials.training.run_record import read_run, warnings_of
 
 

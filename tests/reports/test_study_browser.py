@@ -36,7 +36,7 @@ def page(tmp_path_factory):
     long = "averyveryverylongnamewithoutanyplacetobreakit" * 2
     techniques = {
         "cosine schedule": ({"schedule": "cosine"}, 0.4),
-        long: ({"augment": {"a_setting_with_a_long_name": long}}, 0.0),
+        long: ({"label_smoothing": 0.1}, 0.0),
         "学習率スケジュール": ({"dropout": 0.1}, 0.1),
         "diverges": ({"dropout": 0.2}, -0.2),
         "waits": ({"dropout": 0.3}, 0.0),

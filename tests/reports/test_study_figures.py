@@ -43,8 +43,8 @@ def study(request, tmp_path_factory):
         one = {"cosine schedule": ({"schedule": "cosine"}, 0.5)}
         write_study(folder, one, seeds=2, classes=2, images=200, metric="log_loss", names=names, epochs=1)
     else:
-        lost = {("gelu", 1): "missing", ("dropout 0.7", 0): "missing", ("dropout 0.7", 1): "missing"}
-        write_study(folder, seeds=2, classes=3, images=150, complete=False, lost=lost)
+        lost = {("gelu", 2): "missing", **{("dropout 0.7", k): "missing" for k in range(3)}}
+        write_study(folder, seeds=3, classes=3, images=150, complete=False, lost=lost)
     return read_study(folder)
 
 
@@ -136,6 +136,8 @@ def test_seeds_are_dots(study, pictures):
 def test_extremes_do_not_squeeze_the_others(tmp_path):
     folder = write_study(tmp_path / "study", seeds=3, images=150)
     document = json.loads((folder / "verdicts.json").read_text())
+    for one in document["techniques"][:2]:
+        one.update(difference=0.01, low=-0.02, high=0.04)
     document["techniques"][2].update(difference=-0.6, low=-0.9, high=-0.3, scores=[0.1, 0.1, 0.1])
     (folder / "verdicts.json").write_text(json.dumps(document))
     study = read_study(folder)
@@ -167,9 +169,9 @@ def test_an_interval_that_says_nothing_does_not_squeeze_the_others(tmp_path):
 
 def test_the_range_holds_margin_zero_and_intervals(study):
     low, high = difference_limits(study)
-    factor = 1 if study.plan.metric == "log_loss" else 100
-    assert low < -factor * study.plan.margin
-    assert high > factor * study.plan.margin
+    factor = 1 if study.spec.metric == "log_loss" else 100
+    assert low < -factor * study.spec.margin
+    assert high > factor * study.spec.margin
 
 
 def test_curves_are_means_over_runs(tmp_path):
@@ -186,10 +188,10 @@ def test_curves_are_means_over_runs(tmp_path):
 
 
 def test_gaps_in_a_history_are_left_out(tmp_path):
-    study = read_study(write_study(tmp_path / "study", seeds=1, images=60, epochs=2))
+    study = read_study(write_study(tmp_path / "study", seeds=2, images=60, epochs=2))
     lines = [{"epoch": 1, "val_accuracy": None}, {"epoch": 2, "val_accuracy": float("nan")}, {"epoch": "x"}]
-    for arm in study.arms:
-        path = arm.runs[0].folder / "history.jsonl"
+    for run in (run for arm in study.arms for run in arm.runs):
+        path = run.folder / "history.jsonl"
         path.write_text("\n".join(map(json.dumps, lines)))
     assert curves_picture(study) is None
 
@@ -197,7 +199,7 @@ def test_gaps_in_a_history_are_left_out(tmp_path):
 def test_of_many_techniques_the_extremes_are_drawn(tmp_path, monkeypatch):
     monkeypatch.setattr(study_curves, "MOST_PANELS", 4)
     many = {f"t{n}": ({"dropout": n / 50}, n / 7) for n in range(7)}
-    study = read_study(write_study(tmp_path / "study", many, seeds=1, images=40, epochs=1))
+    study = read_study(write_study(tmp_path / "study", many, seeds=2, images=40, epochs=1))
     picture = curves_picture(study)
     assert "Of 7 techniques, 4 are drawn" in picture.caption
     panels = [axes.get_title(loc="left")[2:] for axes in drawn(picture).axes if axes.axison]
@@ -207,19 +209,19 @@ def test_of_many_techniques_the_extremes_are_drawn(tmp_path, monkeypatch):
 
 
 def test_costs_below_zero_or_unknown_are_not_drawn(tmp_path):
-    study = read_study(write_study(tmp_path / "study", seeds=1, images=40, costs=False))
+    study = read_study(write_study(tmp_path / "study", seeds=2, images=40, costs=False))
     assert "cost" not in {picture.name for picture in study_pictures(study)}
 
 
 def test_costs_of_many_techniques_are_rows(tmp_path):
     many = {f"t{n}": ({"dropout": n / 50}, n / 7) for n in range(MOST_POINTS + 1)}
-    study = read_study(write_study(tmp_path / "study", many, seeds=1, images=40, epochs=1))
+    study = read_study(write_study(tmp_path / "study", many, seeds=2, images=40, epochs=1))
     axes = drawn(cost_picture(study)).axes[0]
     assert [label.get_text() for label in axes.get_yticklabels()] == [arm.name for arm in study.ranked]
     points = {line.get_ydata()[0]: line.get_xdata()[0] for line in axes.lines if line.get_marker() in "o^vs"}
     assert points == {place: arm.cost.cost_ratio for place, arm in enumerate(study.ranked)}
     written = [text.get_text() for text in axes.texts]
-    scale = scale_of(study.plan.metric)
+    scale = scale_of(study.spec.metric)
     for arm in study.ranked:
         assert f"{arm.cost.cost_ratio:.2f}×" in written
         assert scale.signed(arm.difference) in written
@@ -240,7 +242,7 @@ def with_cost_intervals(folder):
 @pytest.mark.parametrize("count", [MOST_POINTS, MOST_POINTS + 1])
 def test_a_cost_that_may_be_chance_is_not_called_cheaper(tmp_path, count):
     many = {f"t{n}": ({"dropout": n / 50}, n / 7) for n in range(count)}
-    folder = write_study(tmp_path / "study", many, seeds=1, images=40, epochs=1)
+    folder = write_study(tmp_path / "study", many, seeds=2, images=40, epochs=1)
     study = with_cost_intervals(folder)
     doubtful = [arm for arm in study.ranked if arm.cost.may_be_the_same]
     assert len(doubtful) == count // 2
@@ -264,10 +266,10 @@ def test_a_cost_that_may_be_chance_is_not_called_cheaper(tmp_path, count):
 
 def test_costs_of_few_techniques_are_points(tmp_path):
     many = {f"t{n}": ({"dropout": n / 50}, n / 7) for n in range(MOST_POINTS)}
-    study = read_study(write_study(tmp_path / "study", many, seeds=1, images=40, epochs=1))
+    study = read_study(write_study(tmp_path / "study", many, seeds=2, images=40, epochs=1))
     picture = cost_picture(study)
     assert "Upwards" in picture.caption
-    assert drawn(picture).axes[0].get_ylabel() == scale_of(study.plan.metric).difference_label
+    assert drawn(picture).axes[0].get_ylabel() == scale_of(study.spec.metric).difference_label
 
 
 def test_an_unstable_technique_is_not_called_the_best(tmp_path):
@@ -281,7 +283,7 @@ def test_an_unstable_technique_is_not_called_the_best(tmp_path):
 
 def test_one_hundred_classes(tmp_path):
     one = {"cosine schedule": TECHNIQUES["cosine schedule"]}
-    study = read_study(write_study(tmp_path / "study", one, seeds=1, classes=100, images=400))
+    study = read_study(write_study(tmp_path / "study", one, seeds=2, classes=100, images=400))
     made = {picture.name: picture for picture in study_pictures(study)}
     assert "Of 100 classes, the 40 that change most" in made["per-class-f1"].caption
     assert len(made["per-class-f1"].rows) == 100
@@ -305,9 +307,9 @@ def test_the_width_of_text_is_that_of_the_drawing():
 
 
 def test_every_verdict_has_a_look():
-    from convtrials.reports.study.documents import Technique
+    from convtrials.study.schemas import TechniqueVerdict
 
-    verdicts = Technique.model_fields["verdict"].annotation.__args__
+    verdicts = TechniqueVerdict.model_fields["verdict"].annotation.__args__
     assert {look.key for look in LOOKS} == {*verdicts, "waiting"}
 
 

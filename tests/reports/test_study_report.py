@@ -16,6 +16,8 @@ from convtrials.reports.study.planning import know_more
 from convtrials.reports.study.read import read_study
 from convtrials.reports.study.report import PICTURES, build_study_report
 from convtrials.reports.study.words import lead
+from convtrials.study.directory import StudyDirectory
+from convtrials.study.schemas import Failures
 
 LATE = [
     {"time": "2026-03-01T09:30:00+00:00", "fingerprint": "aa" * 16, "finished_runs": 0, "changes": []},
@@ -108,24 +110,29 @@ def test_the_table_of_other_numbers_agrees_with_the_file(finished):
     folder, _, page = finished
     verdicts = json.loads((folder / "verdicts.json").read_text())
     rows = {row[0]: row[1:] for row in page.tables["others"]}
-    assert rows["arm"][:4] == ["Macro F1", "Macro ROC AUC", "Log loss", "Calibration error"]
+    assert rows["arm"][2:6] == ["Macro F1", "Macro ROC AUC", "Log loss", "Calibration error"]
     for told in verdicts["techniques"]:
         also, change = told["also"], told["also_difference"]
         row = rows[told["name"]]
-        assert row[0] == f"{100 * also['macro_f1']:.2f}% {signed(change['macro_f1'])}"
-        assert row[2].split()[0] == f"{also['log_loss']:.4f}"
-        assert row[4] == "15,000"
+        assert row[2] == f"{100 * also['macro_f1']:.2f}% {signed(change['macro_f1'])}"
+        assert row[4].split()[0] == f"{also['log_loss']:.4f}"
+        images = told["images_to_baseline"]
+        assert row[6] == ("never" if images is None else f"{images:,}")
     assert "reported without a verdict" in page.text
 
 
 def test_precision_and_recall_are_told_where_verdicts_json_has_them(tmp_path, words_alone):
     folder = write_study(tmp_path / "study", seeds=2, classes=3, images=90)
+    whole = json.loads((folder / "verdicts.json").read_text())
+    older = json.loads((folder / "verdicts.json").read_text())
+    for one in (older["baseline"], *older["techniques"]):
+        del one["also"]["macro_precision"], one["also"]["macro_recall"]
+    (folder / "verdicts.json").write_text(json.dumps(older))
     _, page = built(folder)
-    assert "Macro precision" not in page.tables["others"][0]  # as an older version left it
-    document = json.loads((folder / "verdicts.json").read_text())
-    for one in (document["baseline"], *document["techniques"]):
+    assert "Macro precision" not in page.tables["others"][0]
+    for one in (whole["baseline"], *whole["techniques"]):
         one["also"] |= {"macro_precision": 0.75, "macro_recall": 0.7}
-    (folder / "verdicts.json").write_text(json.dumps(document))
+    (folder / "verdicts.json").write_text(json.dumps(whole))
     _, page = built(folder)
     header, baseline = page.tables["others"][:2]
     assert header[1:4] == ["Macro precision", "Macro recall", "Macro F1"]
@@ -219,9 +226,11 @@ def test_pairs_agree_with_the_predictions(finished):
 
 
 def test_an_unfinished_study_says_so(tmp_path):
-    lost = {("gelu", 1): "missing", ("dropout 0.7", 0): "missing", ("dropout 0.7", 1): "missing"}
-    folder = write_study(tmp_path / "study", seeds=2, images=120, complete=False, lost=lost, looks=[3, 5],
-                         settled=lambda name: name == "cosine schedule")  # fmt: skip
+    lost = {("gelu", 2): "missing", **{("dropout 0.7", k): "missing" for k in range(3)}}
+    folder = write_study(
+        tmp_path / "study", seeds=3, images=120, complete=False, lost=lost, most=5,
+        settled=lambda name: name == "cosine schedule",
+    )  # fmt: skip
     content, page = built(folder)
     assert "<title>Preliminary: " in content
     assert (
@@ -238,8 +247,8 @@ def test_an_unfinished_study_says_so(tmp_path):
 
 
 def test_a_study_before_its_first_run_has_a_page(tmp_path):
-    lost = {(name, 0): "missing" for name in ("baseline", *TECHNIQUES)}
-    folder = write_study(tmp_path / "study", seeds=1, complete=False, lost=lost)
+    lost = {(name, k): "missing" for name in ("baseline", *TECHNIQUES) for k in range(2)}
+    folder = write_study(tmp_path / "study", seeds=2, complete=False, lost=lost)
     _, page = built(folder)
     assert "None of the 3 techniques has a result yet" in page.text
     assert not [tag for tag, _ in page.tags if tag == "img"]
@@ -307,13 +316,14 @@ def test_a_title_is_the_heading(tmp_path):
 def test_lost_runs_are_named(tmp_path, words_alone):
     lost = {("gelu", 1): "diverged", ("dropout 0.7", 2): "failed"}
     folder = write_study(tmp_path / "study", seeds=3, images=120, lost=lost)
-    (folder / "failures").mkdir()
-    why = {"errors": ["Traceback\nValueError: too <wide>"], "given_up": True}
-    (folder / "failures" / "dropout-0-7-000003-seed2.json").write_text(json.dumps(why))
+    study = StudyDirectory(folder)
+    _, _, gelu, dropout = study.plan.arms
+    why = Failures(errors=("Traceback\nValueError: too <wide>",), given_up=True)
+    study.write_failures(study.run(dropout, 2), why)
     _, page = built(folder)
     text = " ".join(page.text.split())
-    assert "gelu, seed 1: diverged at step 13 (runs/gelu-000002/seed1)" in text
-    assert "dropout 0.7, seed 2: failed (runs/dropout-0-7-000003/seed2): ValueError: too <wide>" in text
+    assert f"gelu, seed 1: diverged at step 13 (runs/{gelu.slug}/seed1)" in text
+    assert f"dropout 0.7, seed 2: failed (runs/{dropout.slug}/seed2): ValueError: too <wide>" in text
     rows = page.tables["verdicts"][1:]
     assert next(row[6] for row in rows if "gelu" in row[0]) == "3 (1 lost)"
     assert "1 is unstable and 1 failed" in text
@@ -321,7 +331,10 @@ def test_lost_runs_are_named(tmp_path, words_alone):
 
 def test_names_are_text(tmp_path):
     names = ["<script>alert(1)</script>", 'quote " & <b>']
-    techniques = {"<img src=x onerror=alert(1)>": ({"schedule": "<i>"}, 0.2), "学習率 é": ({"width": 1}, 0)}
+    techniques = {
+        "<img src=x onerror=alert(1)>": ({"schedule": "cosine"}, 0.2),
+        "学習率 é": ({"width": 1}, 0),
+    }
     folder = write_study(tmp_path / "<i>study", techniques, seeds=2, classes=2, images=120, names=names)
     content, page = built(folder)
     assert "script" not in [tag for tag, _ in page.tags]
@@ -343,7 +356,7 @@ def test_log_loss_is_told_in_nats(tmp_path, words_alone):
 
 
 def test_sampled_groups_are_the_unit(tmp_path, words_alone):
-    _, page = built(write_study(tmp_path / "study", seeds=2, images=120, unit="group"))
+    _, page = built(write_study(tmp_path / "study", seeds=2, images=120, groups_of=30))
     assert "120 test images of 4 groups" in page.text
 
 
@@ -366,14 +379,15 @@ def test_pictures_of_an_earlier_state_go(tmp_path, words_alone):
 def test_a_damaged_run_leaves_the_page_as_it_was(tmp_path):
     folder = write_study(tmp_path / "study", seeds=2, images=120)
     (folder / "report.html").write_text("earlier")
-    path = folder / "runs" / "baseline" / "seed1" / "predictions-test.npz"
+    study = StudyDirectory(folder)
+    path = study.run(study.plan.arms[0], 1).predictions_path
     path.write_bytes(path.read_bytes()[:200])
-    with pytest.raises(ConvtrialsError, match=r"baseline/seed1/predictions-test\.npz") as caught:
+    with pytest.raises(ConvtrialsError, match=r"seed1/predictions-test\.npz") as caught:
         build_study_report(folder, silent=True)
     assert len(str(caught.value).splitlines()) == 1
     assert (folder / "report.html").read_text() == "earlier"
 
 
 def test_commands_survive_a_shell(tmp_path):
-    folder = write_study(tmp_path / "my study; rm", seeds=1, images=40)
+    folder = write_study(tmp_path / "my study; rm", seeds=2, images=40)
     assert commands(read_study(folder))[1] == f"convtrials study report '{folder}'"

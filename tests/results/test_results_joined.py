@@ -11,14 +11,13 @@ from benchmarks.results.files import Published, read_published
 from benchmarks.results.joined import joined
 from benchmarks.results.pictures import pictures
 from convtrials.core.errors import ConvtrialsError
-from convtrials.reports.study.documents import Verdicts
-from convtrials.reports.study.files import parse_document
+from convtrials.study.schemas import BaselineVerdict, TechniqueVerdict
 
 
 @pytest.fixture
 def whole(kept_long: Path) -> Published:
     study = read_published(kept_long)
-    assert {one["name"]: one["seeds"] for one in study.verdicts["techniques"]} == {"good": 2, "near": 3}
+    assert {one.name: one.seeds for one in study.verdicts.techniques} == {"good": 2, "near": 3}
     return study
 
 
@@ -26,12 +25,17 @@ def part(study: Published, seeds: range) -> Published:
     """Return what would have been kept of some seeds, less all that a verdict over them would say."""
     own = [int(run["seed"]) in seeds for run in study.runs]
     runs = [{**run, "used_in_verdict": "false"} for run, kept in zip(study.runs, own, strict=True) if kept]
-    blank = {
-        **study.verdicts,
-        "complete": None,
-        "baseline": {key: study.verdicts["baseline"][key] for key in ("name", "slug")},
-        "techniques": [{key: one[key] for key in ("name", "slug")} for one in study.verdicts["techniques"]],
-    }
+    known = study.verdicts
+    unknown = {"verdict": "inconclusive", "final": False}
+    blank = known.model_copy(
+        update={
+            "complete": False,
+            "baseline": BaselineVerdict(name=known.baseline.name, slug=known.baseline.slug),
+            "techniques": tuple(
+                TechniqueVerdict(name=one.name, slug=one.slug, **unknown) for one in known.techniques
+            ),
+        }
+    )
     arms = {name: arm for name, arm in study.how["arms"].items() if any(run["arm"] == name for run in runs)}
     return replace(
         study,
@@ -46,17 +50,16 @@ def part(study: Published, seeds: range) -> Published:
 
 def test_the_parts_say_what_the_whole_says(whole: Published) -> None:
     found = joined(part(whole, range(2)), part(whole, range(2, 3)))
-    verdicts = parse_document(json.dumps(found.verdicts), Verdicts, "verdicts")
-    told = {one["name"]: one for one in whole.verdicts["techniques"]}
-    for one in verdicts.techniques:
+    told = {one.name: one for one in whole.verdicts.techniques}
+    for one in found.verdicts.techniques:
         for key in ("verdict", "final", "look", "seeds", "difference", "low", "high", "p_adjusted", "mean"):
-            assert getattr(one, key) == pytest.approx(told[one.name][key]), key
-        assert one.scores == pytest.approx(told[one.name]["scores"])
-        assert list(one.run_seeds) == told[one.name]["run_seeds"]
-        assert one.mean_interval == pytest.approx(told[one.name]["mean_interval"])
-    assert verdicts.complete == whole.verdicts["complete"]
-    assert list(verdicts.baseline.seeds) == whole.verdicts["baseline"]["seeds"]
-    assert verdicts.baseline.mean == pytest.approx(whole.verdicts["baseline"]["mean"])
+            assert getattr(one, key) == pytest.approx(getattr(told[one.name], key)), key
+        assert one.scores == pytest.approx(told[one.name].scores)
+        assert one.run_seeds == told[one.name].run_seeds
+        assert one.mean_interval == pytest.approx(told[one.name].mean_interval)
+    assert found.verdicts.complete == whole.verdicts.complete
+    assert found.verdicts.baseline.seeds == whole.verdicts.baseline.seeds
+    assert found.verdicts.baseline.mean == pytest.approx(whole.verdicts.baseline.mean)
 
 
 def test_the_runs_of_both_are_told(whole: Published) -> None:
@@ -64,9 +67,7 @@ def test_the_runs_of_both_are_told(whole: Published) -> None:
     assert found.seeds_of("near") == 3
     assert found.seeds_of("good") == 2
     assert len(found.answers) == len(found.runs) == len(whole.runs)
-    assert (
-        found.costs["total"]["runs"] == 2 * whole.costs["total"]["runs"]
-    )  # each part keeps the whole's costs here
+    assert found.costs.total.runs == 2 * whole.costs.total.runs  # each part keeps the whole's costs here
 
 
 def test_a_cost_is_over_the_seeds_that_the_technique_has(whole: Published) -> None:
@@ -76,7 +77,7 @@ def test_a_cost_is_over_the_seeds_that_the_technique_has(whole: Published) -> No
     first = replace(
         first, runs=[{**run, "cpu_seconds": "15" if run["arm"] == "good" else "10"} for run in first.runs]
     )
-    costs = {one["name"]: one["cost_ratio"] for one in joined(first, more).costs["techniques"]}
+    costs = {one.name: one.cost_ratio for one in joined(first, more).costs.techniques}
     assert costs == {"good": pytest.approx(1.5), "near": pytest.approx(80 / 50)}
 
 
@@ -84,7 +85,7 @@ def test_pictures_of_kept_studies_show_every_technique(whole: Published, tmp_pat
     study = joined(part(whole, range(2)), part(whole, range(2, 3)))
     forest, cost = pictures(study)
     assert [row[0] for row in forest.rows] == ["good", "near"]
-    ratios = {one["name"]: one["cost_ratio"] for one in study.costs["techniques"]}
+    ratios = {one.name: one.cost_ratio for one in study.costs.techniques}
     assert {row[0]: row[1] for row in cost.rows} == ratios
     assert all(picture.save(tmp_path).stat().st_size > 1000 for picture in (forest, cost))
 
@@ -117,7 +118,7 @@ def test_a_run_beyond_a_technique_s_verdict_is_kept_and_not_used(whole: Publishe
     )
     found = joined(first, extra)
     assert [run["used_in_verdict"] for run in found.runs if run["arm"] == "good"] == ["true", "true", "false"]
-    assert next(one for one in found.verdicts["techniques"] if one["name"] == "good")["seeds"] == 2
+    assert next(one for one in found.verdicts.techniques if one.name == "good").seeds == 2
 
 
 def test_lost_and_misplaced_runs_are_refused(whole: Published) -> None:

@@ -4,6 +4,7 @@ import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import publish_study
@@ -26,6 +27,13 @@ def study(kept: Path, monkeypatch: pytest.MonkeyPatch) -> Published:
     return read_published(kept)
 
 
+def with_techniques(study: Published, *changes: dict[str, Any]) -> Published:
+    """Return the study with other verdicts, technique by technique."""
+    pairs = zip(study.verdicts.techniques, changes, strict=True)
+    techniques = tuple(one.model_copy(update=change) for one, change in pairs)
+    return replace(study, verdicts=study.verdicts.model_copy(update={"techniques": techniques}))
+
+
 def test_the_page_is_what_the_files_say() -> None:
     page = (DOCS / "results.md").read_text(encoding="utf-8")
     assert results_page.MARK.search(page)
@@ -33,11 +41,11 @@ def test_the_page_is_what_the_files_say() -> None:
 
 
 def test_the_answers_give_the_scores_of_the_verdicts(study: Published) -> None:
-    for one in (study.verdicts["baseline"], *study.verdicts["techniques"]):
-        found = (study.answers_of(one["name"]) == study.labels).mean(axis=1)
-        assert found.tolist() == pytest.approx(one["scores"])
-        low, high = one["mean_interval"]
-        assert low < one["mean"] < high
+    for one in study.verdicts.arms:
+        found = (study.answers_of(one.name) == study.labels).mean(axis=1)
+        assert found.tolist() == pytest.approx(one.scores)
+        low, high = one.mean_interval
+        assert low < one.mean < high
 
 
 def test_nothing_of_the_machine_is_kept(kept: Path) -> None:
@@ -61,14 +69,14 @@ def test_the_verdict_table_has_every_arm_and_the_largest_difference_first(study:
 
 def test_the_answers_judged_anew_give_the_verdicts(study: Published) -> None:
     assert rejudged(study) == "Judged anew: the same."
-    study.verdicts["techniques"][0]["verdict"] = "worse"
-    assert rejudged(study).startswith("Judged anew today: good better (+")
+    other = with_techniques(study, {"verdict": "worse"}, {})
+    assert rejudged(other).startswith("Judged anew today: good better (+")
 
 
 def test_what_stopping_saved_is_counted(study: Published) -> None:
     told = results_page.spent(study)
     used = sum(run["used_in_verdict"] == "true" for run in study.runs)
-    assert study.verdicts["complete"]
+    assert study.verdicts.complete
     assert f"{9 - used} of 9 possible runs" in told
     assert "2 techniques" in told
 
@@ -98,7 +106,7 @@ def test_all_that_was_spent_is_summed(kept: Path) -> None:
     write_json(kept.parent / "grid.json", {"answers": {"SGD": {"chosen": 0.1, "tried": tried}}})
     study, lines = read_published(kept), results_page.block("compute", "all", kept.parent).splitlines()
     saved, planned = runs_saved(study)
-    spent = study.costs["total"]["cpu_seconds"] / 3600
+    spent = study.costs.total.cpu_seconds / 3600
     assert planned == 9
     assert lines[2] == f"| small | {len(study.runs)} | {spent:.1f} | {saved} of 9 ({saved / 9:.0%}) |"
     assert lines[3] == "| grid | 2 | 1.0 | choices on validation data |"
@@ -126,10 +134,8 @@ def test_a_block_without_its_end_is_refused(kept: Path) -> None:
 
 
 def test_no_difference_ranks_above_a_loss(study: Published) -> None:
-    good, other = study.verdicts["techniques"]
-    changed = [{**good, "name": "good", "difference": -0.01}, {**other, "difference": 0.0}]
     lines = results_page.verdicts(
-        replace(study, verdicts={**study.verdicts, "techniques": changed})
+        with_techniques(study, {"difference": -0.01}, {"difference": 0.0})
     ).splitlines()
     assert [line.split("|")[1].strip() for line in lines[2:4]] == ["early stopping", "good"]
 

@@ -13,8 +13,8 @@ from convtrials.study.directory import StudyDirectory
 from convtrials.study.execute.executor import RunEnd, RunTask
 from convtrials.study.plan.arms import build_arms
 from convtrials.study.plan.plan import Plan
-from convtrials.study.plan.study_file import StudySpec
-from convtrials.study.study import Wishes, prepare
+from convtrials.study.plan.spec import StudySpec
+from convtrials.study.prepare import Wishes, prepare
 from convtrials.training.engine.execution import Execution
 from convtrials.training.recipe.recipe import Recipe
 
@@ -26,7 +26,7 @@ COSINE = {"cosine": {"schedule": "cosine"}}
 
 def spec_of(techniques: dict[str, Any], seeds: tuple[int, int] = (2, 2), **rest: Any) -> StudySpec:
     arms = tuple(build_arms(BASE, techniques, most_seeds=seeds[1]))
-    return StudySpec(arms, fewest=seeds[0], most=seeds[1], **rest)
+    return StudySpec(arms=arms, seeds=seeds, **rest)
 
 
 def prepared(folder: Path, spec: StudySpec, dataset: Dataset) -> tuple[StudyDirectory, Plan]:
@@ -104,6 +104,5 @@ class Written:
 
 def counted_test_images(study: StudyDirectory, images: int) -> None:
     """Let dataset.json tell of as many test images as `Written` writes."""
-    document = study.dataset
-    document["counts"]["test"] = images
-    write_json(study.folder / "dataset.json", document)
+    known = study.dataset
+    study.write_dataset(known.model_copy(update={"counts": {**known.counts, "test": images}}))

@@ -23,17 +23,13 @@ from convtrials.study.directory import StudyDirectory
 from convtrials.study.execute.executor import InProcess
 from convtrials.study.execute.scheduler import conduct
 from convtrials.study.plan.arms import build_arms
-from convtrials.study.plan.study_file import StudySpec
+from convtrials.study.plan.spec import StudySpec
+from convtrials.study.prepare import open_data, prepare
 from convtrials.study.results.documents import write_documents
 from convtrials.study.results.scores import Outcomes
+from convtrials.study.run_study import look_at_study, run_study, write_study_documents
 from convtrials.study.status import survey
-from convtrials.study.study import (
-    Study,
-    look_at_study,
-    prepare,
-    run_study,
-    write_study_documents,
-)
+from convtrials.study.study import Study
 from convtrials.training.engine.execution import Execution
 from convtrials.training.engine.train import train
 from convtrials.training.run import Run
@@ -48,7 +44,7 @@ def finish(folder: Path, spec: Any, dataset: Dataset, accuracy: Any, **options: 
     executor = Written(study, plan, accuracy, **options)
     outcomes = Outcomes(study, plan, None)
     conduct(study, plan, outcomes, executor, lambda state, ended: None, workers=3)
-    return executor, write_documents(study, plan, outcomes)
+    return executor, write_documents(study, plan, outcomes).written()
 
 
 def test_runs_of_a_study_are_those_of_train(make_dataset: Make, tmp_path: Path) -> None:
@@ -60,16 +56,15 @@ def test_runs_of_a_study_are_those_of_train(make_dataset: Make, tmp_path: Path) 
         dataset,
         seed=1,
         out=tmp_path / "alone",
-        execution=Execution("cpu", "fp32", study.execution["channels_last"], 1),
+        execution=Execution("cpu", "fp32", study.execution.channels_last, 1),
         silent=True,
     )
     run = study.run(plan.arms[1], 1)
     one, other = (np.load(found.predictions_path)["probabilities"] for found in (run, alone))
     assert np.array_equal(one, other)
-    document = result.document()
-    assert document["complete"]
-    assert document["techniques"][0]["scores"][1] == alone.result["test_accuracy"]
-    assert document["techniques"][0]["sentence"] == result.verdicts()["cosine"]
+    assert result.complete
+    assert result.techniques[0].scores[1] == alone.result["test_accuracy"]
+    assert result == study.verdicts
 
 
 def test_a_study_may_begin_at_seeds_that_nobody_has_looked_at(make_dataset: Make, tmp_path: Path) -> None:
@@ -83,7 +78,7 @@ def test_a_study_may_begin_at_seeds_that_nobody_has_looked_at(make_dataset: Make
     assert document["baseline"]["seeds"] == document["techniques"][0]["run_seeds"] == [40, 41]
     assert StudyDirectory(result.folder).plan.arms[0].seed_offset == 40
     for wrong in (-1, 1.5, True):
-        with pytest.raises(StudyError, match=f"first_seed {wrong}"):
+        with pytest.raises(StudyError, match=f"first_seed: {wrong}"):
             Study(BASE, COSINE, first_seed=wrong).spec()  # type: ignore[arg-type]
 
 
@@ -172,7 +167,7 @@ def test_the_same_command_tries_again_what_was_given_up(make_dataset: Make, tmp_
     outcomes = Outcomes(study, plan, None)
     conduct(study, plan, outcomes, executor, lambda state, ended: None, workers=1)
     assert {task.position for task in executor.started} == {1}
-    assert write_documents(study, plan, outcomes)["techniques"][0]["status"] == ["finished", "finished"]
+    assert write_documents(study, plan, outcomes).techniques[0].status == ("finished", "finished")
 
 
 def test_a_diverged_run_makes_its_arm_unstable(make_dataset: Make, tmp_path: Path) -> None:
@@ -213,7 +208,7 @@ def test_another_image_size_trains_on_the_same_images(tmp_path: Path) -> None:
     outcomes = Outcomes(study, plan, None)
     conduct(study, plan, outcomes, executor, lambda state, ended: None, workers=1)
     assert study.run(plan.arms[1], 0).dataset["image_shape"] == [16, 16, 1]
-    assert write_documents(study, plan, outcomes)["techniques"][0]["status"] == ["finished"] * 2
+    assert write_documents(study, plan, outcomes).techniques[0].status == ("finished",) * 2
 
 
 def test_predictions_of_other_images_are_refused(make_dataset: Make, tmp_path: Path) -> None:
@@ -309,7 +304,10 @@ def test_the_execution_is_kept(make_dataset: Make, tmp_path: Path) -> None:
     [
         ("[]", "not a plan"),
         ("{", "not a plan"),
-        ('{"format": 9}', "format 9; this version of convtrials reads 1"),
+        (
+            '{"format": 9}',
+            "written by a newer convtrials .format 9, this one reads up to 1.; update convtrials",
+        ),
     ],
 )
 def test_a_damaged_plan_is_told_in_a_line(make_dataset: Make, tmp_path: Path, value: str, told: str) -> None:
@@ -362,7 +360,7 @@ def test_study_from_python(make_dataset: Make, tmp_path: Path) -> None:
 
 def test_another_study_from_python_leaves_a_finished_one_alone(make_dataset: Make, tmp_path: Path) -> None:
     dataset, folder = make_dataset(), tmp_path / "s"
-    finish(folder, replace(spec_of(COSINE), source="made in memory"), dataset, lambda arm, k: 0.9)
+    finish(folder, spec_of(COSINE, source="made in memory"), dataset, lambda arm, k: 0.9)
     before = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
     other = Study(BASE, {"gelu": {"activation": "gelu"}}, seeds=2, margin=0.01)
     with pytest.raises(StudyError) as caught:
@@ -381,7 +379,7 @@ def test_another_study_from_python_leaves_a_finished_one_alone(make_dataset: Mak
 
 def test_another_study_from_python_takes_the_place_where_asked(make_dataset: Make, tmp_path: Path) -> None:
     dataset, folder = make_dataset(), tmp_path / "s"
-    prepared(folder, replace(spec_of(COSINE), source="made in memory"), dataset)
+    prepared(folder, spec_of(COSINE, source="made in memory"), dataset)
     result = Study(BASE, COSINE, seeds=2, margin=0.1).run(dataset, folder, silent=True, change_plan=True)
     assert result.document()["margin"] == 0.1
     last = json.loads((folder / "plan-log.jsonl").read_text().splitlines()[-1])
@@ -397,7 +395,7 @@ def test_another_study_from_python_takes_the_place_where_asked(make_dataset: Mak
         ),
         ({"techniques": {"x": {"dropuot": 0.1}}}, "techniques.x: dropuot: unknown key; did you mean dropout"),
         ({"techniques": {"x": {}}}, "changes nothing"),
-        ({"seeds": 1}, "must be from 2 to"),
+        ({"seeds": 1}, "seeds: 1: must be a whole number from 2 to"),
         ({"metric": "log_loss"}, "needs a margin"),
         ({"alpha": 1.0}, "must lie between 0 and 1"),
     ],
@@ -415,7 +413,7 @@ def test_files_of_another_run_of_the_study_are_refused(
     dataset = make_dataset()
     # Runs that learn: the report reads no predictions of others.
     arms = tuple(build_arms(BASE.changed({"batch_norm": True, "epochs": 6}), COSINE, most_seeds=2))
-    study, plan = prepared(tmp_path / "s", StudySpec(arms, fewest=2, most=2), dataset)
+    study, plan = prepared(tmp_path / "s", StudySpec(arms=arms, seeds=2), dataset)
     run_study(study, plan, dataset, PINNED, show=lambda state, ended: None)
     warned = {one["kind"] for one in json.loads((study.folder / "verdicts.json").read_text())["warnings"]}
     assert warned.isdisjoint(NOT_LEARNED)
@@ -459,7 +457,7 @@ def test_a_study_from_python_tells_of_each_run(
     make_dataset: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     dataset = make_dataset()
-    prepared(tmp_path / "s", replace(spec_of(COSINE), source="made in memory"), dataset)
+    prepared(tmp_path / "s", spec_of(COSINE, source="made in memory"), dataset)
     Study(BASE, COSINE, seeds=2).run(dataset, tmp_path / "s")
     lines = capsys.readouterr().err.splitlines()
     assert [line for line in lines if "seed" in line][-1] == "cosine, seed 1: finished; 4 of 4 runs"
@@ -506,7 +504,7 @@ def test_giving_up_is_repeated_where_another_process_took_it_back(make_dataset: 
         failures = study.failures(run)
         if failures.given_up and not taken_back:
             taken_back.append(True)
-            study.write_failures(run, type(failures)(failures.errors, False))
+            study.write_failures(run, failures.model_copy(update={"given_up": False}))
 
     executor = Written(study, plan, lambda arm, k: None if (arm, k) == ("cosine", 1) else 0.9)
     decision = conduct(study, plan, Outcomes(study, plan, None), executor, show, workers=1)
@@ -553,8 +551,6 @@ def test_a_python_study_can_be_repeated_from_its_plan(tmp_path: Path) -> None:
         20,
         3,
     )
-    from convtrials.study.study import open_data
-
     assert open_data(spec, silent=True).fingerprint == dataset.fingerprint
 
 
@@ -576,13 +572,10 @@ def test_data_that_has_moved_is_found_where_it_is_said_to_be(tmp_path: Path) -> 
     moved = load_dataset(tmp_path / "there.npz", silent=True)
     assert moved.fingerprint == first.fingerprint
     prepared(tmp_path / "s", spec_of(COSINE), moved)
-    assert str(study.dataset["source"]).endswith("there.npz")
+    assert str(study.dataset.model_dump()["source"]).endswith("there.npz")
 
 
 def test_groups_are_the_units_from_the_directory_alone(make_dataset: Make, tmp_path: Path) -> None:
-
-    from convtrials.study.study import write_study_documents
-
     plain = make_dataset()
     writers = (np.arange(len(plain)) // 4).astype(np.int32)
     dataset = replace(
@@ -594,10 +587,9 @@ def test_groups_are_the_units_from_the_directory_alone(make_dataset: Make, tmp_p
     )
     study, plan = prepared(tmp_path / "s", spec_of(COSINE), dataset)
     result = run_study(study, plan, dataset, PINNED, show=lambda state, ended: None)
-    document = result.document()
-    assert document["unit"] == "writer"
-    assert document["test_units"] == len(set(writers[dataset.indices("test")].tolist()))
-    assert write_study_documents(study.folder).document() == document
+    assert result.unit == "writer"
+    assert result.test_units == len(set(writers[dataset.indices("test")].tolist()))
+    assert write_study_documents(study.folder) == result
     units = study.units()
     assert units is not None
     assert np.array_equal(units, writers[dataset.indices("test")])

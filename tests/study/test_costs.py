@@ -12,6 +12,11 @@ from convtrials.study.results.ended_runs import ended_run
 from convtrials.training.run import Run
 
 
+def costs_of(*runs, **options):
+    """Return what costs.json holds."""
+    return study_costs(*runs, **options).written()
+
+
 @pytest.fixture
 def runs(tmp_path):
     """Two baseline runs; one technique at double cost, of whose three runs one diverged and one is missing."""
@@ -31,7 +36,7 @@ def runs(tmp_path):
 
 
 def test_costs_are_means_over_finished_runs_and_the_total_counts_all(runs):
-    costs = study_costs(*runs, device="cpu", wall_seconds=11.0)
+    costs = costs_of(*runs, device="cpu", wall_seconds=11.0)
     assert costs == {
         "format": 1,
         "unit": "cpu_seconds",
@@ -68,7 +73,7 @@ def test_costs_are_means_over_finished_runs_and_the_total_counts_all(runs):
 
 @pytest.mark.parametrize("device", ["cuda", "cuda:1", "mps"])
 def test_other_devices_are_compared_by_the_clock(runs, device):
-    costs = study_costs(*runs, device=device)
+    costs = costs_of(*runs, device=device)
     assert costs["unit"] == "seconds"
     assert costs["techniques"][0]["cost_ratio"] == 2.0
     assert costs["techniques"][0]["seconds_to_baseline"] == pytest.approx(6.0)
@@ -78,8 +83,8 @@ def test_other_devices_are_compared_by_the_clock(runs, device):
 def test_runs_on_which_nothing_rests_count_in_the_total_alone(runs, tmp_path):
     baseline, techniques = runs
     unused = write_ended_run(tmp_path / "unused", history_of([0.9], cpu_seconds=100.0))
-    without = study_costs(baseline, techniques, device="cpu")
-    costs = study_costs(baseline, techniques, device="cpu", surplus=[unused, Run(tmp_path / "nowhere")])
+    without = costs_of(baseline, techniques, device="cpu")
+    costs = costs_of(baseline, techniques, device="cpu", surplus=[unused, Run(tmp_path / "nowhere")])
     assert costs["total"]["runs"] == without["total"]["runs"] + 1
     assert costs["total"]["cpu_seconds"] == without["total"]["cpu_seconds"] + 100
     assert {**costs, "total": None} == {**without, "total": None}
@@ -88,7 +93,7 @@ def test_runs_on_which_nothing_rests_count_in_the_total_alone(runs, tmp_path):
 def test_early_stopping_is_cheaper(tmp_path):
     baseline = [write_ended_run(tmp_path / "b", history_of([0.5, 0.6, 0.7, 0.7]))]
     stopped = [write_ended_run(tmp_path / str(k), history_of([0.6] * n)) for k, n in enumerate((1, 2))]
-    costs = study_costs(baseline, {"stops": stopped}, device="cpu")["techniques"][0]
+    costs = costs_of(baseline, {"stops": stopped}, device="cpu")["techniques"][0]
     assert costs["cost_ratio"] == pytest.approx(1.5 / 4)
     assert costs["images"] == 1.5 * 1280
     assert costs["seconds_to_baseline"] is None
@@ -103,9 +108,9 @@ def test_the_interval_of_a_cost_comes_from_the_runs_of_both_arms(tmp_path):
 
     lost = write_ended_run(tmp_path / "lost", [], status="diverged", steps=3, train_seconds=1.5)
     baseline, technique = write("baseline", [10.0, 12.0, 11.0]), write("same", [9.0, 11.0, 9.7])
-    told = study_costs(baseline, {"same": [*technique, lost]}, device="cpu")["techniques"][0]
+    told = costs_of(baseline, {"same": [*technique, lost]}, device="cpu")["techniques"][0]
     assert told["cost_ratio"] == pytest.approx(0.9)
-    assert told["cost_ratio_interval"] == ratio_interval([9.0, 11.0, 9.7], [10.0, 12.0, 11.0])
+    assert told["cost_ratio_interval"] == list(ratio_interval([9.0, 11.0, 9.7], [10.0, 12.0, 11.0]))
     low, high = told["cost_ratio_interval"]
     assert low < 1 < high  # what runs of one arm differ by makes no technique cheaper
     # equal spread relative to the mean: Welch's t test on logarithms says nearly the same
@@ -114,7 +119,7 @@ def test_the_interval_of_a_cost_comes_from_the_runs_of_both_arms(tmp_path):
 
 
 def test_the_interval_of_a_cost_without_spread_or_runs():
-    assert ratio_interval([3.0, 3.0], [2.0, 2.0]) == [1.5, 1.5]
+    assert ratio_interval([3.0, 3.0], [2.0, 2.0]) == (1.5, 1.5)
     assert ratio_interval([3.0], [2.0, 2.0]) is None
     assert ratio_interval([], []) is None
     assert ratio_interval([3.0, 3.0], [0.0, 0.0]) is None
@@ -134,17 +139,17 @@ def test_arms_without_a_finished_run_have_no_costs(tmp_path):
     lost = write_ended_run(tmp_path / "lost", [], status="diverged", steps=3, train_seconds=1.5)
     good = write_ended_run(tmp_path / "good", history_of([0.5]))
     for baseline, technique in ([lost], [good]), ([good], [lost]), ([], [good]), ([good], []):
-        costs = study_costs(baseline, {"x": technique}, device="cpu")
+        costs = costs_of(baseline, {"x": technique}, device="cpu")
         assert costs["techniques"][0]["cost_ratio"] is None
         assert costs["techniques"][0]["seconds_to_baseline"] is None
     assert costs["total"]["runs"] == 1
-    assert study_costs([lost], {}, device="cpu")["total"]["seconds"] == 1.5
+    assert costs_of([lost], {}, device="cpu")["total"]["seconds"] == 1.5
 
 
 def test_half_an_epoch_is_half_of_the_images(tmp_path):
     run = write_ended_run(tmp_path / "run", history_of([0.5], steps=5), epochs=0.5)
     assert ended_run(run).images == 640
-    assert study_costs([run], {}, device="cpu")["baseline"]["images"] == 640
+    assert costs_of([run], {}, device="cpu")["baseline"]["images"] == 640
 
 
 @pytest.mark.parametrize(
@@ -178,7 +183,7 @@ def test_damage_is_told_in_a_line_that_names_the_file(tmp_path, name, content, m
     if content is not None:
         path.write_bytes(content.encode("latin-1"))
     with pytest.raises(ConvtrialsError, match=re.escape(message)) as caught:
-        study_costs([run], {}, device="cpu")
+        costs_of([run], {}, device="cpu")
     assert name in str(caught.value)
     assert "\n" not in str(caught.value)
 

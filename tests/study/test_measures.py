@@ -11,14 +11,14 @@ from convtrials.core.errors import RunError, StudyError
 from convtrials.evaluation.metrics import evaluate_predictions
 from convtrials.evaluation.predictions import Predictions
 from convtrials.study.results.metrics import (
-    ALSO,
     METRICS,
-    also,
-    also_difference,
-    also_of,
-    as_told,
-    image_scores,
-    mean_also,
+    SECONDARY_METRICS,
+    as_reported,
+    mean_metrics,
+    metric_differences,
+    predictions_of,
+    scores_of,
+    secondary_metrics,
 )
 
 
@@ -36,29 +36,29 @@ def arrays(run):
 
 def test_accuracy_scores_each_image_one_or_zero(predicted_run):
     probabilities, labels = arrays(predicted_run)
-    scores = image_scores(predicted_run, "accuracy")
+    scores = scores_of(predictions_of(predicted_run), "accuracy")
     assert scores.dtype == np.float64
     assert set(np.unique(scores)) == {0.0, 1.0}
     assert [bool(score) for score in scores] == [
         row.tolist().index(max(row)) == label for row, label in zip(probabilities, labels, strict=True)
     ]
-    assert as_told(scores.mean(), "accuracy") == accuracy_score(labels, probabilities.argmax(axis=1))
+    assert as_reported(scores.mean(), "accuracy") == accuracy_score(labels, probabilities.argmax(axis=1))
 
 
 def test_log_loss_scores_are_higher_where_better_and_told_as_sklearn_tells_them(predicted_run):
     probabilities, labels = arrays(predicted_run)
-    scores = image_scores(predicted_run, "log_loss")
+    scores = scores_of(predictions_of(predicted_run), "log_loss")
     assert (scores <= 0).all()
     assert scores[probabilities[np.arange(400), labels].argmax()] == scores.max()
     exact = probabilities.astype(np.float64)
     reference = log_loss(labels, exact / exact.sum(axis=1, keepdims=True))
-    assert as_told(scores.mean(), "log_loss") == pytest.approx(reference, abs=1e-6)
+    assert as_reported(scores.mean(), "log_loss") == pytest.approx(reference, abs=1e-6)
 
 
 @pytest.mark.parametrize("metric", ["macro_f1", "Accuracy", "", "val_accuracy"])
 def test_a_metric_that_is_no_mean_over_images_is_refused_with_the_reason(predicted_run, metric):
     with pytest.raises(StudyError, match="allowed are accuracy, log_loss") as caught:
-        image_scores(predicted_run, metric)
+        scores_of(predictions_of(predicted_run), metric)
     assert "mean over test images" in str(caught.value)
 
 
@@ -67,8 +67,8 @@ def test_numbers_beside_the_verdict_agree_with_sklearn(predicted_run):
     exact = probabilities.astype(np.float64)
     exact /= exact.sum(axis=1, keepdims=True)
     chosen = probabilities.argmax(axis=1)
-    found = also(predicted_run)
-    assert tuple(found) == ALSO
+    found = secondary_metrics(predictions_of(predicted_run))
+    assert tuple(found) == SECONDARY_METRICS
     assert found["accuracy"] == accuracy_score(labels, chosen)
     assert found["macro_f1"] == pytest.approx(f1_score(labels, chosen, average="macro"), abs=1e-12)
     assert found["macro_precision"] == pytest.approx(
@@ -90,7 +90,7 @@ def test_numbers_beside_the_verdict_are_those_of_evaluate(present):
     probabilities = np.abs(probabilities)
     predictions = Predictions(probabilities, labels, np.arange(300))
     expected = evaluate_predictions(probabilities, labels, list("abcdef"), resamples=0)
-    assert also_of(predictions) == {
+    assert secondary_metrics(predictions) == {
         "accuracy": expected["accuracy"],
         "macro_precision": pytest.approx(expected["precision"]["macro"], abs=1e-12),
         "macro_recall": pytest.approx(expected["recall"]["macro"], abs=1e-12),
@@ -105,8 +105,8 @@ def test_a_study_of_many_runs_need_not_wait_for_them():
     labels = np.random.default_rng(0).integers(0, 36, 12_750)
     probabilities = softmax_probabilities(labels, 36).astype(np.float64)
     predictions = Predictions(probabilities, labels, np.arange(len(labels)))
-    also_of(predictions)  # imports
-    fastest = min(_seconds(lambda: also_of(predictions)) for _ in range(3))
+    secondary_metrics(predictions)  # imports
+    fastest = min(_seconds(lambda: secondary_metrics(predictions)) for _ in range(3))
     assert fastest < 0.3
 
 
@@ -121,7 +121,7 @@ def test_means_leave_out_what_does_not_exist():
         {"accuracy": 0.5, "macro_auc": None, "log_loss": 1.0},
         {"accuracy": 0.75, "macro_auc": 0.9, "log_loss": 3.0},
     ]
-    mean = mean_also(runs)
+    mean = mean_metrics(runs)
     assert mean == {
         "accuracy": 0.625,
         "macro_precision": None,
@@ -131,7 +131,7 @@ def test_means_leave_out_what_does_not_exist():
         "log_loss": 2.0,
         "calibration_error": None,
     }
-    assert also_difference(mean, {**mean, "log_loss": 2.5, "macro_f1": 0.5}) == {
+    assert metric_differences(mean, {**mean, "log_loss": 2.5, "macro_f1": 0.5}) == {
         "accuracy": 0.0,
         "macro_precision": None,
         "macro_recall": None,
@@ -140,26 +140,26 @@ def test_means_leave_out_what_does_not_exist():
         "log_loss": -0.5,
         "calibration_error": None,
     }
-    assert mean_also([]) == dict.fromkeys(ALSO)
+    assert mean_metrics([]) == dict.fromkeys(SECONDARY_METRICS)
 
 
 @given(st.sampled_from(METRICS), st.floats(-20, 20))
 def test_telling_twice_gives_the_score_back(metric, score):
-    assert as_told(as_told(score, metric), metric) == score
-    assert str(as_told(0.0, metric)) == "0.0"
+    assert as_reported(as_reported(score, metric), metric) == score
+    assert str(as_reported(0.0, metric)) == "0.0"
 
 
 def test_a_diverged_run_has_no_scores(tmp_path):
     run = write_ended_run(tmp_path / "run", [], status="diverged")
     with pytest.raises(RunError, match="diverged and has no predictions"):
-        image_scores(run, "accuracy")
+        scores_of(predictions_of(run), "accuracy")
 
 
 def test_an_unfinished_run_has_no_scores(tmp_path):
     run = write_ended_run(tmp_path / "run", history_of([0.5]))
     (run.folder / "result.json").unlink()
     with pytest.raises(RunError, match="not finished"):
-        also(run)
+        predictions_of(run)
 
 
 @pytest.mark.parametrize("damage", ["missing", "cut", "result"])
@@ -171,7 +171,7 @@ def test_a_damaged_file_is_named_in_a_line(predicted_run, damage):
     else:
         path.write_bytes(path.read_bytes()[:-40])
     with pytest.raises(RunError, match=name) as caught:
-        image_scores(predicted_run, "accuracy")
+        scores_of(predictions_of(predicted_run), "accuracy")
     assert "\n" not in str(caught.value)
 
 
@@ -180,4 +180,4 @@ def test_a_status_that_nobody_writes_is_refused(tmp_path):
     text = (run.folder / "result.json").read_text()
     (run.folder / "result.json").write_text(text.replace("finished", "splendid"))
     with pytest.raises(RunError, match=r"result\.json: status 'splendid'"):
-        also(run)
+        predictions_of(run)

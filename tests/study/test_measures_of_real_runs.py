@@ -6,7 +6,7 @@ from convtrials.evaluation.metrics import evaluate_predictions
 from convtrials.evaluation.predictions import read_predictions
 from convtrials.study.results.costs import study_costs
 from convtrials.study.results.ended_runs import ended_run
-from convtrials.study.results.metrics import also, image_scores
+from convtrials.study.results.metrics import predictions_of, scores_of, secondary_metrics
 from convtrials.study.results.runs_table import RunRow, write_runs_table
 from convtrials.training.engine.execution import Execution
 from convtrials.training.engine.train import train
@@ -27,12 +27,12 @@ def trained(tmp_path, dataset):
 
 
 def test_scores_and_numbers_agree_with_the_result_and_with_evaluate(trained, dataset):
-    assert image_scores(trained, "accuracy").mean() == trained.result["test_accuracy"]
+    assert scores_of(predictions_of(trained), "accuracy").mean() == trained.result["test_accuracy"]
     predictions = read_predictions(trained.predictions_path)
     expected = evaluate_predictions(
         predictions.probabilities, predictions.labels, dataset.class_names, resamples=0
     )
-    found = also(trained)
+    found = secondary_metrics(predictions_of(trained))
     assert found["macro_auc"] == pytest.approx(expected["roc_auc"]["macro"], abs=1e-12)
     assert found["calibration_error"] == expected["expected_calibration_error"]
 
@@ -43,9 +43,9 @@ def test_costs_are_those_of_the_run(trained):
     assert ended.steps == 8  # an epoch and a half of 5 steps, rounded up
     assert ended.images == round(72 * 8 / 5)
     costs = study_costs([trained], {"same": [trained]}, device="cpu")
-    assert costs["techniques"][0]["cost_ratio"] == 1.0
-    assert 0 < costs["techniques"][0]["cpu_seconds"] < 60
-    assert costs["baseline"]["seconds_to_baseline"] <= costs["baseline"]["cpu_seconds"]
+    assert costs.techniques[0].cost_ratio == 1.0
+    assert 0 < costs.techniques[0].cpu_seconds < 60
+    assert costs.baseline.seconds_to_baseline <= costs.baseline.cpu_seconds
 
 
 def test_a_run_that_really_diverged_is_in_the_table_and_has_no_cost(tmp_path, dataset):
@@ -54,7 +54,7 @@ def test_a_run_that_really_diverged_is_in_the_table_and_has_no_cost(tmp_path, da
     assert run.result["status"] == "diverged"
     assert ended_run(run).diverged
     costs = study_costs([run], {}, device="cpu")
-    assert costs["baseline"]["runs"] == 0
-    assert costs["baseline"]["diverged"] == 1
+    assert costs.baseline.runs == 0
+    assert costs.baseline.diverged == 1
     write_runs_table(tmp_path / "runs.csv", [RunRow("wild", 3, run, True)], metric="accuracy")
     assert "wild,3,diverged,," in (tmp_path / "runs.csv").read_text()

@@ -20,9 +20,10 @@ from convtrials.study.directory import StudyDirectory
 from convtrials.study.execute.scheduler import conduct
 from convtrials.study.plan.plan import Plan, parse_plan, read_plan
 from convtrials.study.plan.plan_log import LOG_NAME, fingerprint_of, read_plan_log, remarks
+from convtrials.study.prepare import prepare
 from convtrials.study.results.documents import write_documents
 from convtrials.study.results.scores import Outcomes
-from convtrials.study.study import look_at_study, prepare, write_study_documents
+from convtrials.study.run_study import look_at_study, write_study_documents
 from convtrials.training.recipe.recipe import Recipe
 
 Make = Callable[..., Dataset]

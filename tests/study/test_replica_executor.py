@@ -18,9 +18,10 @@ from convtrials.study.execute import replica_executor
 from convtrials.study.execute.executor import Executor, InProcess, RunEnd, RunTask
 from convtrials.study.execute.replica_executor import ReplicaExecutor, next_team
 from convtrials.study.execute.scheduler import conduct
+from convtrials.study.prepare import Wishes, prepare
 from convtrials.study.results.documents import write_documents
 from convtrials.study.results.scores import Outcomes
-from convtrials.study.study import Wishes, prepare, run_study
+from convtrials.study.run_study import run_study
 from convtrials.training.replicas.watching import TeamWatcher
 
 Make = Callable[..., Dataset]
@@ -51,7 +52,7 @@ class Study:
                 self.ended.append(ended)
 
         conduct(self.directory, self.plan, outcomes, executor, show, workers=1)
-        return write_documents(self.directory, self.plan, outcomes)
+        return write_documents(self.directory, self.plan, outcomes).written()
 
     def predictions(self) -> dict[str, np.ndarray]:
         return {

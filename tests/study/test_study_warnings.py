@@ -21,7 +21,8 @@ from convtrials.study.execute.scheduler import conduct
 from convtrials.study.results.documents import write_documents
 from convtrials.study.results.scores import Outcomes
 from convtrials.study.results.warnings import ArmRuns, StudyWarning, study_warnings
-from convtrials.study.study import StudyResult, look_at_study
+from convtrials.study.run_study import look_at_study
+from convtrials.study.study import StudyResult
 
 SGD = {"sgd": {"optimizer": {"name": "sgd", "lr": 1e-5}}, **COSINE}
 
@@ -70,7 +71,7 @@ def test_a_technique_whose_runs_learned_nothing_is_not_blamed() -> None:
     )
     assert one.numbers["runs"] == one.numbers["of"] == 2
     assert one.numbers["guessing"] == 0.25
-    json.dumps(one.as_dict(), allow_nan=False)
+    json.dumps(one.written(), allow_nan=False)
 
 
 def test_one_lost_run_among_good_ones_is_counted() -> None:

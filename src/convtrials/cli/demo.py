@@ -37,7 +37,7 @@ def demo(
     from convtrials.core.progress import say
     from convtrials.study.directory import StudyDirectory
     from convtrials.study.plan.study_file import read_study_file
-    from convtrials.study.study import Wishes, open_data, prepare
+    from convtrials.study.prepare import Wishes, open_data, prepare
 
     folder = out or Path(os.environ.get("CONVTRIALS_RUNS", "runs")) / "demo"
     # Known beforehand: so small a network gains nothing from a second thread, and measuring takes seconds.

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from convtrials.data.dataset import Dataset
     from convtrials.study.directory import StudyDirectory
     from convtrials.study.plan.plan import Plan
-    from convtrials.study.study import Wishes
+    from convtrials.study.prepare import Wishes
     from convtrials.training.engine.execution import Precision
 
 #: Exit code of a study in which a run could not be done or the baseline diverged: it has an end, but not all answers.
@@ -78,7 +78,7 @@ def run(
     """
     if precision not in (None, "fp32", "bf16"):
         raise typer.BadParameter(f"{precision!r}: allowed are fp32 and bf16", param_hint="--precision")
-    from convtrials.study.study import Wishes
+    from convtrials.study.prepare import Wishes
 
     wishes = Wishes(workers, threads, cast("Precision | None", precision), device, checkpoint_every, replicas)
     directory, plan, dataset = _begin(study, out, data, wishes)
@@ -93,7 +93,7 @@ def show_study(
     from rich.console import Console
 
     from convtrials.cli.study_view import LiveView
-    from convtrials.study.study import run_study
+    from convtrials.study.run_study import run_study
 
     with LiveView(Console(stderr=True)) as view:
         run_study(directory, plan, dataset, wishes, show=view)
@@ -112,7 +112,7 @@ def _begin(
     from convtrials.study.directory import StudyDirectory
     from convtrials.study.plan.plan import read_plan
     from convtrials.study.plan.study_file import read_study_file
-    from convtrials.study.study import open_data, prepare, reopen_study
+    from convtrials.study.prepare import open_data, prepare, reopen_study
 
     if study.is_dir():
         if out is not None and out.resolve() != study.resolve():
@@ -120,10 +120,8 @@ def _begin(
         directory, plan, dataset = reopen_study(study, data=data)
         return directory, prepare(directory, plan.spec, dataset, wishes), dataset
     if study.suffix == ".json":
-        from dataclasses import replace
-
-        spec = read_plan(study).spec
-        spec = spec if data is None else replace(spec, source=data)
+        spec = read_plan(study, recorded=False).spec
+        spec = spec if data is None else spec.model_copy(update={"source": data})
     else:
         spec = read_study_file(study, data=data)
     folder = out or Path(os.environ.get("CONVTRIALS_RUNS", "runs")) / study.stem
@@ -156,7 +154,7 @@ def status(
     from rich.live import Live
 
     from convtrials.cli.study_view import study_table
-    from convtrials.study.study import look_at_study
+    from convtrials.study.run_study import look_at_study
 
     look = look_at_study(study)
     console = Console()
@@ -178,7 +176,7 @@ def report(
     study: Annotated[Path, typer.Argument(help="Study directory, finished or not.")],
 ) -> None:
     """Write verdicts.json, costs.json, runs.csv, figures and one self-contained page."""
-    from convtrials.study.study import write_study_documents
+    from convtrials.study.run_study import write_study_documents
 
     write_study_documents(study)
     _report(study)

@@ -211,12 +211,12 @@ class LiveView:
             self._print(summary_line(state))
 
     def _tell(self, state: "StudyState", end: "RunEnd") -> None:
-        from convtrials.study.directory import Failures
+        from convtrials.study.schemas import Failures
 
         arm = state.plan.arm(end.task.arm)
         name = f"{arm.name}, seed {arm.seed_offset + end.task.position}"
         if end.how == "failed":
-            self._print(f"{name}: failed: {Failures((end.error,)).reason}")
+            self._print(f"{name}: failed: {Failures(errors=(end.error,)).reason}")
         elif self._live is None and end.how in ("finished", "diverged"):
             run = next(
                 (

@@ -15,9 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
 from convtrials.core.errors import StudyError
-from convtrials.core.files import finite, read_json, remove_leftovers, write_json
+from convtrials.core.files import finite, read_bounded_text, remove_leftovers, write_json
+from convtrials.data.dataset import Dataset
+from convtrials.data.reopen import reopen_dataset
 from convtrials.study.plan.arms import Arm
 from convtrials.study.plan.plan import Plan, parse_plan, read_plan
 from convtrials.study.plan.plan_log import (
@@ -26,6 +29,22 @@ from convtrials.study.plan.plan_log import (
     fingerprint_of,
     read_plan_document,
     read_plan_log,
+)
+from convtrials.study.schemas import (
+    Costs,
+    Failures,
+    LiveRun,
+    PlanVersion,
+    SessionTime,
+    Shape,
+    StudyDataset,
+    StudyExecution,
+    Verdicts,
+    first_problem,
+    parse_object,
+    printable,
+    read_document,
+    write_document,
 )
 from convtrials.training.run import Run
 
@@ -42,7 +61,8 @@ WRITTEN_FIRST = (
     LOG_NAME,
 )
 
-EXECUTION_KEYS = ("device", "precision", "channels_last", "threads", "workers")
+#: What of execution.json holds for every single run.
+RUN_EXECUTION = ("device", "precision", "channels_last", "threads")
 
 
 @dataclass(frozen=True)
@@ -125,41 +145,92 @@ class StudyDirectory:
             raise StudyError(f"{self.folder}: no plan.json here: not a study directory")
 
     @property
-    def dataset(self) -> dict[str, Any]:
-        """What `reopen_dataset` takes."""
-        value = self._json("dataset.json")
-        counts = value.get("counts")
-        if not isinstance(value.get("fingerprint"), str) or not isinstance(counts, dict):
-            raise StudyError(f"{self.folder / 'dataset.json'}: says nothing of fingerprint and counts")
-        return value
+    def dataset_path(self) -> Path:
+        """What data the study is on."""
+        return self.folder / "dataset.json"
 
     @property
-    def execution(self) -> dict[str, Any]:
+    def dataset(self) -> StudyDataset:
+        """What data the study is on."""
+        return self._loose("dataset.json", StudyDataset)
+
+    def write_dataset(self, dataset: StudyDataset) -> None:
+        """Say where the data is."""
+        write_document(self.dataset_path, dataset)
+
+    def open_dataset(self, *, source: str | None = None) -> Dataset:
+        """Open that data; `source` says where it is now, if it has moved."""
+        return reopen_dataset(self.dataset.model_dump(), source=source, silent=True)
+
+    @property
+    def execution_path(self) -> Path:
         """How every run is computed, and how many at a time."""
-        value = self._json("execution.json")
-        missing = [key for key in EXECUTION_KEYS if key not in value]
-        if missing or not isinstance(value["workers"], int) or value["workers"] < 1:
-            named = missing[0] if missing else "workers"
-            raise StudyError(f"{self.folder / 'execution.json'}: says nothing of {named}")
-        return value
+        return self.folder / "execution.json"
+
+    @property
+    def execution(self) -> StudyExecution:
+        """How every run is computed, and how many at a time."""
+        return self._loose("execution.json", StudyExecution)
+
+    def write_execution(self, execution: StudyExecution) -> None:
+        """Fix how every run is computed."""
+        write_document(self.execution_path, execution)
 
     @property
     def run_execution(self) -> "Execution":
         """How every run is computed."""
         from convtrials.training.engine.execution import Execution  # torch: not for those who only read
 
-        known = self.execution
-        return Execution(**{key: known[key] for key in EXECUTION_KEYS if key != "workers"})
+        return Execution(**self.execution.model_dump(include={*RUN_EXECUTION}))
+
+    @property
+    def verdicts_path(self) -> Path:
+        """What the ended runs say, finished study or not."""
+        return self.folder / "verdicts.json"
+
+    @property
+    def verdicts(self) -> Verdicts:
+        """What was concluded last."""
+        if not self.verdicts_path.is_file():
+            raise StudyError(
+                f"{self.folder}: no verdicts.json in it; run the study first (convtrials study run)"
+            )
+        return read_document(self.verdicts_path, Verdicts)
+
+    @property
+    def costs(self) -> Costs:
+        """What the runs cost; all None where nobody wrote it down."""
+        path = self.folder / "costs.json"
+        return read_document(path, Costs) if path.is_file() else Costs()
+
+    def write_results(self, verdicts: Verdicts, costs: Costs) -> None:
+        """Write verdicts.json and costs.json."""
+        write_document(self.folder / "costs.json", costs)
+        write_document(self.verdicts_path, verdicts)
+
+    def shown(self, name: str) -> dict[str, Any]:
+        """Return all that a JSON file holds, for a page; nothing where it is absent."""
+        path = self.folder / name
+        return printable(self._object(name)) if path.is_file() else {}
 
     def use_recorded_folder(self) -> None:
         """Find one's own modules where they were when the study began, wherever it goes on from."""
-        folder = self.execution.get("folder")
-        if isinstance(folder, str) and folder not in sys.path:
+        folder = self.execution.folder
+        if folder is not None and folder not in sys.path:
             sys.path.append(folder)
 
     def run(self, arm: Arm, position: int) -> Run:
         """Return the run of an arm with the study's seed number ``position``, from 0."""
         return Run(self.folder / "runs" / arm.slug / f"seed{arm.seed_offset + position}")
+
+    def seeds_on_disk(self, arm: Arm) -> list[int]:
+        """Return the seeds of which an arm has a run directory, also beyond the plan."""
+        found = []
+        for place in (self.folder / "runs" / arm.slug).glob("seed*"):
+            digits = place.name.removeprefix("seed")
+            if digits.isascii() and digits.isdigit() and len(digits) < 16 and place.is_dir():
+                found.append(int(digits))
+        return sorted(found)
 
     def live_path(self, run: Run) -> Path:
         """Where a worker tells how far a run is."""
@@ -232,30 +303,35 @@ class StudyDirectory:
         document, log = {"fingerprint": fingerprint_of(content), **content}, self.plan_log
         if changes or log.fingerprint != document["fingerprint"]:  # else a title, say: nothing that decides
             log.add(
-                {
-                    "time": datetime.now(UTC).isoformat(timespec="seconds"),
-                    "fingerprint": document["fingerprint"],
-                    "finished_runs": self.ended_runs(),
-                    "changes": changes,
-                    "plan": finite(document),
-                }
+                PlanVersion(
+                    time=datetime.now(UTC).isoformat(timespec="seconds"),
+                    fingerprint=document["fingerprint"],
+                    finished_runs=len(self.ended_runs()),
+                    changes=tuple(changes),
+                    plan=finite(document),
+                )
             )
         write_json(self.plan_path, document)
 
-    def ended_runs(self) -> int:
-        """Count the runs of any plan that have a result."""
-        return sum(1 for _ in self.folder.glob("runs/*/*/result.json"))
+    def ended_runs(self) -> list[Run]:
+        """Return the runs of any plan that have a result."""
+        return [Run(path.parent) for path in sorted(self.folder.glob("runs/*/*/result.json"))]
 
-    def failures(self, run: Run) -> "Failures":
+    def failures(self, run: Run) -> Failures:
         """Return what went wrong with a run; nothing, where nothing did."""
-        with suppress(OSError, ValueError, KeyError, TypeError):
-            found = read_json(self.failure_path(run))
-            return Failures(tuple(str(error) for error in found["errors"]), bool(found["given_up"]))
+        with suppress(StudyError):
+            return read_document(self.failure_path(run), Failures)
         return Failures()
 
-    def write_failures(self, run: Run, failures: "Failures") -> None:
+    def write_failures(self, run: Run, failures: Failures) -> None:
         """Keep what went wrong with a run."""
-        write_json(self.failure_path(run), vars(failures))
+        write_document(self.failure_path(run), failures)
+
+    def live(self, run: Run) -> LiveRun | None:
+        """Return how far a run is, as its worker last said; None where it has said nothing."""
+        with suppress(StudyError):
+            return read_document(self.live_path(run), LiveRun)
+        return None
 
     @contextmanager
     def session(self) -> Iterator["Session"]:
@@ -273,10 +349,9 @@ class StudyDirectory:
         """Return how long at least one process was at work, in all."""
         spans = []
         for path in self.folder.glob("sessions/*.json"):
-            with suppress(OSError, ValueError, KeyError, TypeError):
-                session = read_json(path)
-                started = float(session["started"])
-                spans.append((started, started + max(0.0, float(session["seconds"]))))
+            with suppress(StudyError):
+                session = read_document(path, SessionTime)
+                spans.append((session.started, session.started + session.seconds))
         total, until = 0.0, float("-inf")
         for start, end in sorted(spans):
             total += max(0.0, end - max(start, until))
@@ -290,7 +365,7 @@ class StudyDirectory:
 
     def units(self) -> NDArray[np.int64] | None:
         """Return the sampled group of each test image, shape (N,); None where images themselves are the sample."""
-        if not self.dataset.get("grouped"):
+        if not self.dataset.grouped:
             return None
         try:
             units = np.load(self.units_path, allow_pickle=False)
@@ -301,35 +376,16 @@ class StudyDirectory:
         whole: NDArray[np.int64] = units.astype(np.int64)
         return whole
 
-    def _json(self, name: str) -> dict[str, Any]:
-        path = self.folder / name
+    def _loose(self, name: str, shape: type[Shape]) -> Shape:
+        """Read a file in which more stands than its model has, paths that are no UTF-8 among it."""
         try:
-            value = read_json(path)
-        except OSError as error:
-            raise StudyError(f"{path}: cannot be read: {error.strerror}") from None
-        except ValueError:
-            raise StudyError(f"{path}: not valid JSON") from None
-        if not isinstance(value, dict):
-            raise StudyError(f"{path}: expected a JSON object")
-        return value
+            return shape.model_validate(self._object(name))
+        except ValidationError as problem:
+            raise StudyError(f"{self.folder / name}: {first_problem(problem)}") from None
 
-
-@dataclass(frozen=True)
-class Failures:
-    """What went wrong with a run, the oldest first, and whether it is not tried again."""
-
-    errors: tuple[str, ...] = ()
-    given_up: bool = False
-
-    @property
-    def reason(self) -> str:
-        """The line of the last error that says why: its first, or the last of a traceback."""
-        lines = (self.errors[-1].strip() if self.errors else "").splitlines() or ["no reason given"]
-        return lines[-1 if lines[0].startswith("Traceback") else 0][:300]
-
-    def with_error(self, error: str, *, given_up: bool) -> "Failures":
-        """Add an error; of many, the latest are kept."""
-        return Failures((*self.errors, error[-4000:])[-10:], given_up)
+    def _object(self, name: str) -> dict[str, Any]:
+        path = self.folder / name
+        return parse_object(read_bounded_text(path, StudyError), str(path))
 
 
 class Session:
@@ -347,4 +403,4 @@ class Session:
         now = time.monotonic()
         if always or now - self._last >= self.INTERVAL:
             self._last = now
-            write_json(self._path, {"started": self._began, "seconds": now - self._started})
+            write_document(self._path, SessionTime(started=self._began, seconds=now - self._started))

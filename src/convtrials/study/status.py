@@ -1,10 +1,8 @@
 """How a study stands, read from its directory: the same for who runs it and for who looks from another terminal."""
 
 import contextlib
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -13,6 +11,7 @@ from convtrials.statistics.decision import Decision
 from convtrials.study.directory import StudyDirectory
 from convtrials.study.plan.plan import Plan
 from convtrials.study.results.scores import Outcomes
+from convtrials.study.schemas import LiveRun
 from convtrials.training.run import Run
 
 #: States of a run, in the order of a legend.
@@ -119,16 +118,15 @@ def _look_at(study: StudyDirectory, outcomes: Outcomes, run: Run, arm: str, seed
             errors=failures.errors,
             learned=outcomes.learned(run),
         )
-    live = _live(study, run)
-    share = min(1.0, live.get("images", 0) / max(live.get("total_images", 0), 1)) if live else 0.0
     if run.taken:
+        live = study.live(run) or LiveRun()
         return RunState(
             arm,
             seed,
             "running",
-            share=share,
-            images_per_second=live.get("images_per_second"),
-            val_accuracy=live.get("val_accuracy"),
+            share=min(1.0, live.images / max(live.total_images, 1)),
+            images_per_second=live.images_per_second,
+            val_accuracy=live.val_accuracy,
             errors=failures.errors,
         )
     if failures.given_up:
@@ -137,14 +135,6 @@ def _look_at(study: StudyDirectory, outcomes: Outcomes, run: Run, arm: str, seed
     return RunState(
         arm, seed, state, share=_checkpointed(run) if state == "paused" else 0.0, errors=failures.errors
     )
-
-
-def _live(study: StudyDirectory, run: Run) -> dict[str, Any]:
-    with contextlib.suppress(OSError, ValueError):
-        found = json.loads(study.live_path(run).read_text(encoding="utf-8"))
-        if isinstance(found, dict):
-            return {key: value for key, value in found.items() if isinstance(value, int | float)}
-    return {}
 
 
 def _checkpointed(run: Run) -> float:

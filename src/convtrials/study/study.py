@@ -1,77 +1,26 @@
-"""A study: prepared, run, and looked at, from Python or the command line."""
+"""A study from Python: what is compared with what, run, and looked at."""
 
-import os
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack, suppress
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
-
-from convtrials.core.errors import ConvtrialsError, Interrupted, StudyError
-from convtrials.core.files import atomic_path, finite, read_json, write_json, write_text
+from convtrials.core.files import read_json
 from convtrials.core.progress import say, say_nothing
 from convtrials.data.dataset import Dataset
-from convtrials.data.open import load_dataset
-from convtrials.data.reopen import reopen_dataset, source_name
+from convtrials.data.reopen import source_name
 from convtrials.study.directory import StudyDirectory
-from convtrials.study.execute.arm_data import dataset_of_arm
-from convtrials.study.execute.autotune import Arrangement, choose_arrangement
-from convtrials.study.execute.executor import Executor, InProcess, RunEnd
-from convtrials.study.execute.local_processes import LocalProcesses
-from convtrials.study.execute.replica_executor import ReplicaExecutor
-from convtrials.study.execute.scheduler import conduct
+from convtrials.study.execute.executor import RunEnd
 from convtrials.study.plan.arms import build_arms
-from convtrials.study.plan.plan import Plan
-from convtrials.study.plan.plan_log import LOG_NAME
-from convtrials.study.plan.study_file import (
-    DATASET_OPTIONS,
-    DEFAULT_ALPHA,
-    DEFAULT_MARGIN,
-    LARGEST_FIRST_SEED,
-    MOST_SEEDS,
-    StudySpec,
-)
-from convtrials.study.results.documents import write_documents
-from convtrials.study.results.metrics import check_metric
-from convtrials.study.results.scores import Outcomes, units_of_test
-from convtrials.study.status import StudyState, survey
-from convtrials.training.engine.environment import describe_environment
-from convtrials.training.engine.execution import Execution, Precision
-from convtrials.training.engine.identity import check_trainable, describe_dataset
-from convtrials.training.engine.network import initial_network
+from convtrials.study.plan.spec import DATASET_OPTIONS, DEFAULT_ALPHA, StudyRules, StudySpec
+from convtrials.study.prepare import Wishes, prepare
+from convtrials.study.run_study import run_study
+from convtrials.study.status import StudyState
+from convtrials.training.engine.execution import Precision
 from convtrials.training.recipe.recipe import Recipe
-from convtrials.training.replicas.choose import choose_replicas
 
 #: Stands for the source of a dataset that nobody can open again.
 IN_MEMORY = "made in memory"
-
-#: Told about once a second how a study stands, and which runs have ended since.
-Show = Callable[[StudyState, list[RunEnd]], None]
-
-
-@dataclass(frozen=True)
-class Wishes:
-    """What a person asks of the computing; None: measured and chosen.
-
-    Attributes
-    ----------
-    workers, threads : int or None
-        Runs at a time, threads of each.
-    precision, device : str or None
-    checkpoint_seconds : float
-        Between checkpoints inside an epoch.
-    replicas : int or None
-        Seeds of one arm trained at once, in one process.
-    """
-
-    workers: int | None = None
-    threads: int | None = None
-    precision: Precision | None = None
-    device: str | None = None
-    checkpoint_seconds: float = 60.0
-    replicas: int | None = None
 
 
 @dataclass(frozen=True)
@@ -93,6 +42,10 @@ class Study:
         Chance of any false "better" or "worse" in the whole study.
     first_seed : int
         Where the seeds begin; a study that confirms another takes seeds that nobody has looked at.
+    title : str, optional
+        Heading of the report.
+    weights : {"first", "all", "none"}
+        Whose weights are kept on disk: those of each arm's first seed, of every run, or of none.
 
     Raises
     ------
@@ -117,37 +70,21 @@ class Study:
     margin: float | None = None
     alpha: float = DEFAULT_ALPHA
     first_seed: int = 0
+    title: str | None = None
+    weights: str = "first"
 
     def __post_init__(self) -> None:
         self.spec()  # a mistake is told where it is made, not when training would begin
 
     def spec(self) -> StudySpec:
         """Check everything and return it as a study file would give it."""
-        fewest, most = self.seeds if isinstance(self.seeds, tuple) else (self.seeds, self.seeds)
-        if not 2 <= fewest <= most <= MOST_SEEDS:
-            raise StudyError(f"seeds {self.seeds}: must be from 2 to {MOST_SEEDS}, the fewest first")
-        check_metric(self.metric)
-        if self.margin is None and self.metric != "accuracy":
-            raise StudyError(f"{self.metric} needs a margin: the smallest difference that matters to you")
-        margin = DEFAULT_MARGIN if self.margin is None else self.margin
-        if not 0 < margin < float("inf"):
-            raise StudyError(f"margin {margin}: must be a number above 0")
-        if not 0 < self.alpha < 1:
-            raise StudyError(f"alpha {self.alpha}: must lie between 0 and 1")
-        whole = isinstance(self.first_seed, int) and not isinstance(self.first_seed, bool)
-        if not whole or not 0 <= self.first_seed <= LARGEST_FIRST_SEED:
-            raise StudyError(
-                f"first_seed {self.first_seed}: must be a whole number from 0 to {LARGEST_FIRST_SEED:,}"
-            )
-        arms = build_arms(self.baseline, self.techniques, most_seeds=most, first_seed=self.first_seed)
-        return StudySpec(
-            tuple(arms),
-            fewest=fewest,
-            most=most,
-            metric=self.metric,
-            margin=float(margin),  # as it comes back from plan.json
-            alpha=float(self.alpha),
-        )
+        given = {
+            name: getattr(self, name)
+            for name in ("title", "seeds", "metric", "margin", "alpha", "first_seed", "weights")
+        }
+        rules = StudyRules(**{key: value for key, value in given.items() if (key, value) != ("margin", None)})
+        arms = build_arms(self.baseline, self.techniques, most_seeds=rules.most, first_seed=rules.first_seed)
+        return StudySpec.of(rules, arms)
 
     def run(
         self,
@@ -183,14 +120,14 @@ class Study:
         """
         study = StudyDirectory(out)
         wishes = Wishes(workers, threads, precision)
-        spec = replace(
-            self.spec(), source=source_name(dataset) or IN_MEMORY, dataset_options=_options_of(dataset)
-        )
+        where = {"source": source_name(dataset) or IN_MEMORY, "dataset_options": _options_of(dataset)}
+        spec = self.spec().model_copy(update=where)
         plan = prepare(
             study, spec, dataset, wishes, may_change=change_plan, note=say_nothing if silent else say
         )
         show = (lambda state, ended: None) if silent else _tell_ended
-        return run_study(study, plan, dataset, wishes, show=show)
+        run_study(study, plan, dataset, wishes, show=show)
+        return StudyResult(study.folder)
 
 
 @dataclass(frozen=True)
@@ -212,252 +149,12 @@ class StudyResult:
         return cast(dict[str, Any], read_json(self.folder / "verdicts.json"))
 
 
-def open_data(spec: StudySpec, *, workers: int | None = None, silent: bool = False) -> Dataset:
-    """Open the data that a study names."""
-    return load_dataset(spec.source, **spec.dataset_options, workers=workers, silent=silent)
-
-
-def prepare(
-    study: StudyDirectory,
-    spec: StudySpec,
-    dataset: Dataset,
-    wishes: Wishes,
-    *,
-    file: Path | None = None,
-    like: StudyDirectory | None = None,
-    may_change: bool = True,
-    note: Callable[[str], None] = say,
-) -> Plan:
-    """Write plan, dataset and execution before the first run, or check that they still hold.
-
-    With ``like``, another study's execution is taken over, so that its runs repeat to the last bit.
-
-    A changed plan is taken, unless ``may_change`` is false, and kept in ``plan-log.jsonl`` with the number of runs that
-    had ended: the report shows it. A change is one against the plan last on record, also where plan.json was changed by
-    hand.
-
-    Raises
-    ------
-    StudyError
-        The directory holds something else, a study on other data, or one with another plan that may not be changed.
-    """
-    for arm in spec.arms:
-        check_trainable(arm.recipe, dataset_of_arm(dataset, arm))
-    if not len(dataset.indices("test")):
-        raise StudyError(f"dataset {dataset.name}: no images in the test split; verdicts need some")
-    _check_initial_weights(study, spec, dataset)
-    plan = Plan(spec, dataset.fingerprint)
-    with study.preparing(), ExitStack() as held:
-        changes = _changes(study, plan, may_change)
-        if changes:
-            held.enter_context(study.changing_plan())
-        if like is not None and not (study.folder / "execution.json").is_file():
-            write_json(study.folder / "execution.json", like.execution)
-        _write_execution(study, plan, dataset, wishes, note)
-        _write_dataset(study, dataset)
-        if not study.exists:
-            write_json(study.folder / "environment.json", describe_environment())
-        if changes:
-            note(f"on record of the plan, after {study.ended_runs()} ended runs; the report will say so:")
-            for change in changes:
-                note(f"  {change}")
-        copy = study.folder / "study.yaml"
-        if file is not None and not (copy.exists() and copy.samefile(file)):
-            write_text(copy, file.read_text(encoding="utf-8"))
-        standing = _standing(study)
-        if not changes and standing == plan:
-            return standing
-        if not changes and study.exists and standing is None:
-            why = "its last change was interrupted" if study.change_interrupted else "was changed by hand"
-            note(f"{study.plan_path}: {why}; it is written as {LOG_NAME} has it")
-        study.write_plan(plan, changes)
-    return plan
-
-
-def _check_initial_weights(study: StudyDirectory, spec: StudySpec, dataset: Dataset) -> None:
-    """Refuse files of weights that do not fit, before anything is measured; those of arms that have begun do."""
-    fitting = set()
-    for arm in spec.arms:
-        recipe, data = arm.recipe, dataset_of_arm(dataset, arm)
-        if not recipe.initial_weights or (study.folder / "runs" / arm.slug).is_dir():
-            continue
-        knobs = (recipe.model, recipe.width, recipe.dropout, recipe.activation, recipe.batch_norm)
-        same = (recipe.initial_weights, data.image_shape, *knobs, recipe.classifier_width)
-        if same in fitting:
-            continue
-        try:
-            initial_network(recipe, data.image_shape, len(data.class_names), seed=0)
-        except ConvtrialsError as error:
-            raise StudyError(f"{arm.name}: {error}") from error
-        fitting.add(same)
-
-
-def _changes(study: StudyDirectory, plan: Plan, may_change: bool) -> list[str]:
-    """Say what a plan changes in the one on record, a line each; refuse other data, and what may not be changed."""
-    older, lacks = study.recorded_plan()
-    if older is None:
-        # Of a plan that cannot be read any more the fingerprint still tells whether it is this one.
-        if not lacks or plan.fingerprint == study.plan_log.fingerprint:
-            return []
-        changes = lacks
-    else:
-        if older.dataset_fingerprint != plan.dataset_fingerprint:
-            raise StudyError(
-                f"{study.folder}: holds a study on other data ({older.dataset_fingerprint[:12]}, not "
-                f"{plan.dataset_fingerprint[:12]}); choose another --out"
-            )
-        changes = plan.changes_since(older)
-    if changes and not may_change:
-        raise StudyError(
-            f"{study.folder}: holds a study with another plan: {'; '.join(changes):.400}\n"
-            "choose another folder; or change the plan, which replaces its verdicts and is recorded: in Python "
-            "run(..., change_plan=True), in a terminal `convtrials study run FILE --out DIR`"
-        )
-    return changes if older is None else [*lacks, *changes]
-
-
-def _standing(study: StudyDirectory) -> Plan | None:
-    """Return the plan of a directory; None where there is none, or not the one on record."""
-    with suppress(StudyError):
-        return study.plan
-    return None
-
-
-def _write_execution(
-    study: StudyDirectory, plan: Plan, dataset: Dataset, wishes: Wishes, note: Callable[[str], None]
-) -> None:
-    """Choose how everything is computed, once; a later wish may change the number of workers alone."""
-    path = study.folder / "execution.json"
-    if path.is_file():
-        known = {"replicas": 1, **study.execution}
-        for key in ("threads", "precision", "device", "replicas"):
-            wanted = getattr(wishes, key)
-            if wanted is not None and known.get(key) != wanted:
-                raise StudyError(
-                    f"{study.folder}: was begun with {key} {known.get(key)} and keeps it for all runs; "
-                    f"leave out --{key}, or choose another --out"
-                )
-        _one_process(wishes.workers, int(known["replicas"]))
-        return
-    _one_process(wishes.workers, wishes.replicas or 1)
-    chosen: Arrangement = choose_arrangement(
-        plan.arms[0].recipe,
-        dataset_of_arm(dataset, plan.arms[0]).image_shape,
-        len(dataset.class_names),
-        workers=1 if (wishes.replicas or 1) > 1 else wishes.workers,
-        precision=wishes.precision,
-        threads=wishes.threads,
-        device=wishes.device,
-        report=note,
-    )
-    known = {"workers": chosen.workers, "measured": chosen.measured, "folder": os.getcwd()}
-    together = _replicas(plan, dataset, wishes, chosen.execution, note)
-    write_json(path, {**chosen.execution.to_dict(), **known, **together})
-
-
-def _one_process(workers: int | None, replicas: int) -> None:
-    """Refuse several workers where replicas are trained in one process."""
-    if (workers or 1) > 1 and replicas > 1:
-        raise StudyError(
-            f"--workers {workers} with {replicas} replicas: they are trained in one process; leave out --workers"
-        )
-
-
-def _replicas(
-    plan: Plan, dataset: Dataset, wishes: Wishes, execution: Execution, note: Callable[[str], None]
-) -> dict[str, Any]:
-    """Choose how many seeds are trained at once: as asked for, or measured on a GPU, or one."""
-    if wishes.replicas is not None or execution.device != "cuda" or wishes.workers is not None:
-        return {"replicas": wishes.replicas or 1, "replica_way": None}
-    data = dataset_of_arm(dataset, plan.arms[0])
-    chosen = choose_replicas(
-        plan.arms[0].recipe, data.image_shape, len(data.class_names), execution, report=note
-    )
-    return {"replicas": chosen.replicas, "replica_way": chosen.way, "replicas_measured": chosen.measured}
-
-
-def _write_dataset(study: StudyDirectory, dataset: Dataset) -> None:
-    """Say where the data is now: it may have moved since the study began."""
-    sampled = units_of_test(dataset)
-    document = {**describe_dataset(dataset), "group_kind": dataset.group_kind, "grouped": sampled is not None}
-    if not (study.folder / "dataset.json").is_file() or study.dataset != finite(document):
-        write_json(study.folder / "dataset.json", document)
-    if sampled is not None:  # so that the statistics need no more than this directory
-        with atomic_path(study.units_path) as temporary, open(temporary, "wb") as handle:
-            np.save(handle, sampled, allow_pickle=False)
-
-
-def run_study(
-    study: StudyDirectory, plan: Plan, dataset: Dataset, wishes: Wishes, *, show: Show
-) -> StudyResult:
-    """Conduct a prepared study and write its documents, also where it is stopped before its end."""
-    execution, workers = study.run_execution, wishes.workers or int(study.execution["workers"])
-    executor: Executor
-    replicas, seconds = int(study.execution.get("replicas", 1)), wishes.checkpoint_seconds
-    if replicas > 1 or (execution.device == "cuda" and workers == 1):  # one replica too gains by CUDA graphs
-        way = study.execution.get("replica_way")
-        executor, workers = (
-            ReplicaExecutor(study, plan, dataset, execution, replicas, way=way, checkpoint_seconds=seconds),
-            1,
-        )
-    elif dataset.folder is None:
-        executor, workers = InProcess(study, plan, dataset, execution, checkpoint_seconds=seconds), 1
-    else:
-        executor = LocalProcesses(
-            study.folder, workers, execution.threads, checkpoint_seconds=wishes.checkpoint_seconds
-        )
-    outcomes = Outcomes(study, plan, units_of_test(dataset))
-    try:
-        conduct(study, plan, outcomes, executor, show, workers=workers)
-    except Interrupted:
-        write_documents(study, plan, outcomes)  # what is known so far, marked as such
-        raise
-    write_documents(study, plan, outcomes)
-    return StudyResult(study.folder)
-
-
 def _tell_ended(state: StudyState, ended: list[RunEnd]) -> None:
     """Say of each run that has ended how it ended."""
     for end in ended:
         seed = state.plan.arm(end.task.arm).seed_offset + end.task.position
         left = f"; {state.count('finished', 'diverged', 'failed')} of {len(state.runs)} runs"
         say(f"{end.task.arm}, seed {seed}: {end.how}{left}")
-
-
-def reopen_study(folder: Path, *, data: str | None = None) -> tuple[StudyDirectory, Plan, Dataset]:
-    """Open a study from its directory alone, to go on with it: a plan.json that was changed by hand is a wish.
-
-    Parameters
-    ----------
-    folder : Path
-    data : str, optional
-        Where the dataset is now, if it has moved.
-    """
-    study = StudyDirectory(folder)
-    plan = study.wished_plan
-    study.use_recorded_folder()
-    return study, plan, reopen_dataset(study.dataset, source=data, silent=True)
-
-
-def look_at_study(folder: Path) -> Callable[[], StudyState]:
-    """Return a function that tells how a study stands, every time it is called."""
-    study, plan, outcomes = _readable(folder)
-    workers = int(study.execution["workers"])
-    return lambda: survey(study, plan, outcomes, workers)
-
-
-def write_study_documents(folder: Path) -> StudyResult:
-    """Write verdicts, costs and the table of runs anew, of a study that is finished or not."""
-    study, plan, outcomes = _readable(folder)
-    write_documents(study, plan, outcomes)
-    return StudyResult(study.folder)
-
-
-def _readable(folder: Path) -> tuple[StudyDirectory, Plan, Outcomes]:
-    """Open a study for reading; its directory alone is enough."""
-    study = StudyDirectory(folder)
-    plan = study.plan
-    return study, plan, Outcomes(study, plan, study.units())
 
 
 def _options_of(dataset: Dataset) -> dict[str, Any]:

@@ -23,7 +23,7 @@ MOST_POINTS = 8
 
 def cost_picture(study: StudyRecord) -> Picture | None:
     """Return the picture of cost against gain, or None where no technique has both."""
-    scale = scale_of(study.plan.metric)
+    scale = scale_of(study.spec.metric)
     shown = [arm for arm in study.ranked if arm.difference is not None and (arm.cost.cost_ratio or 0) > 0]
     if not shown:
         return None
@@ -43,7 +43,7 @@ def cost_picture(study: StudyRecord) -> Picture | None:
 
 
 def _points_caption(study: StudyRecord, of_what: str) -> str:
-    metric = scale_of(study.plan.metric).metric
+    metric = scale_of(study.spec.metric).metric
     return (
         f"Upwards: the difference in {metric} with its {study.level} interval. To the right: {of_what} of a run as a "
         "multiple of the baseline's. Best is the upper left: more for less. The shaded band is the margin."
@@ -62,7 +62,7 @@ def _in_doubt(shown: Sequence[StudyArm], many: bool) -> str:
 
 
 def _rows_caption(study: StudyRecord, of_what: str) -> str:
-    scale = scale_of(study.plan.metric)
+    scale = scale_of(study.spec.metric)
     return (
         f"To the right: {of_what} of a run as a multiple of the baseline's. Beside it the difference in "
         f"{scale.metric}, {scale.unit}; the largest is on top. Best is high up and far left: more for less. Open "
@@ -79,7 +79,7 @@ def _row(arm: StudyArm) -> list[str | float | None]:
 def _draw(study: StudyRecord, shown: Sequence[StudyArm], of_what: str) -> Any:
     figure = new_figure(9.6, 4.4)
     axes = figure.subplots()
-    scale, margin = scale_of(study.plan.metric), study.plan.margin
+    scale, margin = scale_of(study.spec.metric), study.spec.margin
     low, high = difference_limits(study)
     axes.axhspan(-scale.factor * margin, scale.factor * margin, color=BAND, zorder=0)
     axes.axhline(0, color=INK, linewidth=1, zorder=1)

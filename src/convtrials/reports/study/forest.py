@@ -22,7 +22,7 @@ _HEADER = (
 
 def forest_picture(study: StudyRecord) -> Picture:
     """Return the forest plot of all techniques, the largest difference first."""
-    scale = scale_of(study.plan.metric)
+    scale = scale_of(study.spec.metric)
     shown = study.ranked
     told = [f"{arm.name} {look_of(arm).word} ({scale.signed(arm.difference)})" for arm in shown[:6]]
     return Picture(
@@ -31,7 +31,7 @@ def forest_picture(study: StudyRecord) -> Picture:
         caption=f"Each technique's mean difference from the baseline. Thin line: the {study.level} interval that holds "
         "for all techniques together, for new seeds and new test images; it alone decides the verdict. Thick pale "
         "line: the interval for these test images alone. Shaded: the margin "
-        f"(±{scale.amount(study.plan.margin)}), inside which a difference does not matter in practice.",
+        f"(±{scale.amount(study.spec.margin)}), inside which a difference does not matter in practice.",
         alt="Forest plot of differences from the baseline: " + "; ".join(told) + ".",
         draw=lambda: _draw(study, shown, scale),
         header=_HEADER,
@@ -55,7 +55,7 @@ def difference_limits(study: StudyRecord) -> tuple[float, float]:
     It holds zero, the margin and the intervals, save that an extreme technique does not squeeze all others: what lies
     farther out than four times the middle technique ends in an arrow, where the others end.
     """
-    factor, margin = scale_of(study.plan.metric).factor, study.plan.margin
+    factor, margin = scale_of(study.spec.metric).factor, study.spec.margin
     judged = [arm.technique for arm in study.techniques if arm.technique is not None]
     ends = [(one.low, one.high) for one in judged if one.low is not None and one.high is not None]
     ends += [(d, d) for one in judged if one.low is None and (d := one.difference) is not None]
@@ -79,7 +79,7 @@ def _draw(study: StudyRecord, shown: Sequence[StudyArm], scale: Scale) -> Any:
     right = third + max(text_width(word, 9.5, "bold") for word in words) + 0.1
     figure, axes = figure_of_rows([labels[arm.name] for arm in shown], right, above=0.28, below=0.35)
     limits = difference_limits(study)
-    margin = scale.factor * study.plan.margin
+    margin = scale.factor * study.spec.margin
     axes.axvspan(-margin, margin, color=BAND, zorder=0)
     axes.axvline(0, color=INK, linewidth=1, zorder=1)
     for place, arm in enumerate(shown):

@@ -32,7 +32,7 @@ class _Band:
 
 def curves_picture(study: StudyRecord) -> Picture | None:
     """Return the picture of validation scores by epoch, or None where no run has a history."""
-    scale = scale_of(study.plan.metric)
+    scale = scale_of(study.spec.metric)
     ranked = study.ranked
     bands = {arm.name: band for arm in (study.baseline, *ranked) if (band := _band(arm, scale.history_key))}
     shown = [arm for arm in ranked if arm.name in bands]

@@ -18,12 +18,14 @@ from convtrials.reports.study.tables import (
     flat,
     lost_runs,
     recipe_changes,
+    recipe_of,
     run_rows,
     verdict_rows,
 )
 from convtrials.reports.study.verdict_style import LOOKS, look_of, preliminary, unwritable
 from convtrials.reports.study.words import groups, joined, lead
 from convtrials.reports.words import duration
+from convtrials.study.plan.plan import seeds_of
 
 #: What the page tells of ``dataset.json``; the rest is for programs.
 _TOLD_OF_DATA = ("name", "source", "options", "fingerprint", "counts", "image_shape")
@@ -31,13 +33,13 @@ _TOLD_OF_DATA = ("name", "source", "options", "fingerprint", "counts", "image_sh
 
 def render_study_page(study: StudyRecord, figures: Sequence[PageFigure]) -> str:
     """Return the page as HTML, with `figures` in the order in which they are read."""
-    scale = scale_of(study.plan.metric)
+    scale = scale_of(study.spec.metric)
     page: str = page_template("study.html.j2").render(
         title=_title(study),
         facts=_facts(study),
         lead=lead(study),
         preliminary=_preliminary(study),
-        late_changes=[version for version in study.plan_log if version.finished_runs],
+        late_changes=[one for one in study.plan_log.versions if one.finished_runs],
         groups=groups(study),
         know_more=know_more(study),
         warnings=warnings(study),
@@ -52,7 +54,7 @@ def render_study_page(study: StudyRecord, figures: Sequence[PageFigure]) -> str:
         also_rows=also_rows(study),
         plan=_plan(study),
         techniques=[(arm, changes_of(study, arm), recipe_changes(study, arm)) for arm in study.techniques],
-        baseline_recipe=flat(study.baseline.planned.recipe),
+        baseline_recipe=flat(recipe_of(study.baseline)),
         run_rows=run_rows(study),
         lost=lost_runs(study),
         dataset={key: value for key, value in study.dataset.items() if key in _TOLD_OF_DATA},
@@ -73,14 +75,14 @@ def commands(study: StudyRecord) -> list[str]:
 
 def warnings(study: StudyRecord) -> list[str]:
     """Say what a reader must know before believing the page."""
-    told = list(study.plan_doubts)
+    told = list(study.plan_log.doubts)
     if study.verdicts.plan != study.plan.fingerprint:
         told.append(
             f"The verdicts belong to another plan ({study.verdicts.plan[:12]}) than the one in plan.json "
             f"({study.plan.fingerprint[:12]}): run the study again."
         )
     fingerprint = study.dataset.get("fingerprint")
-    if study.plan.dataset_fingerprint and fingerprint and fingerprint != study.plan.dataset_fingerprint:
+    if fingerprint and fingerprint != study.plan.dataset_fingerprint:
         told.append("The dataset is not the one of the plan: their fingerprints differ.")
     return told
 
@@ -105,32 +107,29 @@ def moment(time: str) -> str:
 
 
 def _title(study: StudyRecord) -> str:
-    if study.plan.title:
-        return study.plan.title
+    if study.spec.title:
+        return study.spec.title
     count = len(study.techniques)
-    model = study.baseline.planned.recipe.get("model", "the baseline")
-    data = study.dataset.get("name") or study.plan.dataset.get("name", "unnamed data")
+    data = study.dataset.get("name") or study.spec.source
+    model = study.baseline.planned.recipe.model
     return f"{count} technique{'' if count == 1 else 's'} on trial: {plain(model)} on {plain(data)}"
 
 
 def _facts(study: StudyRecord) -> list[str]:
     """The line under the title."""
-    plan, verdicts = study.plan, study.verdicts
-    scale = scale_of(plan.metric)
-    seeds = (
-        f"{plan.seeds.min}" if plan.seeds.min == plan.seeds.max else f"{plan.seeds.min} to {plan.seeds.max}"
-    )
+    spec, verdicts = study.spec, study.verdicts
+    scale = scale_of(spec.metric)
     units = "" if verdicts.unit == "image" else f" of {verdicts.test_units:,} {verdicts.unit}s"
     ended = sum(
         run.status in ("finished", "diverged", "failed", "unused") for arm in study.arms for run in arm.runs
     )
     return [
         f"metric: {scale.metric}",
-        f"margin: {scale.amount(plan.margin)}",
-        f"{seeds} seeds per arm",
+        f"margin: {scale.amount(spec.margin)}",
+        f"{seeds_of(spec)} seeds per arm",
         f"{verdicts.test_images:,} test images{units}",
         f"{ended} runs",
-        f"plan {plan.fingerprint[:10]}",
+        f"plan {study.plan.fingerprint[:10]}",
     ]
 
 
@@ -148,17 +147,16 @@ def _preliminary(study: StudyRecord) -> str:
 
 
 def _plan(study: StudyRecord) -> dict[str, str]:
-    plan = study.plan
-    scale = scale_of(plan.metric)
+    plan, spec = study.plan, study.spec
+    scale = scale_of(spec.metric)
     looks = joined([str(look) for look in plan.looks]) if plan.looks else "–"
     several = len(plan.looks) > 1
     return {
         "metric": scale.metric,
-        "margin": scale.amount(plan.margin),
-        "family-wise error rate": f"{100 * plan.alpha:g}% over all techniques{' and looks' if several else ''}",
-        "seeds per arm": str(plan.seeds.min)
-        if plan.seeds.min == plan.seeds.max
-        else f"{plan.seeds.min} to {plan.seeds.max}, added where the answer is open",
+        "margin": scale.amount(spec.margin),
+        "family-wise error rate": f"{100 * spec.alpha:g}% over all techniques{' and looks' if several else ''}",
+        "seeds per arm": seeds_of(spec)
+        + ("" if spec.fewest == spec.most else ", added where the answer is open"),
         "first seed": str(study.baseline.planned.seed_offset),
         "looks at the results": f"after {looks} seeds per arm",
         "sampling unit": f"{study.verdicts.unit} ({study.verdicts.test_units:,} in the test split)",

@@ -58,7 +58,7 @@ def _more_images(study: StudyRecord, arms: Sequence[StudyArm]) -> str:
     """Say what the test split cannot tell, and how many images would."""
     if not arms:
         return ""
-    scale, images = scale_of(study.plan.metric), f"{study.verdicts.test_images:,} test images"
+    scale, images = scale_of(study.spec.metric), f"{study.verdicts.test_images:,} test images"
     limits = [one.resolvable for arm in arms if (one := arm.technique) and one.resolvable is not None]
     limit = f" below about {scale.amount(float(f'{max(limits):.2g}'))}" if limits else ""
     needed = [

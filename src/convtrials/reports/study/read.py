@@ -1,4 +1,4 @@
-"""Read a study directory."""
+"""Read a study directory for its report."""
 
 from __future__ import annotations
 
@@ -7,19 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from convtrials.core.errors import StudyError
-from convtrials.reports.study.documents import (
-    ArmCost,
-    Baseline,
-    Costs,
-    Plan,
-    PlanVersion,
-    Technique,
-    Verdicts,
-)
-from convtrials.reports.study.files import parse_document, parse_object, read_document, read_text
 from convtrials.reports.study.record import StudyArm, StudyRecord, StudyRun
-from convtrials.study.plan.plan_log import LOG_NAME, check_on_record, read_plan_document
-from convtrials.training.run import Run
+from convtrials.study.directory import StudyDirectory
+from convtrials.study.plan.arms import Arm
+from convtrials.study.plan.plan import Plan
+from convtrials.study.schemas import BaselineVerdict, Costs, TechniqueCost, TechniqueVerdict, Verdicts
 from convtrials.training.run_files import check_result
 
 
@@ -32,103 +24,65 @@ def read_study(folder: Path) -> StudyRecord:
         Where the directory is no study, has no verdicts yet, its plan is not the one on record, or a file is damaged or
         fits no other.
     """
-    folder = Path(folder)
-    if not folder.is_dir():
+    study = StudyDirectory(folder)
+    if not study.folder.is_dir():
         raise StudyError(f"{folder}: no such study directory")
-    if not (folder / "plan.json").is_file():
-        raise StudyError(f"{folder}: no plan.json in it; not a study directory")
-    plan = read_document(folder / "plan.json", Plan)
-    if not (folder / "verdicts.json").is_file():
-        raise StudyError(f"{folder}: no verdicts.json in it; run the study first (convtrials study run)")
-    verdicts = read_document(folder / "verdicts.json", Verdicts)
-    costs = read_document(folder / "costs.json", Costs) if (folder / "costs.json").is_file() else Costs()
-    _check_names(folder, plan, verdicts)
-    versions = _plan_log(folder / LOG_NAME)
-    log = check_on_record(folder / "plan.json", read_plan_document(folder / "plan.json"))
-    dataset = _loose(folder / "dataset.json")
-    arms = list(_arms(folder, plan, verdicts, costs))
+    plan, verdicts, costs = study.plan, study.verdicts, study.costs
+    _check_names(study.verdicts_path, plan, verdicts)
+    dataset = study.shown("dataset.json")
+    arms = list(_arms(study, plan, verdicts, costs))
     return StudyRecord(
-        folder=folder,
+        directory=study,
         plan=plan,
         verdicts=verdicts,
         costs=costs,
-        plan_log=versions,
+        plan_log=study.plan_log,
         dataset=dataset,
-        environment=_loose(folder / "environment.json"),
-        execution=_loose(folder / "execution.json"),
-        class_names=_class_names(dataset, folder / "dataset.json"),
+        environment=study.shown("environment.json"),
+        execution=study.shown("execution.json"),
+        class_names=_class_names(dataset, study.dataset_path),
         baseline=arms[0],
         techniques=tuple(arms[1:]),
-        plan_doubts=log.doubts,
     )
 
 
-def _check_names(folder: Path, plan: Plan, verdicts: Verdicts) -> None:
-    for key in ("name", "slug"):
-        found = [getattr(arm, key) for arm in plan.arms]
-        twice = next((one for one in found if found.count(one) > 1), None)
-        if twice is not None:
-            raise StudyError(f"{folder / 'plan.json'}: two arms have the {key} {twice!r}")
+def _check_names(path: Path, plan: Plan, verdicts: Verdicts) -> None:
     planned = {arm.name for arm in plan.arms[1:]}
     for technique in verdicts.techniques:
         if technique.name not in planned:
-            raise StudyError(
-                f"{folder / 'verdicts.json'}: technique {technique.name!r} is not in plan.json; run the study again"
-            )
-    everybody: tuple[Baseline | Technique, ...] = (verdicts.baseline, *verdicts.techniques)
-    for judged in everybody:
+            raise StudyError(f"{path}: technique {technique.name!r} is not in plan.json; run the study again")
+    for judged in verdicts.arms:
         if not len(judged.run_seeds) == len(judged.scores) == len(judged.status):
             raise StudyError(
-                f"{folder / 'verdicts.json'}: {judged.name!r} has {len(judged.run_seeds)} seeds, "
+                f"{path}: {judged.name!r} has {len(judged.run_seeds)} seeds, "
                 f"{len(judged.scores)} scores and {len(judged.status)} states; equal numbers are needed"
             )
 
 
-def _arms(folder: Path, plan: Plan, verdicts: Verdicts, costs: Costs) -> Iterator[StudyArm]:
+def _arms(study: StudyDirectory, plan: Plan, verdicts: Verdicts, costs: Costs) -> Iterator[StudyArm]:
     verdict_of = {technique.name: technique for technique in verdicts.techniques}
-    cost_of = {cost.name: cost for cost in costs.techniques}
     for number, planned in enumerate(plan.arms):
         technique = verdict_of.get(planned.name) if number else None
         judged = technique if number else verdicts.baseline
-        cost = cost_of.get(planned.name, ArmCost()) if number else costs.baseline
-        runs = tuple(_runs(folder / "runs" / planned.slug, judged))
+        cost = costs.of(planned.name) if number else TechniqueCost(**costs.baseline.model_dump())
+        runs = tuple(_runs(study, planned, judged))
         yield StudyArm(number, planned, technique, cost, runs, judged.mean if judged else None)
 
 
-def _runs(folder: Path, judged: Baseline | Technique | None) -> Iterator[StudyRun]:
+def _runs(
+    study: StudyDirectory, arm: Arm, judged: BaselineVerdict | TechniqueVerdict | None
+) -> Iterator[StudyRun]:
     """List an arm's runs: those that verdicts name, and others on disk."""
-    told: dict[int, tuple[str, float | None]] = {}
+    known: dict[int, tuple[str, float | None]] = {}
     if judged is not None:
         pairs = zip(judged.status, judged.scores, strict=True)
-        told = dict(zip(judged.run_seeds, pairs, strict=True))
-    for seed in sorted({*told, *_seeds_on_disk(folder)}):
-        place = folder / f"seed{seed}"
-        ended = (place / "result.json").is_file()
-        result = _loose(place / "result.json") if ended else {}
-        if ended:
-            check_result(Run(place))
-        status, score = told.get(seed, ("unused" if ended else "unfinished", None))
-        yield StudyRun(seed, place, status, score, result)
-
-
-def _seeds_on_disk(folder: Path) -> Iterator[int]:
-    for place in folder.glob("seed*") if folder.is_dir() else ():
-        digits = place.name.removeprefix("seed")
-        if digits.isascii() and digits.isdigit() and len(digits) < 16 and place.is_dir():
-            yield int(digits)
-
-
-def _plan_log(path: Path) -> list[PlanVersion]:
-    if not path.is_file():
-        return []
-    lines = [line for line in read_text(path).splitlines() if line.strip()]
-    return [
-        parse_document(line, PlanVersion, f"{path} line {number}") for number, line in enumerate(lines, 1)
-    ]
-
-
-def _loose(path: Path) -> dict[str, Any]:
-    return parse_object(read_text(path), str(path)) if path.is_file() else {}
+        known = dict(zip(judged.run_seeds, pairs, strict=True))
+    for seed in sorted({*known, *study.seeds_on_disk(arm)}):
+        run = study.run(arm, seed - arm.seed_offset)
+        if run.finished:
+            check_result(run)
+        status, score = known.get(seed, ("unused" if run.finished else "unfinished", None))
+        yield StudyRun(seed, run.folder, status, score, run.result if run.finished else {})
 
 
 def _class_names(dataset: dict[str, Any], path: Path) -> tuple[str, ...]:

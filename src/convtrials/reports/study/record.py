@@ -10,16 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from convtrials.reports.study.documents import (
-    ArmCost,
-    Costs,
-    Plan,
-    PlannedArm,
-    PlanVersion,
-    Technique,
-    Verdicts,
-)
-from convtrials.reports.study.files import parse_object, read_text
+from convtrials.core.errors import StudyError
+from convtrials.core.files import read_bounded_text
+from convtrials.study.directory import StudyDirectory
+from convtrials.study.plan.arms import Arm
+from convtrials.study.plan.plan import Plan
+from convtrials.study.plan.plan_log import PlanLog
+from convtrials.study.plan.spec import StudySpec
+from convtrials.study.schemas import Costs, TechniqueCost, TechniqueVerdict, Verdicts, parse_object, printable
 from convtrials.training.run import Run
 from convtrials.training.run_files import check_files
 
@@ -56,8 +54,10 @@ class StudyRun:
         if not path.is_file():
             return []
         check_files(run, path)
-        lines = [line for line in read_text(path).splitlines() if line.strip()]
-        return [parse_object(line, f"{path} line {number}") for number, line in enumerate(lines, 1)]
+        lines = [line for line in read_bounded_text(path, StudyError).splitlines() if line.strip()]
+        return [
+            printable(parse_object(line, f"{path} line {number}")) for number, line in enumerate(lines, 1)
+        ]
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,10 +68,10 @@ class StudyArm:
     ----------
     number : int
         0 for the baseline, then techniques in the order of the plan.
-    planned : PlannedArm
-    technique : Technique or None
+    planned : Arm
+    technique : TechniqueVerdict or None
         Its verdict; None for the baseline, and for a technique that has none yet.
-    cost : ArmCost
+    cost : TechniqueCost
     runs : tuple of StudyRun
         By seed.
     mean : float or None
@@ -79,9 +79,9 @@ class StudyArm:
     """
 
     number: int
-    planned: PlannedArm
-    technique: Technique | None
-    cost: ArmCost
+    planned: Arm
+    technique: TechniqueVerdict | None
+    cost: TechniqueCost
     runs: tuple[StudyRun, ...]
     mean: float | None
 
@@ -112,32 +112,38 @@ class StudyRecord:
 
     Attributes
     ----------
-    folder : Path
+    directory : StudyDirectory
     plan, verdicts, costs
         The JSON files of those names.
-    plan_log : list of PlanVersion
-        In order; empty where the log is missing.
+    plan_log : PlanLog
     dataset, environment, execution : dict
     class_names : tuple of str
     baseline : StudyArm
     techniques : tuple of StudyArm
         In the order of the plan.
-    plan_doubts : tuple of str
-        Why the log of the plan may not tell all.
     """
 
-    folder: Path
+    directory: StudyDirectory
     plan: Plan
     verdicts: Verdicts
     costs: Costs
-    plan_log: list[PlanVersion]
+    plan_log: PlanLog
     dataset: dict[str, Any]
     environment: dict[str, Any]
     execution: dict[str, Any]
     class_names: tuple[str, ...]
     baseline: StudyArm
     techniques: tuple[StudyArm, ...]
-    plan_doubts: tuple[str, ...] = ()
+
+    @property
+    def folder(self) -> Path:
+        """The study directory."""
+        return self.directory.folder
+
+    @property
+    def spec(self) -> StudySpec:
+        """What is compared, and how it is judged."""
+        return self.plan.spec
 
     @property
     def arms(self) -> tuple[StudyArm, ...]:
@@ -146,12 +152,12 @@ class StudyRecord:
 
     def mark_of(self, arm: StudyArm) -> str:
         """Say in a few words what is wrong with runs of an arm that learned nothing; empty where all learned."""
-        return next((one.mark for one in self.verdicts.warnings if one.arm == arm.name and one.mark), "")
+        return self.verdicts.mark_of(arm.name)
 
     @property
     def level(self) -> str:
         """The confidence of the simultaneous intervals, as people write it."""
-        return f"{100 * (1 - self.plan.alpha):g}%"
+        return self.verdicts.level
 
     @property
     def ranked(self) -> list[StudyArm]:

@@ -17,7 +17,7 @@ from convtrials.reports.style import FAINT, INK, MUTED
 
 def seeds_picture(study: StudyRecord) -> Picture | None:
     """Return the picture of every run's score, or None where no run has one."""
-    scale = scale_of(study.plan.metric)
+    scale = scale_of(study.spec.metric)
     shown = [study.baseline, *study.ranked]
     if not any(arm.scores for arm in shown):
         return None

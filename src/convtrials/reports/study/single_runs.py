@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convtrials.reports.picture import Picture
-from convtrials.reports.study.documents import SingleRuns
 from convtrials.reports.study.formatting import Scale, scale_of
 from convtrials.reports.study.record import StudyArm, StudyRecord
 from convtrials.reports.study.rows import BAND, figure_of_rows, text_width, write_beside, write_ends
 from convtrials.reports.study.verdict_style import labels_of, look_of
 from convtrials.reports.style import BLUE, FAINT, INK, MUTED, ORANGE
 from convtrials.study.results.single_runs import misleading, pair_differences
+from convtrials.study.schemas import SingleRuns
 
 #: More dots than this in a row are a smear.
 MOST_DOTS = 400
@@ -26,14 +26,14 @@ def single_runs_picture(study: StudyRecord) -> Picture | None:
     shown = [arm for arm in study.ranked if _found(arm) is not None and arm.scores]
     if not shown or not study.baseline.scores:
         return None
-    scale = scale_of(study.plan.metric)
+    scale = scale_of(study.spec.metric)
     differences = {arm.name: _differences(study, arm, scale) for arm in shown}
     many = any((found := _found(arm)) and found.pairs > MOST_DOTS for arm in shown)
     thinned = f" ({MOST_DOTS} evenly spaced ones, where there are more)" if many else ""
     caption = (
         "The usual comparison trains each recipe once and puts the two scores into a table. Each dot is one such "
         "comparison: what a run of the technique gains on a run of the baseline, for all pairs of runs of this study"
-        f"{thinned}. Orange crosses would have misled. Shaded: the margin (±{scale.amount(study.plan.margin)})."
+        f"{thinned}. Orange crosses would have misled. Shaded: the margin (±{scale.amount(study.spec.margin)})."
     )
     return Picture(
         name="single-runs",
@@ -78,7 +78,7 @@ def _marked(
         wrong = misleading(
             differences / scale.factor,
             verdict=look_of(arm).key,
-            margin=study.plan.margin,
+            margin=study.spec.margin,
             same_recipe=arm.planned.recipe == study.baseline.planned.recipe,
         )
     return differences.tolist(), (np.zeros(len(differences), bool) if wrong is None else wrong).tolist()
@@ -99,7 +99,7 @@ def _draw(
     labels, beside = labels_of(shown), [_beside(arm) for arm in shown]
     right = 0.25 + max(text_width(text, 9.5, "bold") for text in beside)
     figure, axes = figure_of_rows([labels[arm.name] for arm in shown], right, above=0.28, below=0.35)
-    margin = scale.factor * study.plan.margin
+    margin = scale.factor * study.spec.margin
     axes.axvspan(-margin, margin, color=BAND, zorder=0)
     axes.axvline(0, color=INK, linewidth=1, zorder=1)
     for place, arm in enumerate(shown):

@@ -11,7 +11,6 @@ from convtrials.reports.study.formatting import Scale, scale_of, signed, times
 from convtrials.reports.study.record import StudyArm, StudyRecord, StudyRun
 from convtrials.reports.study.verdict_style import VerdictLook, look_of, preliminary
 from convtrials.reports.words import duration
-from convtrials.study.directory import StudyDirectory
 from convtrials.training.run import Run
 
 _BEYOND = {
@@ -58,7 +57,7 @@ class VerdictRow:
 
 def verdict_rows(study: StudyRecord) -> list[VerdictRow]:
     """Return the table of verdicts, the largest difference first."""
-    return [_verdict_row(study, arm, scale_of(study.plan.metric)) for arm in study.ranked]
+    return [_verdict_row(study, arm, scale_of(study.spec.metric)) for arm in study.ranked]
 
 
 def _verdict_row(study: StudyRecord, arm: StudyArm, scale: Scale) -> VerdictRow:
@@ -94,11 +93,14 @@ def changes_of(study: StudyRecord, arm: StudyArm) -> list[str]:
 
 def recipe_changes(study: StudyRecord, arm: StudyArm) -> list[tuple[str, str, str]]:
     """Return (setting, baseline's value, technique's value) of every setting that differs, at most `MOST_CHANGES`."""
-    before, after = flat(study.baseline.planned.recipe), flat(arm.planned.recipe)
-    if not before or not after:
-        return [(key, "", plain(value)) for key, value in flat(arm.planned.changes).items()][:MOST_CHANGES]
+    before, after = flat(recipe_of(study.baseline)), flat(recipe_of(arm))
     keys = [key for key in {**before, **after} if before.get(key) != after.get(key)]
     return [(key, plain(before.get(key)), plain(after.get(key))) for key in keys][:MOST_CHANGES]
+
+
+def recipe_of(arm: StudyArm) -> dict[str, Any]:
+    """Return the recipe of an arm as files have it."""
+    return arm.planned.recipe.model_dump(mode="json")
 
 
 def flat(settings: Mapping[str, Any], above: str = "") -> dict[str, Any]:
@@ -127,8 +129,12 @@ def also_rows(study: StudyRecord) -> list[tuple[str, list[tuple[str, str]]]]:
     rows = []
     for arm in (study.baseline, *study.ranked):
         one = arm.technique
-        also = study.verdicts.baseline.also if arm.number == 0 else (one.also if one else {})
-        differences = one.also_difference if one else {}
+        also = (
+            study.verdicts.baseline.secondary_metrics
+            if arm.number == 0
+            else (one.secondary_metrics if one else {})
+        )
+        differences = one.secondary_differences if one else {}
         cells = [
             (
                 _told(also.get(key), factor, decimals, unit),
@@ -143,13 +149,13 @@ def also_rows(study: StudyRecord) -> list[tuple[str, list[tuple[str, str]]]]:
 
 def _also_columns(study: StudyRecord) -> list[tuple[str, str, int, int, str]]:
     """Return the numbers of `ALSO` besides the study's metric; verdicts of older versions lack some."""
-    known = study.verdicts.baseline.also
-    return [one for one in ALSO if one[1] != study.plan.metric and (one[1] in known or not known)]
+    known = study.verdicts.baseline.secondary_metrics
+    return [one for one in ALSO if one[1] != study.spec.metric and (one[1] in known or not known)]
 
 
 def run_rows(study: StudyRecord) -> list[tuple[str, str, str, str, str, str]]:
     """Return the table of runs: arm, seed, state, score, epochs, time."""
-    scale = scale_of(study.plan.metric)
+    scale = scale_of(study.spec.metric)
     unit = study.costs.unit if study.costs.unit == "cpu_seconds" else "train_seconds"
     return [
         (arm.name, str(run.seed), run.status, scale.score(run.score), plain(run.result.get("epochs")),
@@ -175,7 +181,7 @@ def lost_runs(study: StudyRecord) -> list[str]:
 
 def _why_failed(study: StudyRecord, run: StudyRun) -> str:
     """Return why the run failed the last time; nothing where that was not written."""
-    failures = StudyDirectory(study.folder).failures(Run(run.folder))
+    failures = study.directory.failures(Run(run.folder))
     return f": {failures.reason}" if failures.errors else ""
 
 

@@ -46,7 +46,7 @@ class Group:
 
 def lead(study: StudyRecord) -> list[str]:
     """Say the conclusion in a few sentences."""
-    scale = scale_of(study.plan.metric)
+    scale = scale_of(study.spec.metric)
     helpful = [arm for arm in study.ranked if look_of(arm).key == "better"]
     so_far = "" if study.verdicts.complete else " so far"
     told = [_counts(study)]
@@ -70,7 +70,7 @@ def lead(study: StudyRecord) -> list[str]:
 
 
 def _largest_gain(study: StudyRecord, arm: StudyArm, so_far: str) -> str:
-    scale, one, cost = scale_of(study.plan.metric), arm.technique, arm.cost.cost_ratio
+    scale, one, cost = scale_of(study.spec.metric), arm.technique, arm.cost.cost_ratio
     said, interval = f"{scale.signed(arm.difference)} {scale.unit} of {scale.metric}", _interval(study, arm)
     if scale.lower_is_better and one is not None:
         said = f"{scale.metric} lower by {scale.plain(one.difference)} {scale.unit}"
@@ -104,7 +104,7 @@ def sentence_of(study: StudyRecord, arm: StudyArm) -> str:
     look = look_of(arm)
     if arm.difference is None:
         return look.meaning.capitalize()
-    scale = scale_of(study.plan.metric)
+    scale = scale_of(study.spec.metric)
     return f"{scale.signed(arm.difference)} {scale.unit} ({_interval(study, arm)}): {look.meaning}"
 
 
@@ -136,4 +136,4 @@ def _interval(study: StudyRecord, arm: StudyArm) -> str:
     one = arm.technique
     if one is None or one.low is None:
         return "no interval"
-    return f"{study.level} interval {scale_of(study.plan.metric).span(one.low, one.high)}"
+    return f"{study.level} interval {scale_of(study.spec.metric).span(one.low, one.high)}"

@@ -3,7 +3,6 @@
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import replace
 
 from convtrials.core.errors import Interrupted, StudyError
 from convtrials.core.stopping import StopWish
@@ -38,7 +37,7 @@ class _Queue:
                 run = self._study.run(arm, position)
                 failures = self._study.failures(run)
                 if failures.given_up and not run.finished:
-                    self._study.write_failures(run, replace(failures, given_up=False))
+                    self._study.write_failures(run, failures.model_copy(update={"given_up": False}))
 
     def wanted(self, decision: Decision, busy: list[RunTask]) -> list[RunTask]:
         """Return runs to start, all arms' first seeds before any second: verdicts come early that way."""
@@ -63,7 +62,7 @@ class _Queue:
     def _insist(self, run: Run) -> None:
         """Give a run up again, after another process took that back and went away without trying."""
         if not run.taken:
-            self._study.write_failures(run, replace(self._study.failures(run), given_up=True))
+            self._study.write_failures(run, self._study.failures(run).model_copy(update={"given_up": True}))
 
     def note(self, end: RunEnd) -> None:
         """Remember how a run ended."""

@@ -21,7 +21,6 @@ from typing import Any, BinaryIO, TextIO, TypeVar
 from convtrials.core.errors import ConvtrialsError, Interrupted, RunTaken
 from convtrials.core.standard_input import take_standard_input
 from convtrials.data.dataset import Dataset
-from convtrials.data.reopen import reopen_dataset
 from convtrials.study.directory import StudyDirectory
 from convtrials.study.execute.arm_data import dataset_of_arm
 from convtrials.study.plan.plan import Plan
@@ -132,7 +131,7 @@ def serve(folder: Path, requests: BinaryIO, answers: TextIO, *, checkpoint_secon
     study = StudyDirectory(folder)
     plan = study.plan
     study.use_recorded_folder()
-    dataset = reopen_dataset(study.dataset, silent=True)
+    dataset = study.open_dataset()
     execution = study.run_execution
     _say(answers, {"ready": os.getpid()})
     work = _incoming(requests)

@@ -1,30 +1,107 @@
 """The plan: what a study will compare and how it will judge, fixed and fingerprinted before its first run."""
 
-import math
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from convtrials.core.errors import RecipeError, StudyError
 from convtrials.statistics.design import BASELINE, looks_for
 from convtrials.study.plan.arms import LARGEST_OFFSET, MOST_TECHNIQUES, Arm
 from convtrials.study.plan.plan_log import check_on_record, fingerprint_of, read_plan_document
-from convtrials.study.plan.study_file import (
+from convtrials.study.plan.spec import (
     DATASET_OPTIONS,
     LARGEST_FIRST_SEED,
-    MOST_SEEDS,
-    WEIGHTS,
+    RuleError,
+    StudyRules,
     StudySpec,
 )
-from convtrials.study.results.metrics import METRICS
+from convtrials.study.schemas import FORMAT, check_format, first_problem
 from convtrials.training.recipe.recipe import Recipe
 
 #: Seconds in which whoever changes a plan has written both the log and plan.json.
 _BETWEEN_WRITES = 0.1
 
-#: Version of plan.json, verdicts.json and costs.json.
-FORMAT = 1
+
+class ArmEntry(BaseModel):
+    """An arm in ``plan.json``; the slug is its folder's name."""
+
+    model_config = ConfigDict(strict=True, extra="ignore")
+
+    name: str
+    slug: str = ""
+    changes: dict[str, Any]
+    recipe: dict[str, Any]
+    seed_offset: Annotated[int, Field(ge=0, le=LARGEST_OFFSET + LARGEST_FIRST_SEED)]
+
+    @classmethod
+    def of(cls, arm: Arm) -> "ArmEntry":
+        """Write an arm down."""
+        recipe = arm.recipe.model_dump(mode="json")
+        return cls(
+            name=arm.name, slug=arm.slug, changes=arm.changes, recipe=recipe, seed_offset=arm.seed_offset
+        )
+
+    def arm(self, where: str) -> Arm:
+        """Return the arm."""
+        recipe = Recipe.make(self.recipe, where=f"{where}: {self.name}")
+        return Arm(self.name, self.changes, recipe, self.seed_offset)
+
+
+class PlanFile(BaseModel):
+    """What ``plan.json`` holds; the rules are checked by `StudyRules`."""
+
+    model_config = ConfigDict(strict=True, extra="ignore")
+
+    fingerprint: str | None = None
+    format: int = FORMAT
+    title: Any = None
+    metric: Any
+    margin: Any
+    alpha: Any
+    looks: list[Any] = []
+    seeds: dict[str, Any]
+    weights: Any
+    dataset: dict[str, Any]
+    dataset_fingerprint: str
+    arms: list[ArmEntry]
+
+    @classmethod
+    def of(cls, plan: "Plan") -> "PlanFile":
+        """Write a plan down."""
+        spec = plan.spec
+        return cls(
+            title=spec.title,
+            metric=spec.metric,
+            margin=spec.margin,
+            alpha=spec.alpha,
+            looks=list(plan.looks),
+            seeds={"min": spec.fewest, "max": spec.most},
+            weights=spec.weights,
+            dataset={"name": spec.source, **spec.dataset_options},
+            dataset_fingerprint=plan.dataset_fingerprint,
+            arms=[ArmEntry.of(arm) for arm in plan.arms],
+        )
+
+    def spec(self, where: str, *, recorded: bool) -> StudySpec:
+        """Return the study; errors as `parse_plan`."""
+        arms = [one.arm(where) for one in self.arms[: MOST_TECHNIQUES + 2]]
+        names = [arm.name for arm in arms]
+        if not 2 <= len(arms) <= MOST_TECHNIQUES + 1 or names[0] != BASELINE or len(set(names)) < len(names):
+            raise ValueError("arms must be the baseline and its techniques, each name once")
+        if not isinstance(source := self.dataset.get("name"), str):
+            raise ValueError(f"dataset: {source!r:.40} where a name is needed")
+        values = {
+            key: getattr(self, key) for key in ("title", "metric", "margin", "alpha", "seeds", "weights")
+        }
+        values |= {
+            "source": source,
+            "dataset_options": {key: self.dataset[key] for key in DATASET_OPTIONS if key in self.dataset},
+            "first_seed": arms[0].seed_offset,
+        }
+        return StudySpec.of(StudyRules.model_validate(values, context={"recorded": recorded}), arms)
 
 
 @dataclass(frozen=True)
@@ -67,29 +144,7 @@ class Plan:
 
     def to_dict(self) -> dict[str, Any]:
         """Return what ``plan.json`` holds, without its fingerprint."""
-        spec = self.spec
-        return {
-            "format": FORMAT,
-            "title": spec.title,
-            "metric": spec.metric,
-            "margin": spec.margin,
-            "alpha": spec.alpha,
-            "looks": list(self.looks),
-            "seeds": {"min": spec.fewest, "max": spec.most},
-            "weights": spec.weights,
-            "dataset": {"name": spec.source, **spec.dataset_options},
-            "dataset_fingerprint": self.dataset_fingerprint,
-            "arms": [
-                {
-                    "name": arm.name,
-                    "slug": arm.slug,
-                    "changes": arm.changes,
-                    "recipe": arm.recipe.model_dump(mode="json"),
-                    "seed_offset": arm.seed_offset,
-                }
-                for arm in self.arms
-            ],
-        }
+        return PlanFile.of(self).model_dump(exclude={"fingerprint"})
 
     def changes_since(self, older: "Plan") -> list[str]:
         """Say what is different from an older plan, a line each."""
@@ -99,7 +154,7 @@ class Plan:
                 ("metric", older.spec.metric, self.spec.metric),
                 ("margin", older.spec.margin, self.spec.margin),
                 ("confidence", 1 - older.spec.alpha, 1 - self.spec.alpha),
-                ("seeds", _seeds(older.spec), _seeds(self.spec)),
+                ("seeds", seeds_of(older.spec), seeds_of(self.spec)),
             )
             if before != now
         ]
@@ -116,12 +171,13 @@ class Plan:
         return lines
 
 
-def _seeds(spec: StudySpec) -> str:
+def seeds_of(spec: StudyRules) -> str:
+    """Say how many seeds per arm a study has: ``5``, or ``3 to 20``."""
     return str(spec.most) if spec.fewest == spec.most else f"{spec.fewest} to {spec.most}"
 
 
-def read_plan(path: Path) -> Plan:
-    """Read a ``plan.json`` back, and see that it is the plan on record.
+def read_plan(path: Path, *, recorded: bool = True) -> Plan:
+    """Read a ``plan.json`` back, and see that it is the plan on record; `recorded` as in `parse_plan`.
 
     Raises
     ------
@@ -130,93 +186,40 @@ def read_plan(path: Path) -> Plan:
         it names, or than the last line of the log beside it.
     """
     document = read_plan_document(path)
-    plan = parse_plan(document, str(path))
+    plan = parse_plan(document, str(path), recorded=recorded)
     try:
         check_on_record(path, document)
     except StudyError:  # another process may be just between the log and the plan
         time.sleep(_BETWEEN_WRITES)
         document = read_plan_document(path)
-        plan = parse_plan(document, str(path))
+        plan = parse_plan(document, str(path), recorded=recorded)
         check_on_record(path, document)
     return replace(plan, recorded=document["fingerprint"])
 
 
-def parse_plan(document: dict[str, Any], where: str) -> Plan:
+def parse_plan(document: dict[str, Any], where: str, *, recorded: bool = True) -> Plan:
     """Make a plan of what a ``plan.json`` holds, on record or not.
+
+    Parameters
+    ----------
+    document : dict
+    where : str
+        The file.
+    recorded : bool
+        It was fixed before: a margin or a confidence that an earlier version allowed is taken as it is. False: it is to
+        become a study, so that the ranges of `StudyRules` hold.
 
     Raises
     ------
     StudyError
         An impossible value, or of a later version.
     """
+    check_format(document, where)
+    check_format(document, where)
     try:
-        if document["format"] != FORMAT:
-            raise StudyError(
-                f"{where}: format {document['format']!r:.20}; this version of convtrials reads {FORMAT}"
-            )
-        return Plan(_spec(document, where), _text(document["dataset_fingerprint"]))
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError, RecipeError) as error:
+        found = PlanFile.model_validate(document)
+        return Plan(found.spec(where, recorded=recorded), found.dataset_fingerprint)
+    except ValidationError as error:
+        raise StudyError(f"{where}: not a plan: {first_problem(error)}") from None
+    except (ValueError, RecursionError, RecipeError, RuleError) as error:
         raise StudyError(f"{where}: not a plan: {str(error).splitlines()[0]:.200}") from None
-
-
-def _spec(value: dict[str, Any], where: str) -> StudySpec:
-    arms = tuple(
-        Arm(
-            _text(arm["name"]),
-            dict(arm["changes"]),
-            Recipe.make(dict(arm["recipe"]), where=f"{where}: {arm['name']}"),
-            _whole(arm["seed_offset"], 0, LARGEST_OFFSET + LARGEST_FIRST_SEED),
-        )
-        for arm in value["arms"][: MOST_TECHNIQUES + 2]
-    )
-    names = [arm.name for arm in arms]
-    if (
-        len(arms) < 2
-        or len(arms) > MOST_TECHNIQUES + 1
-        or names[0] != BASELINE
-        or len(set(names)) < len(names)
-    ):
-        raise ValueError("arms must be the baseline and its techniques, each name once")
-    dataset = dict(value["dataset"])
-    source = _text(dataset.pop("name"))
-    spec = StudySpec(
-        arms=arms,
-        source=source,
-        dataset_options={key: dataset[key] for key in DATASET_OPTIONS if key in dataset},
-        fewest=_whole(value["seeds"]["min"], 2, MOST_SEEDS),
-        most=_whole(value["seeds"]["max"], 2, MOST_SEEDS),
-        metric=_one_of(value["metric"], METRICS),
-        margin=_between(value["margin"], 0, 1e6),
-        alpha=_between(value["alpha"], 0, 1),
-        weights=_one_of(value["weights"], WEIGHTS),
-    )
-    return replace(spec, title=None if value.get("title") is None else _text(value["title"]))
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise ValueError(f"{value!r:.40} where a text is needed")
-    return value
-
-
-def _whole(value: Any, least: int, most: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-        raise ValueError(f"{value!r:.40} where a whole number from {least} to {most} is needed")
-    return value
-
-
-def _between(value: Any, low: float, high: float) -> float:
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, int | float)
-        or not low < value < high
-        or math.isnan(value)
-    ):
-        raise ValueError(f"{value!r:.40} where a number between {low:g} and {high:g} is needed")
-    return float(value)
-
-
-def _one_of(value: Any, allowed: tuple[str, ...]) -> str:
-    if value not in allowed:
-        raise ValueError(f"{value!r:.40} where one of {', '.join(allowed)} is needed")
-    return str(value)

@@ -10,8 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from convtrials.core.errors import StudyError
 from convtrials.core.files import finite, read_bounded_text, read_json, write_text
+from convtrials.study.schemas import PlanVersion, first_problem
 
 #: A plan of a hundred techniques takes a tenth of this.
 LARGEST_PLAN = 4_000_000
@@ -57,8 +60,14 @@ class PlanLog:
         older = self.lines[-2]["fingerprint"] if len(self.lines) > 1 and self.plan is not None else None
         return older is not None and document.get("fingerprint") == fingerprint_of(document) == older
 
-    def add(self, line: dict[str, Any]) -> None:
-        """Write the log with one more line; atomically."""
+    @property
+    def versions(self) -> list[PlanVersion]:
+        """What the lines say."""
+        return [PlanVersion.model_validate(line) for line in self.lines]
+
+    def add(self, version: PlanVersion) -> None:
+        """Write the log with one more line, bound to the line before; atomically."""
+        line = version.model_dump(mode="json", exclude={"chain"})
         lines = (*self.lines, {**line, "chain": _chain(_last_link(self.lines), line)})
         write_text(self.path, "".join(json.dumps(one, ensure_ascii=True) + "\n" for one in lines))
 
@@ -178,13 +187,14 @@ def differences(before: dict[str, Any], now: dict[str, Any]) -> str:
 
 def remarks(log: PlanLog) -> list[str]:
     """Say what whoever reads a verdict must know of the plan: changes after runs had ended, and doubts, a line each."""
-    told = []
-    for line in log.lines:
-        if line.get("finished_runs"):
-            changes = line.get("changes")
-            what = "; ".join(map(str, changes)) if isinstance(changes, list) and changes else "no setting"
-            told.append(f"On record of the plan, after {line['finished_runs']} ended runs: {what}")
-    return [*told, *log.doubts]
+    late = [one for one in log.versions if one.finished_runs]
+    return [
+        *(
+            f"On record of the plan, after {one.finished_runs} ended runs: {'; '.join(one.changes) or 'no setting'}"
+            for one in late
+        ),
+        *log.doubts,
+    ]
 
 
 def _advice(path: Path) -> str:
@@ -220,6 +230,10 @@ def _line(text: str, where: str) -> dict[str, Any]:
         _chain("", line)  # what nests too deep to be written is told here
     except (ValueError, RecursionError):
         raise StudyError(f"{where}: not valid JSON") from None
-    if not isinstance(line, dict) or not isinstance(line.get("fingerprint"), str):
+    if not isinstance(line, dict):
         raise StudyError(f"{where}: a JSON object with a fingerprint is needed")
+    try:
+        PlanVersion.model_validate(line)
+    except ValidationError as problem:
+        raise StudyError(f"{where}: {first_problem(problem)}") from None
     return line

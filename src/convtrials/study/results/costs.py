@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from math import exp, sqrt
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from convtrials.statistics.interval import critical
 from convtrials.study.results.ended_runs import EndedRun, ended_run
 from convtrials.study.results.time_to_baseline import seconds_to_baseline
+from convtrials.study.schemas import ArmCost, Costs, TechniqueCost, TotalCost
 from convtrials.training.run import Run
 
 
@@ -19,7 +20,7 @@ def study_costs(
     device: str,
     wall_seconds: float | None = None,
     surplus: Sequence[Run] = (),
-) -> dict[str, Any]:
+) -> Costs:
     """Compare what the runs of each technique cost with what the baseline's cost.
 
     Costs of an arm are means over its runs that finished: a diverged run ends early and would make its technique look
@@ -41,8 +42,8 @@ def study_costs(
 
     Returns
     -------
-    dict
-        The object of ``costs.json``. ``cost_ratio`` is a technique's mean cost of a run over the baseline's, in
+    Costs
+        ``cost_ratio`` is a technique's mean cost of a run over the baseline's, in
         ``unit``; ``cost_ratio_interval`` is its 95% interval over new runs (`ratio_interval`).
         ``seconds_to_baseline`` (in ``unit`` too) is the training time after which the arm's mean learning curve reaches
         the baseline's final mean validation accuracy. None where a number does not exist.
@@ -52,38 +53,38 @@ def study_costs(
     RunError
         A file of an ended run is missing or damaged.
     """
-    unit = "cpu_seconds" if device == "cpu" else "seconds"
+    unit: Literal["cpu_seconds", "seconds"] = "cpu_seconds" if device == "cpu" else "seconds"
     reference = _ended(baseline)
     arms = {name: _ended(runs) for name, runs in techniques.items()}
-    basis = _arm(reference, reference, unit)
     everything = [*reference, *(run for runs in arms.values() for run in runs), *_ended(surplus)]
-    return {
-        "format": 1,
-        "unit": unit,
-        "baseline": basis,
-        "techniques": [
-            {
-                "name": name,
-                **(arm := _arm(runs, reference, unit)),
-                "cost_ratio": _ratio(arm[unit], basis[unit]),
-                "cost_ratio_interval": ratio_interval(_costs(runs, unit), _costs(reference, unit)),
-            }
-            for name, runs in arms.items()
-        ],
-        "total": {
-            "runs": len(everything),
-            "seconds": float(sum(run.seconds for run in everything)),
-            "cpu_seconds": float(sum(run.cpu_seconds for run in everything)),
-            "wall_seconds": wall_seconds,
-        },
-    }
+    return Costs(
+        unit=unit,
+        baseline=ArmCost(**_means(reference, reference, unit)),
+        techniques=tuple(_technique(name, runs, reference, unit) for name, runs in arms.items()),
+        total=TotalCost(
+            runs=len(everything),
+            seconds=float(sum(run.seconds for run in everything)),
+            cpu_seconds=float(sum(run.cpu_seconds for run in everything)),
+            wall_seconds=wall_seconds,
+        ),
+    )
+
+
+def _technique(name: str, runs: Sequence[EndedRun], baseline: Sequence[EndedRun], unit: str) -> TechniqueCost:
+    costs, basis = _costs(runs, unit), _costs(baseline, unit)
+    return TechniqueCost(
+        name=name,
+        **_means(runs, baseline, unit),
+        cost_ratio=_ratio(_mean(costs), _mean(basis)),
+        cost_ratio_interval=ratio_interval(costs, basis),
+    )
 
 
 def _ended(runs: Sequence[Run]) -> list[EndedRun]:
     return [ended for run in runs if (ended := ended_run(run)) is not None]
 
 
-def _arm(runs: Sequence[EndedRun], baseline: Sequence[EndedRun], unit: str) -> dict[str, Any]:
+def _means(runs: Sequence[EndedRun], baseline: Sequence[EndedRun], unit: str) -> dict[str, Any]:
     finished = [run for run in runs if not run.diverged]
     return {
         "seconds": _mean([run.seconds for run in finished]),
@@ -100,7 +101,7 @@ def _costs(runs: Sequence[EndedRun], unit: str) -> list[float]:
     return [float(getattr(run, unit)) for run in runs if not run.diverged]
 
 
-def ratio_interval(costs: Sequence[float], basis: Sequence[float]) -> list[float] | None:
+def ratio_interval(costs: Sequence[float], basis: Sequence[float]) -> tuple[float, float] | None:
     """Return the 95% interval of a ratio of mean costs, over new runs.
 
     Parameters
@@ -110,7 +111,7 @@ def ratio_interval(costs: Sequence[float], basis: Sequence[float]) -> list[float
 
     Returns
     -------
-    list of float or None
+    tuple of float or None
         Two ends around ``mean(costs) / mean(basis)``; None with fewer than two runs of either.
 
     Notes
@@ -123,10 +124,10 @@ def ratio_interval(costs: Sequence[float], basis: Sequence[float]) -> list[float
     ratio = float(np.mean(costs) / np.mean(basis))
     parts = [float(np.var(v, ddof=1)) / len(v) / float(np.mean(v)) ** 2 for v in (costs, basis)]
     if sum(parts) == 0:
-        return [ratio, ratio]
+        return ratio, ratio
     shares = [part**2 / (len(v) - 1) for part, v in zip(parts, (costs, basis), strict=True)]
     reach = exp(critical(0.05, sum(parts) ** 2 / sum(shares)) * sqrt(sum(parts)))
-    return [ratio / reach, ratio * reach]
+    return ratio / reach, ratio * reach
 
 
 def _mean(values: Sequence[float]) -> float | None:

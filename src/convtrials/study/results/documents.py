@@ -1,27 +1,39 @@
 """The files that a study leaves for readers: verdicts.json, costs.json, runs.csv."""
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from convtrials.core.files import write_json
+from convtrials.core.files import finite
 from convtrials.evaluation.guessing import against_guessing
-from convtrials.statistics.decision import BASELINE, Decision
+from convtrials.statistics.decision import BASELINE, Decision, Result
 from convtrials.study.directory import StudyDirectory
 from convtrials.study.plan.arms import Arm
-from convtrials.study.plan.plan import FORMAT, Plan
+from convtrials.study.plan.plan import Plan
 from convtrials.study.results.costs import study_costs
 from convtrials.study.results.ended_runs import EndedRun, ended_run, read_history
-from convtrials.study.results.metrics import also_difference, as_told, interval_as_told, mean_also
+from convtrials.study.results.metrics import (
+    as_reported,
+    interval_as_reported,
+    mean_metrics,
+    metric_differences,
+)
 from convtrials.study.results.runs_table import RunRow, write_runs_table
-from convtrials.study.results.scores import Outcomes, used_runs
+from convtrials.study.results.scores import Outcomes
 from convtrials.study.results.sentences import margin_amount, sentence
 from convtrials.study.results.single_runs import compare_single_runs, single_runs_sentence
 from convtrials.study.results.time_to_baseline import images_to_baseline, probability_better
-from convtrials.study.results.warnings import ArmRuns, StudyWarning, study_warnings
+from convtrials.study.results.warnings import ArmRuns, study_warnings
+from convtrials.study.schemas import (
+    BaselineVerdict,
+    SingleRuns,
+    StudyWarning,
+    TechniqueVerdict,
+    Verdicts,
+)
 from convtrials.training.run import Run
 
 
-def write_documents(study: StudyDirectory, plan: Plan, outcomes: Outcomes) -> dict[str, Any]:
+def write_documents(study: StudyDirectory, plan: Plan, outcomes: Outcomes) -> Verdicts:
     """Write what the ended runs say, finished study or not; return the verdicts.
 
     ``verdicts.json`` holds no time: it is the same for the same science, however often the study was stopped. Seconds
@@ -29,18 +41,23 @@ def write_documents(study: StudyDirectory, plan: Plan, outcomes: Outcomes) -> di
     """
     decision = outcomes.decide()
     used = _used(study, plan, decision)
-    verdicts = _verdicts(study, plan, outcomes, decision, used)
+    verdicts = _Judging(study, plan, outcomes, decision, used).verdicts()
     costs = study_costs(
         used[BASELINE],
         {name: runs for name, runs in used.items() if name != BASELINE},
-        device=study.execution["device"],
+        device=study.execution.device,
         wall_seconds=study.wall_seconds(),
         surplus=_surplus(study, used),
     )
     write_runs_table(study.folder / "runs.csv", _rows(study, plan, outcomes, used), metric=plan.spec.metric)
-    write_json(study.folder / "costs.json", costs)
-    write_json(study.folder / "verdicts.json", verdicts)
+    study.write_results(verdicts, costs)
     return verdicts
+
+
+def judge_study(study: StudyDirectory, plan: Plan, outcomes: Outcomes) -> Verdicts:
+    """Return the verdicts that the ended runs give, and write nothing."""
+    decision = outcomes.decide()
+    return _Judging(study, plan, outcomes, decision, _used(study, plan, decision)).verdicts()
 
 
 def _used(study: StudyDirectory, plan: Plan, decision: Decision) -> dict[str, list[Run]]:
@@ -48,7 +65,11 @@ def _used(study: StudyDirectory, plan: Plan, decision: Decision) -> dict[str, li
     seeds = {name: result.seeds for name, result in decision.results.items()}
     seeds[BASELINE] = max(seeds.values(), default=0)
     return {
-        arm.name: [run for run in used_runs(study, arm, seeds[arm.name]) if run.finished or _lost(study, run)]
+        arm.name: [
+            run
+            for position in range(seeds[arm.name])
+            if (run := study.run(arm, position)).finished or study.failures(run).given_up
+        ]
         for arm in plan.arms
     }
 
@@ -56,83 +77,116 @@ def _used(study: StudyDirectory, plan: Plan, decision: Decision) -> dict[str, li
 def _surplus(study: StudyDirectory, used: dict[str, list[Run]]) -> list[Run]:
     """Return the ended runs on which no verdict rests: of an earlier plan, or beyond the last look."""
     known = {run.folder for runs in used.values() for run in runs}
-    ended = sorted(path.parent for path in study.folder.glob("runs/*/*/result.json"))
-    return [Run(folder) for folder in ended if folder not in known]
+    return [run for run in study.ended_runs() if run.folder not in known]
 
 
-def _lost(study: StudyDirectory, run: Run) -> bool:
-    return study.failures(run).given_up
+@dataclass(frozen=True)
+class _Judging:
+    """What ``verdicts.json`` is made from.
 
+    Attributes
+    ----------
+    used : dict of str to list of Run
+        The runs of each arm that the verdicts rest on.
+    """
 
-def _verdicts(
-    study: StudyDirectory, plan: Plan, outcomes: Outcomes, decision: Decision, used: dict[str, list[Run]]
-) -> dict[str, Any]:
-    finished = _finished(used[BASELINE])
-    baseline = {
-        **_arm(plan, outcomes, plan.arms[0], used[BASELINE]),
-        # Its mean curve may pass its own end before the end; techniques are measured by the same rule.
-        "images_to_baseline": images_to_baseline(finished, finished),
-    }
-    warnings = _warnings(study, plan, outcomes, used)
-    marks = {one.arm: one.mark for one in warnings if one.mark}
-    techniques, single_runs = [], []
-    for arm in plan.arms[1:]:
-        result = decision.results[arm.name]
-        told = _arm(plan, outcomes, arm, used[arm.name])
-        # Against the baseline's runs of the same seeds: those of later looks belong to other techniques.
-        own_baseline = used[BASELINE][: result.seeds]
-        scores = [
-            [score for run in runs if (score := outcomes.score(run)) is not None]
-            for runs in (used[arm.name], own_baseline)
-        ]
-        base_also = _mean_also(outcomes, own_baseline)
-        same_recipe = arm.recipe == plan.arms[0].recipe
-        single = compare_single_runs(
-            *scores,
+    study: StudyDirectory
+    plan: Plan
+    outcomes: Outcomes
+    decision: Decision
+    used: dict[str, list[Run]]
+
+    def verdicts(self) -> Verdicts:
+        """Return all of it."""
+        spec, dataset, units = self.plan.spec, self.study.dataset, self.outcomes.units
+        warnings = _warnings(self.study, self.plan, self.outcomes, self.used)
+        marks = {one.arm: one.mark for one in warnings if one.mark}
+        techniques = tuple(self._technique(arm, marks) for arm in self.plan.arms[1:])
+        single_runs = [one.single_runs for one in techniques if one.single_runs is not None]
+        test_images = dataset.counts["test"]
+        return Verdicts(
+            plan=self.plan.fingerprint,
+            complete=self.decision.complete,
+            metric=spec.metric,
+            margin=spec.margin,
+            alpha=spec.alpha,
+            looks=self.plan.looks,
+            unit="image" if units is None else str(dataset.group_kind or "group"),
+            test_images=test_images,
+            test_units=test_images if units is None else len(set(units.tolist())),
+            single_runs=single_runs_sentence(single_runs, margin_amount(spec.margin, spec.metric)),
+            warnings=tuple(warnings),
+            baseline=self._baseline(),
+            techniques=techniques,
+        )
+
+    def _baseline(self) -> BaselineVerdict:
+        runs = self.used[BASELINE]
+        finished = _finished(runs)
+        return BaselineVerdict(
+            **self._arm(self.plan.arms[0]),
+            seeds=_seeds(runs),
+            # Its mean curve may pass its own end before the end; techniques are measured by the same rule.
+            images_to_baseline=images_to_baseline(finished, finished),
+        )
+
+    def _technique(self, arm: Arm, marks: dict[str | None, str]) -> TechniqueVerdict:
+        result, runs, baseline = self.decision.results[arm.name], self.used[arm.name], self._own_baseline(arm)
+        arm_of_verdict = self._arm(arm)
+        mean, of_baseline = arm_of_verdict["secondary_metrics"], self._secondary_metrics(baseline)
+        return TechniqueVerdict(
+            **arm_of_verdict,
+            **finite(asdict(result)),
+            run_seeds=_seeds(runs),
+            secondary_differences=metric_differences(mean, of_baseline) if mean and of_baseline else {},
+            probability_better=probability_better(self._scores(runs), self._scores(baseline)),
+            single_runs=self._single_runs(arm, result),
+            images_to_baseline=images_to_baseline(_finished(baseline), _finished(runs)),
+            sentence=self._sentence(arm, result) + _marks_shown(marks, arm.name),
+        )
+
+    def _arm(self, arm: Arm) -> dict[str, Any]:
+        """Return the fields of an `ArmVerdict`."""
+        runs, metric = self.used[arm.name], self.plan.spec.metric
+        scores, known = [self.outcomes.score(run) for run in runs], self._scores(runs)
+        level = self.outcomes.level(runs)
+        return {
+            "name": arm.name,
+            "slug": arm.slug,
+            "scores": tuple(None if score is None else as_reported(score, metric) for score in scores),
+            "status": tuple(self.outcomes.status(run) for run in runs),
+            "mean": as_reported(sum(known) / len(known), metric) if known else None,
+            # Of this recipe alone, over new seeds and new test units; differences have intervals of their own.
+            "mean_interval": None if level is None else interval_as_reported(level, metric),
+            "secondary_metrics": self._secondary_metrics(runs),
+        }
+
+    def _own_baseline(self, arm: Arm) -> list[Run]:
+        """Return the baseline's runs of the same seeds: those of later looks belong to other techniques."""
+        return self.used[BASELINE][: self.decision.results[arm.name].seeds]
+
+    def _scores(self, runs: list[Run]) -> list[float]:
+        return [score for run in runs if (score := self.outcomes.score(run)) is not None]
+
+    def _secondary_metrics(self, runs: list[Run]) -> dict[str, float | None]:
+        finished = [run for run in runs if self.outcomes.status(run) == "finished"]
+        return mean_metrics([self.outcomes.secondary_metrics(run) for run in finished]) if finished else {}
+
+    def _single_runs(self, arm: Arm, result: Result) -> SingleRuns | None:
+        return compare_single_runs(
+            self._scores(self.used[arm.name]),
+            self._scores(self._own_baseline(arm)),
             verdict=result.verdict if result.final else "",
-            margin=plan.spec.margin,
-            same_recipe=same_recipe,
+            margin=self.plan.spec.margin,
+            same_recipe=self._is_baseline(arm),
         )
-        single_runs += [] if single is None else [single]
-        techniques.append(
-            {
-                **told,
-                **asdict(result),
-                "run_seeds": told["seeds"],
-                "also_difference": also_difference(told["also"], base_also)
-                if told["also"] and base_also
-                else {},
-                "probability_better": probability_better(*scores),
-                "single_runs": None if single is None else asdict(single),
-                "images_to_baseline": images_to_baseline(_finished(own_baseline), _finished(used[arm.name])),
-                "sentence": sentence(
-                    f"{arm.name} (the baseline with other seeds)" if same_recipe else arm.name,
-                    result,
-                    plan.spec.metric,
-                    plan.spec.margin,
-                    len(told["status"]),
-                )
-                + _marks_told(marks, arm.name),
-            }
-        )
-    test_images = int(study.dataset["counts"]["test"])
-    units = outcomes.units
-    return {
-        "format": FORMAT,
-        "plan": plan.fingerprint,
-        "complete": decision.complete,
-        "metric": plan.spec.metric,
-        "margin": plan.spec.margin,
-        "alpha": plan.spec.alpha,
-        "looks": list(plan.looks),
-        "unit": "image" if units is None else str(study.dataset.get("group_kind") or "group"),
-        "test_images": test_images,
-        "test_units": test_images if units is None else len(set(units.tolist())),
-        "single_runs": single_runs_sentence(single_runs, margin_amount(plan.spec.margin, plan.spec.metric)),
-        "warnings": [one.as_dict() for one in warnings],
-        "baseline": baseline,
-        "techniques": techniques,
-    }
+
+    def _sentence(self, arm: Arm, result: Result) -> str:
+        name = f"{arm.name} (the baseline with other seeds)" if self._is_baseline(arm) else arm.name
+        return sentence(name, result, self.plan.spec.metric, self.plan.spec.margin, len(self.used[arm.name]))
+
+    def _is_baseline(self, arm: Arm) -> bool:
+        return arm.recipe == self.plan.arms[0].recipe
 
 
 def _warnings(
@@ -150,17 +204,13 @@ def _warnings(
         class_names=_class_names(study, 0 if support is None else len(support)),
         metric=plan.spec.metric,
         margin=plan.spec.margin,
-        val_images=_whole(study.dataset["counts"].get("val")),
+        val_images=study.dataset.counts.get("val"),
     )
-
-
-def _whole(value: Any) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def _arm_runs(outcomes: Outcomes, name: str, runs: list[Run]) -> ArmRuns:
     known = [(run, answers) for run in runs if (answers := outcomes.answers(run)) is not None]
-    aucs = [outcomes.also(run)["macro_auc"] for run, _ in known]
+    aucs = [outcomes.secondary_metrics(run)["macro_auc"] for run, _ in known]
     return ArmRuns(
         name,
         [against_guessing(answers, auc) for (_, answers), auc in zip(known, aucs, strict=True)],
@@ -171,14 +221,14 @@ def _arm_runs(outcomes: Outcomes, name: str, runs: list[Run]) -> ArmRuns:
 
 def _class_names(study: StudyDirectory, classes: int) -> list[str]:
     """Return the names of the classes, or numbers where ``dataset.json`` does not have them."""
-    names = study.dataset.get("class_names")
+    names = study.dataset.class_names
     if isinstance(names, list) and len(names) == classes and all(isinstance(name, str) for name in names):
         return names
     return [f"class {k}" for k in range(classes)]
 
 
-def _marks_told(marks: dict[str | None, str], name: str) -> str:
-    """Say beside a verdict that runs behind it learned nothing."""
+def _marks_shown(marks: dict[str | None, str], name: str) -> str:
+    """Say after a verdict that runs behind it learned nothing."""
     own = f" Here, {marks[name]}." if name in marks else ""
     return own + (f" Of the baseline, {marks[BASELINE]}." if BASELINE in marks else "")
 
@@ -188,26 +238,8 @@ def _finished(runs: list[Run]) -> list[EndedRun]:
     return [one for one in ended if one is not None and not one.diverged]
 
 
-def _arm(plan: Plan, outcomes: Outcomes, arm: Arm, runs: list[Run]) -> dict[str, Any]:
-    scores = [outcomes.score(run) for run in runs]
-    known = [score for score in scores if score is not None]
-    level = outcomes.level(runs)
-    return {
-        "name": arm.name,
-        "slug": arm.slug,
-        "seeds": [int(run.folder.name.removeprefix("seed")) for run in runs],
-        "scores": [None if score is None else as_told(score, plan.spec.metric) for score in scores],
-        "status": [outcomes.status(run) for run in runs],
-        "mean": as_told(sum(known) / len(known), plan.spec.metric) if known else None,
-        # Of this recipe alone, over new seeds and new test units; differences have intervals of their own.
-        "mean_interval": None if level is None else interval_as_told(level, plan.spec.metric),
-        "also": _mean_also(outcomes, runs),
-    }
-
-
-def _mean_also(outcomes: Outcomes, runs: list[Run]) -> dict[str, float | None]:
-    finished = [run for run in runs if outcomes.status(run) == "finished"]
-    return mean_also([outcomes.also(run) for run in finished]) if finished else {}
+def _seeds(runs: list[Run]) -> tuple[int, ...]:
+    return tuple(int(run.folder.name.removeprefix("seed")) for run in runs)
 
 
 def _rows(study: StudyDirectory, plan: Plan, outcomes: Outcomes, used: dict[str, list[Run]]) -> list[RunRow]:
@@ -227,7 +259,7 @@ def _rows(study: StudyDirectory, plan: Plan, outcomes: Outcomes, used: dict[str,
                     run,
                     run.folder in folders,
                     status="failed" if status == "failed" else None,
-                    score=None if score is None else as_told(score, plan.spec.metric),
+                    score=None if score is None else as_reported(score, plan.spec.metric),
                 )
             )
     return rows

@@ -1,4 +1,4 @@
-"""What a study measures of one finished run: a score of every test image, and the numbers told beside a verdict."""
+"""What a study measures of one finished run: a score of every test image, and metrics without a verdict."""
 
 from collections.abc import Mapping, Sequence
 
@@ -22,8 +22,8 @@ METRICS = ("accuracy", "log_loss")
 #: Metrics of `METRICS` that are better when lower.
 LOWER_IS_BETTER = ("log_loss",)
 
-#: The numbers told beside a verdict, in the order of the report.
-ALSO = (
+#: The metrics reported without a verdict, in the order of the report.
+SECONDARY_METRICS = (
     "accuracy",
     "macro_precision",
     "macro_recall",
@@ -34,13 +34,13 @@ ALSO = (
 )
 
 
-def image_scores(run: Run, metric: str) -> NDArray[np.float64]:
+def scores_of(predictions: Predictions, metric: str) -> NDArray[np.float64]:
     """Return the score of each test image, higher is better.
 
     Parameters
     ----------
-    run : Run
-        A run that finished well.
+    predictions : Predictions
+        Of a run that finished well.
     metric : str
         One of `METRICS`: ``accuracy`` scores 1 for right and 0 for wrong; ``log_loss`` scores minus the loss, in nats.
 
@@ -53,15 +53,7 @@ def image_scores(run: Run, metric: str) -> NDArray[np.float64]:
     ------
     StudyError
         `metric` is not one on which a verdict can be given.
-    RunError
-        The run is unfinished or diverged, or its predictions are missing or damaged.
     """
-    check_metric(metric)
-    return scores_of(predictions_of(run), metric)
-
-
-def scores_of(predictions: Predictions, metric: str) -> NDArray[np.float64]:
-    """Return the score of each image (N,), as `image_scores` does, from predictions that are at hand."""
     check_metric(metric)
     if metric == "accuracy":
         hits: NDArray[np.float64] = (predictions.predicted == predictions.labels).astype(np.float64)
@@ -69,26 +61,27 @@ def scores_of(predictions: Predictions, metric: str) -> NDArray[np.float64]:
     return -log_losses(predictions.probabilities, predictions.labels)
 
 
-def as_told(score: float, metric: str) -> float:
+def as_reported(score: float, metric: str) -> float:
     """Return a score (or a difference of scores) as people know the metric: a log loss is positive again.
 
     Parameters
     ----------
     score : float
-        Higher is better, as in `image_scores`.
+        Higher is better, as in `scores_of`.
     metric : str
         One of `METRICS`.
     """
     return 0.0 - score if metric in LOWER_IS_BETTER else score  # not -score, which may be -0.0
 
 
-def interval_as_told(ends: tuple[float, float], metric: str) -> list[float]:
+def interval_as_reported(ends: tuple[float, float], metric: str) -> tuple[float, float]:
     """Return an interval of scores as people know the metric, the lower end first.
 
     It is symmetric around the mean; no share of images is below 0 or above 1, so accuracy is cut there.
     """
-    told = sorted(as_told(end, metric) for end in ends)
-    return [min(1.0, max(0.0, end)) for end in told] if metric == "accuracy" else told
+    found = sorted(as_reported(end, metric) for end in ends)
+    low, high = [min(1.0, max(0.0, end)) for end in found] if metric == "accuracy" else found
+    return low, high
 
 
 def check_metric(metric: str) -> None:
@@ -106,8 +99,8 @@ def check_metric(metric: str) -> None:
         )
 
 
-def also(run: Run) -> dict[str, float | None]:
-    """Return the numbers that are told of a run beside the verdict.
+def secondary_metrics(predictions: Predictions) -> dict[str, float | None]:
+    """Return the metrics of a run that are reported without a verdict.
 
     They are those of `convtrials.evaluation.metrics.evaluate_predictions`, without its intervals.
 
@@ -117,17 +110,7 @@ def also(run: Run) -> dict[str, float | None]:
         ``accuracy``, ``macro_precision``, ``macro_recall``, ``macro_f1``, ``macro_auc`` and ``calibration_error`` from
         0 to 1, ``log_loss`` in nats.
         ``macro_auc`` is None where the test split has a single class.
-
-    Raises
-    ------
-    RunError
-        The run is unfinished or diverged, or its predictions are missing or damaged.
     """
-    return also_of(predictions_of(run))
-
-
-def also_of(predictions: Predictions) -> dict[str, float | None]:
-    """Return the numbers of `also` from predictions that are at hand."""
     from convtrials.evaluation.bootstrap import macro_auc  # late: SciPy takes half a second to import
     from convtrials.evaluation.calibration import expected_calibration_error
 
@@ -151,17 +134,17 @@ def also_of(predictions: Predictions) -> dict[str, float | None]:
     }
 
 
-def mean_also(runs: Sequence[Mapping[str, float | None]]) -> dict[str, float | None]:
+def mean_metrics(runs: Sequence[Mapping[str, float | None]]) -> dict[str, float | None]:
     """Return the mean of each number over runs; runs where it does not exist are left out, None where none has it."""
-    known = {key: [value for run in runs if (value := run.get(key)) is not None] for key in ALSO}
+    known = {key: [value for run in runs if (value := run.get(key)) is not None] for key in SECONDARY_METRICS}
     return {key: float(np.mean(values)) if values else None for key, values in known.items()}
 
 
-def also_difference(
+def metric_differences(
     technique: Mapping[str, float | None], baseline: Mapping[str, float | None]
 ) -> dict[str, float | None]:
     """Return technique minus baseline of each number; None where one of the two does not exist."""
-    pairs = {key: (technique.get(key), baseline.get(key)) for key in ALSO}
+    pairs = {key: (technique.get(key), baseline.get(key)) for key in SECONDARY_METRICS}
     return {key: None if one is None or other is None else one - other for key, (one, other) in pairs.items()}
 
 

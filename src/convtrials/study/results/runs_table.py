@@ -8,7 +8,7 @@ from typing import Any
 
 from convtrials.core.files import atomic_path
 from convtrials.study.results.ended_runs import EndedRun, ended_run
-from convtrials.study.results.metrics import as_told, check_metric, image_scores
+from convtrials.study.results.metrics import check_metric
 from convtrials.training.run import Run
 
 
@@ -30,7 +30,7 @@ class RunRow:
         What to call a run without a result: ``failed``, ``running``; by default ``unfinished`` once it has begun,
         else ``missing``. A result's own status goes first.
     score : float, optional
-        The test metric as people know it, if it is at hand; otherwise it is computed from the predictions.
+        The test metric as people know it, of a run that finished well.
     """
 
     arm: str
@@ -56,7 +56,7 @@ def write_runs_table(target: Path, rows: Iterable[RunRow], *, metric: str) -> No
     rows : iterable of RunRow
         In the order of the table.
     metric : str
-        The study's metric, ``accuracy`` or ``log_loss``: names the column and decides the score.
+        The study's metric, ``accuracy`` or ``log_loss``: names the column.
 
     Raises
     ------
@@ -100,10 +100,7 @@ def _line(row: RunRow, metric: str, home: Path) -> dict[str, Any]:
         "images_per_second": ended.images / ended.seconds if ended.images and ended.seconds else "",
     }
     if not ended.diverged:
-        score = (
-            as_told(float(image_scores(row.run, metric).mean()), metric) if row.score is None else row.score
-        )
-        line |= {f"test_{metric}": score, "val_accuracy": ended.val_accuracy}
+        line |= {f"test_{metric}": row.score, "val_accuracy": ended.val_accuracy}
     return line
 
 

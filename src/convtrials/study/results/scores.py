@@ -23,7 +23,7 @@ from convtrials.statistics.recipe_mean import level_interval
 from convtrials.study.directory import StudyDirectory
 from convtrials.study.plan.arms import Arm
 from convtrials.study.plan.plan import Plan
-from convtrials.study.results.metrics import also_of, predictions_of, scores_of
+from convtrials.study.results.metrics import predictions_of, scores_of, secondary_metrics
 from convtrials.training.run import Run
 from convtrials.training.run_files import check_result
 
@@ -49,7 +49,7 @@ class Outcomes:
         self._made_from: dict[str, tuple[Path, dict[str, object]]] = {}
         self._decision: Decision | None = None
         self._decided_for: tuple[tuple[int, int], ...] | None = None
-        self._also: dict[Path, dict[str, float | None]] = {}
+        self._secondary: dict[Path, dict[str, float | None]] = {}
         self._test: tuple[Path, NDArray[np.int64], NDArray[np.int64]] | None = None
 
     def ended(self, arm: Arm) -> list[RunScores]:
@@ -76,11 +76,11 @@ class Outcomes:
         assert self._decision is not None
         return self._decision
 
-    def also(self, run: Run) -> dict[str, float | None]:
-        """Return the numbers told beside the verdict, of one run that finished well."""
-        if run.folder not in self._also:
-            self._also[run.folder] = also_of(predictions_of(run))
-        return self._also[run.folder]
+    def secondary_metrics(self, run: Run) -> dict[str, float | None]:
+        """Return the metrics without a verdict, of one run that finished well."""
+        if run.folder not in self._secondary:
+            self._secondary[run.folder] = secondary_metrics(predictions_of(run))
+        return self._secondary[run.folder]
 
     def status(self, run: Run) -> str:
         """Say how a run ended: ``finished``, ``diverged``, ``failed``, or ``missing``."""
@@ -158,8 +158,3 @@ def units_of_test(dataset: Dataset) -> NDArray[np.int64] | None:
     if dataset.groups is None or not dataset.groups_are_sampled:
         return None
     return dataset.groups[dataset.indices("test")].astype(np.int64)
-
-
-def used_runs(study: StudyDirectory, arm: Arm, seeds: int) -> Sequence[Run]:
-    """Return the runs of an arm that a verdict over so many seeds rests on."""
-    return [study.run(arm, position) for position in range(seeds)]

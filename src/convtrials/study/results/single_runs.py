@@ -1,42 +1,14 @@
 """What one run each would have said: every pair of a technique's run and a baseline's run, against the verdict."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from convtrials.study.schemas import SingleRuns
+
 #: Scores of one arm are sums of the same numbers in another order at worst.
 ROUNDING = 1e-12
-
-
-@dataclass(frozen=True)
-class SingleRuns:
-    """How all comparisons of one run of the baseline with one run of a technique come out.
-
-    Attributes
-    ----------
-    pairs : int
-        Runs of the technique times runs of the baseline.
-    better, worse, equal : int
-        Pairs in which the technique's run has the higher, the lower, the same score.
-    beyond_margin : int
-        Pairs that differ by more than the margin.
-    largest : float
-        The largest difference of a pair, without sign, in the metric's unit.
-    wrong : int or None
-        Pairs that name the wrong winner; None where the study names none itself, so that nobody can say.
-        With the verdict better or worse: the other one wins. Where there is no winner (equivalent, or the technique is
-        the baseline under another name): the pair differs by more than the margin.
-    """
-
-    pairs: int
-    better: int
-    worse: int
-    equal: int
-    beyond_margin: int
-    largest: float
-    wrong: int | None
 
 
 def pair_differences(technique: Sequence[float], baseline: Sequence[float]) -> NDArray[np.float64]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -19,35 +19,7 @@ from convtrials.evaluation.run_warnings import (
     share_told,
 )
 from convtrials.statistics.decision import BASELINE
-
-
-@dataclass(frozen=True)
-class StudyWarning:
-    """One thing that a reader must know.
-
-    Attributes
-    ----------
-    kind : str
-        One of a `RunWarning`.
-    arm : str or None
-        Whom it is about; None: the study.
-    text : str
-        Two or three sentences.
-    mark : str
-        A few words to put beside the arm's verdict; empty where none are needed.
-    numbers : dict
-        What the text rests on; JSON-ready.
-    """
-
-    kind: str
-    arm: str | None
-    text: str
-    mark: str = ""
-    numbers: dict[str, Any] = field(default_factory=dict)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Everything, for JSON."""
-        return asdict(self)
+from convtrials.study.schemas import StudyWarning
 
 
 @dataclass(frozen=True)
@@ -109,7 +81,7 @@ def study_warnings(
     told += [_technique_lost(arm) for arm in techniques if arm.lost]
     told += _of_many([baseline, *techniques], names)
     if support is not None:
-        told += [StudyWarning(one.kind, None, one.text, numbers=one.numbers)
+        told += [StudyWarning(kind=one.kind, text=one.text, numbers=one.numbers)
                  for one in few_images_warnings(support, names)]  # fmt: skip
     return told
 
@@ -155,7 +127,7 @@ def _lost_warning(arm: ArmRuns, text: str) -> StudyWarning:
         "p_values": [one.p_value for one in lost],
         "macro_auc": _macro_auc(arm),
     }
-    return StudyWarning(kind, arm.name, text, _mark(arm), numbers)
+    return StudyWarning(kind=kind, arm=arm.name, text=text, mark=_mark(arm), numbers=numbers)
 
 
 def _mark(arm: ArmRuns) -> str:
@@ -203,7 +175,7 @@ def _still_learning(
             "The baseline was trained for no more than one epoch: it was most likely still learning. With more epochs "
             "the answers may turn round."
         )
-        return [StudyWarning("one_epoch", BASELINE, text)]
+        return [StudyWarning(kind="one_epoch", arm=BASELINE, text=text)]
     rise = last_rise(histories, "val_loss" if metric == "log_loss" else "val_accuracy")
     noise = noise_of_accuracy(rise.before, val_images) if rise is not None and metric == "accuracy" else 0.0
     if rise is None or rise.gain <= max(margin, noise):
@@ -218,7 +190,11 @@ def _still_learning(
         f"The baseline was still learning: {rose}, more than the margin of {limit}. With more epochs the answers may "
         "turn round."
     )
-    return [StudyWarning("still_learning", BASELINE, text, numbers={**asdict(rise), "margin": margin})]
+    return [
+        StudyWarning(
+            kind="still_learning", arm=BASELINE, text=text, numbers={**asdict(rise), "margin": margin}
+        )
+    ]
 
 
 def _of_many(arms: Sequence[ArmRuns], class_names: Sequence[str]) -> list[StudyWarning]:
@@ -242,5 +218,5 @@ def _of_many(arms: Sequence[ArmRuns], class_names: Sequence[str]) -> list[StudyW
                 f"{one.images:,} test images are too few to tell whether runs of these arms are better than guessing: "
                 f"{names}."
             )
-        told.append(StudyWarning(kind, None, text, numbers={"runs": counts, "guessing": one.guessing}))
+        told.append(StudyWarning(kind=kind, text=text, numbers={"runs": counts, "guessing": one.guessing}))
     return told

@@ -1,0 +1,251 @@
+"""Before the first run of a study: its plan, its data and its execution are written down, or held against what is."""
+
+import os
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from convtrials.core.errors import ConvtrialsError, StudyError
+from convtrials.core.files import atomic_path, finite, write_json, write_text
+from convtrials.core.progress import say
+from convtrials.data.dataset import Dataset
+from convtrials.data.open import load_dataset
+from convtrials.study.directory import StudyDirectory
+from convtrials.study.execute.arm_data import dataset_of_arm
+from convtrials.study.execute.autotune import Arrangement, choose_arrangement
+from convtrials.study.plan.plan import Plan
+from convtrials.study.plan.plan_log import LOG_NAME
+from convtrials.study.plan.spec import StudySpec
+from convtrials.study.results.scores import units_of_test
+from convtrials.study.schemas import StudyDataset, StudyExecution
+from convtrials.training.engine.environment import describe_environment
+from convtrials.training.engine.execution import Execution, Precision
+from convtrials.training.engine.identity import check_trainable, describe_dataset
+from convtrials.training.engine.network import initial_network
+from convtrials.training.replicas.choose import choose_replicas
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What a person asks of the computing; None: measured and chosen.
+
+    Attributes
+    ----------
+    workers, threads : int or None
+        Runs at a time, threads of each.
+    precision, device : str or None
+    checkpoint_seconds : float
+        Between checkpoints inside an epoch.
+    replicas : int or None
+        Seeds of one arm trained at once, in one process.
+    """
+
+    workers: int | None = None
+    threads: int | None = None
+    precision: Precision | None = None
+    device: str | None = None
+    checkpoint_seconds: float = 60.0
+    replicas: int | None = None
+
+
+def open_data(spec: StudySpec, *, workers: int | None = None, silent: bool = False) -> Dataset:
+    """Open the data that a study names."""
+    return load_dataset(spec.source, **spec.dataset_options, workers=workers, silent=silent)
+
+
+def prepare(
+    study: StudyDirectory,
+    spec: StudySpec,
+    dataset: Dataset,
+    wishes: Wishes,
+    *,
+    file: Path | None = None,
+    like: StudyDirectory | None = None,
+    may_change: bool = True,
+    note: Callable[[str], None] = say,
+) -> Plan:
+    """Write plan, dataset and execution before the first run, or check that they still hold.
+
+    With ``like``, another study's execution is taken over, so that its runs repeat to the last bit.
+
+    A changed plan is taken, unless ``may_change`` is false, and kept in ``plan-log.jsonl`` with the number of runs that
+    had ended: the report shows it. A change is one against the plan last on record, also where plan.json was changed by
+    hand.
+
+    Raises
+    ------
+    StudyError
+        The directory holds something else, a study on other data, or one with another plan that may not be changed.
+    """
+    for arm in spec.arms:
+        check_trainable(arm.recipe, dataset_of_arm(dataset, arm))
+    if not len(dataset.indices("test")):
+        raise StudyError(f"dataset {dataset.name}: no images in the test split; verdicts need some")
+    _check_initial_weights(study, spec, dataset)
+    plan = Plan(spec, dataset.fingerprint)
+    with study.preparing(), ExitStack() as held:
+        changes = _changes(study, plan, may_change)
+        if changes:
+            held.enter_context(study.changing_plan())
+        if like is not None and not study.execution_path.is_file():
+            study.write_execution(like.execution)
+        _write_execution(study, plan, dataset, wishes, note)
+        _write_dataset(study, dataset)
+        if not study.exists:
+            write_json(study.folder / "environment.json", describe_environment())
+        if changes:
+            note(
+                f"on record of the plan, after {len(study.ended_runs())} ended runs; the report will say so:"
+            )
+            for change in changes:
+                note(f"  {change}")
+        copy = study.folder / "study.yaml"
+        if file is not None and not (copy.exists() and copy.samefile(file)):
+            write_text(copy, file.read_text(encoding="utf-8"))
+        standing = _standing(study)
+        if not changes and standing == plan:
+            return standing
+        if not changes and study.exists and standing is None:
+            why = "its last change was interrupted" if study.change_interrupted else "was changed by hand"
+            note(f"{study.plan_path}: {why}; it is written as {LOG_NAME} has it")
+        study.write_plan(plan, changes)
+    return plan
+
+
+def _check_initial_weights(study: StudyDirectory, spec: StudySpec, dataset: Dataset) -> None:
+    """Refuse files of weights that do not fit, before anything is measured; those of arms that have begun do."""
+    fitting = set()
+    for arm in spec.arms:
+        recipe, data = arm.recipe, dataset_of_arm(dataset, arm)
+        if not recipe.initial_weights or (study.folder / "runs" / arm.slug).is_dir():
+            continue
+        knobs = (recipe.model, recipe.width, recipe.dropout, recipe.activation, recipe.batch_norm)
+        same = (recipe.initial_weights, data.image_shape, *knobs, recipe.classifier_width)
+        if same in fitting:
+            continue
+        try:
+            initial_network(recipe, data.image_shape, len(data.class_names), seed=0)
+        except ConvtrialsError as error:
+            raise StudyError(f"{arm.name}: {error}") from error
+        fitting.add(same)
+
+
+def _changes(study: StudyDirectory, plan: Plan, may_change: bool) -> list[str]:
+    """Say what a plan changes in the one on record, a line each; refuse other data, and what may not be changed."""
+    older, lacks = study.recorded_plan()
+    if older is None:
+        # Of a plan that cannot be read any more the fingerprint still tells whether it is this one.
+        if not lacks or plan.fingerprint == study.plan_log.fingerprint:
+            return []
+        changes = lacks
+    else:
+        if older.dataset_fingerprint != plan.dataset_fingerprint:
+            raise StudyError(
+                f"{study.folder}: holds a study on other data ({older.dataset_fingerprint[:12]}, not "
+                f"{plan.dataset_fingerprint[:12]}); choose another --out"
+            )
+        changes = plan.changes_since(older)
+    if changes and not may_change:
+        raise StudyError(
+            f"{study.folder}: holds a study with another plan: {'; '.join(changes):.400}\n"
+            "choose another folder; or change the plan, which replaces its verdicts and is recorded: in Python "
+            "run(..., change_plan=True), in a terminal `convtrials study run FILE --out DIR`"
+        )
+    return changes if older is None else [*lacks, *changes]
+
+
+def _standing(study: StudyDirectory) -> Plan | None:
+    """Return the plan of a directory; None where there is none, or not the one on record."""
+    with suppress(StudyError):
+        return study.plan
+    return None
+
+
+def _write_execution(
+    study: StudyDirectory, plan: Plan, dataset: Dataset, wishes: Wishes, note: Callable[[str], None]
+) -> None:
+    """Choose how everything is computed, once; a later wish may change the number of workers alone."""
+    if study.execution_path.is_file():
+        known = study.execution
+        for key in ("threads", "precision", "device", "replicas"):
+            wanted = getattr(wishes, key)
+            found = getattr(known, key)
+            if wanted not in (None, found):
+                raise StudyError(
+                    f"{study.folder}: was begun with {key} {found} and keeps it for all runs; "
+                    f"leave out --{key}, or choose another --out"
+                )
+        _one_process(wishes.workers, known.replicas)
+        return
+    _one_process(wishes.workers, wishes.replicas or 1)
+    chosen: Arrangement = choose_arrangement(
+        plan.arms[0].recipe,
+        dataset_of_arm(dataset, plan.arms[0]).image_shape,
+        len(dataset.class_names),
+        workers=1 if (wishes.replicas or 1) > 1 else wishes.workers,
+        precision=wishes.precision,
+        threads=wishes.threads,
+        device=wishes.device,
+        report=note,
+    )
+    study.write_execution(
+        StudyExecution(
+            **chosen.execution.to_dict(),
+            workers=chosen.workers,
+            measured=chosen.measured,
+            folder=os.getcwd(),
+            **_replicas(plan, dataset, wishes, chosen.execution, note),
+        )
+    )
+
+
+def _one_process(workers: int | None, replicas: int) -> None:
+    """Refuse several workers where replicas are trained in one process."""
+    if (workers or 1) > 1 and replicas > 1:
+        raise StudyError(
+            f"--workers {workers} with {replicas} replicas: they are trained in one process; leave out --workers"
+        )
+
+
+def _replicas(
+    plan: Plan, dataset: Dataset, wishes: Wishes, execution: Execution, note: Callable[[str], None]
+) -> dict[str, Any]:
+    """Choose how many seeds are trained at once: as asked for, or measured on a GPU, or one."""
+    if wishes.replicas is not None or execution.device != "cuda" or wishes.workers is not None:
+        return {"replicas": wishes.replicas or 1, "replica_way": None}
+    data = dataset_of_arm(dataset, plan.arms[0])
+    chosen = choose_replicas(
+        plan.arms[0].recipe, data.image_shape, len(data.class_names), execution, report=note
+    )
+    return {"replicas": chosen.replicas, "replica_way": chosen.way, "replicas_measured": chosen.measured}
+
+
+def _write_dataset(study: StudyDirectory, dataset: Dataset) -> None:
+    """Say where the data is now: it may have moved since the study began."""
+    sampled = units_of_test(dataset)
+    kind, grouped = dataset.group_kind, sampled is not None
+    found = StudyDataset(**finite(describe_dataset(dataset)), group_kind=kind, grouped=grouped)
+    if not study.dataset_path.is_file() or study.dataset != found:
+        study.write_dataset(found)
+    if sampled is not None:  # so that the statistics need no more than this directory
+        with atomic_path(study.units_path) as temporary, open(temporary, "wb") as handle:
+            np.save(handle, sampled, allow_pickle=False)
+
+
+def reopen_study(folder: Path, *, data: str | None = None) -> tuple[StudyDirectory, Plan, Dataset]:
+    """Open a study from its directory alone, to go on with it: a plan.json that was changed by hand is a wish.
+
+    Parameters
+    ----------
+    folder : Path
+    data : str, optional
+        Where the dataset is now, if it has moved.
+    """
+    study = StudyDirectory(folder)
+    plan = study.wished_plan
+    study.use_recorded_folder()
+    return study, plan, study.open_dataset(source=data)

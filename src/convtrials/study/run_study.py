@@ -1,0 +1,71 @@
+"""Run a prepared study, look at one, and write what its runs say."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from convtrials.core.errors import Interrupted
+from convtrials.data.dataset import Dataset
+from convtrials.study.directory import StudyDirectory
+from convtrials.study.execute.executor import Executor, InProcess, RunEnd
+from convtrials.study.execute.local_processes import LocalProcesses
+from convtrials.study.execute.replica_executor import ReplicaExecutor
+from convtrials.study.execute.scheduler import conduct
+from convtrials.study.plan.plan import Plan
+from convtrials.study.prepare import Wishes
+from convtrials.study.results.documents import judge_study, write_documents
+from convtrials.study.results.scores import Outcomes, units_of_test
+from convtrials.study.schemas import Verdicts
+from convtrials.study.status import StudyState, survey
+
+#: Called about once a second with how a study stands, and which runs have ended since.
+Show = Callable[[StudyState, list[RunEnd]], None]
+
+
+def run_study(study: StudyDirectory, plan: Plan, dataset: Dataset, wishes: Wishes, *, show: Show) -> Verdicts:
+    """Conduct a prepared study and write its documents, also where it is stopped before its end."""
+    execution, workers = study.run_execution, wishes.workers or study.execution.workers
+    executor: Executor
+    replicas, seconds = study.execution.replicas, wishes.checkpoint_seconds
+    if replicas > 1 or (execution.device == "cuda" and workers == 1):  # one replica too gains by CUDA graphs
+        way = study.execution.replica_way
+        executor, workers = (
+            ReplicaExecutor(study, plan, dataset, execution, replicas, way=way, checkpoint_seconds=seconds),
+            1,
+        )
+    elif dataset.folder is None:
+        executor, workers = InProcess(study, plan, dataset, execution, checkpoint_seconds=seconds), 1
+    else:
+        executor = LocalProcesses(
+            study.folder, workers, execution.threads, checkpoint_seconds=wishes.checkpoint_seconds
+        )
+    outcomes = Outcomes(study, plan, units_of_test(dataset))
+    try:
+        conduct(study, plan, outcomes, executor, show, workers=workers)
+    except Interrupted:
+        write_documents(study, plan, outcomes)  # what is known so far, marked as such
+        raise
+    return write_documents(study, plan, outcomes)
+
+
+def look_at_study(folder: Path) -> Callable[[], StudyState]:
+    """Return a function that tells how a study stands, every time it is called."""
+    study, plan, outcomes = _readable(folder)
+    workers = study.execution.workers
+    return lambda: survey(study, plan, outcomes, workers)
+
+
+def write_study_documents(folder: Path) -> Verdicts:
+    """Write verdicts, costs and the table of runs again, of a study that is finished or not."""
+    return write_documents(*_readable(folder))
+
+
+def judged_now(folder: Path) -> Verdicts:
+    """Return what the runs that have ended say, and write nothing."""
+    return judge_study(*_readable(folder))
+
+
+def _readable(folder: Path) -> tuple[StudyDirectory, Plan, Outcomes]:
+    """Open a study for reading; its directory alone is enough."""
+    study = StudyDirectory(folder)
+    plan = study.plan
+    return study, plan, Outcomes(study, plan, study.units())

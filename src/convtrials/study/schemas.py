@@ -1,0 +1,425 @@
+"""The JSON files of a study directory, a model each: what is written is what is read.
+
+``plan.json`` has its model beside the rules of a study, in `convtrials.study.plan.plan`.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
+
+from convtrials.core.errors import StudyError
+from convtrials.core.files import read_bounded_text, write_json
+from convtrials.core.intervals import holds_one
+
+#: Version of plan.json, verdicts.json and costs.json.
+FORMAT = 1
+
+#: Numbers of this size are damage; larger ones would overflow in drawing.
+_Number = Annotated[float, Field(gt=-1e12, lt=1e12)]
+_Count = Annotated[int, Field(ge=0, lt=2**53)]
+_Share = Annotated[float, Field(ge=0, le=1)]
+
+Status = Literal["finished", "diverged", "failed"]
+Word = Literal["better", "worse", "equivalent", "inconclusive", "unstable", "failed"]
+Metrics = dict[str, _Number | None]
+Interval = Annotated[tuple[_Number, _Number] | None, Field(strict=False)]
+
+
+class Document(BaseModel):
+    """A file of a study, or a part of one; keys that this version does not know are left out."""
+
+    model_config = ConfigDict(
+        extra="ignore", strict=True, frozen=True, allow_inf_nan=False, populate_by_name=True
+    )
+
+    def written(self) -> dict[str, Any]:
+        """Return what the file holds."""
+        return self.model_dump(mode="json", by_alias=True)
+
+
+Shape = TypeVar("Shape", bound=Document)
+
+
+class SingleRuns(Document):
+    """How all comparisons of one run of the baseline with one run of a technique come out.
+
+    Attributes
+    ----------
+    pairs : int
+        Runs of the technique times runs of the baseline.
+    better, worse, equal : int
+        Pairs in which the technique's run has the higher, the lower, the same score.
+    beyond_margin : int
+        Pairs that differ by more than the margin.
+    largest : float
+        The largest difference of a pair, without sign, in the metric's unit.
+    wrong : int or None
+        Pairs that name the wrong winner; None where the study names none itself, so that nobody can say.
+        With the verdict better or worse: the other one wins. Where there is no winner (equivalent, or the technique is
+        the baseline under another name): the pair differs by more than the margin.
+    """
+
+    pairs: _Count
+    better: _Count
+    worse: _Count
+    equal: _Count
+    beyond_margin: _Count
+    largest: _Number
+    wrong: _Count | None = None
+
+
+class ArmVerdict(Document):
+    """What every arm of ``verdicts.json`` has: its runs, and the metrics without a verdict.
+
+    Scores, means and secondary metrics are as people know the metric: a log loss is positive.
+    """
+
+    name: str
+    slug: str = ""
+    scores: tuple[_Number | None, ...] = ()
+    status: tuple[Status, ...] = ()
+    mean: _Number | None = None
+    mean_interval: Interval = None
+    secondary_metrics: Metrics = Field(
+        default={}, validation_alias=AliasChoices("also", "secondary_metrics"), serialization_alias="also"
+    )
+
+
+class BaselineVerdict(ArmVerdict):
+    """The baseline in ``verdicts.json``."""
+
+    seeds: tuple[_Count, ...] = ()
+    images_to_baseline: _Count | None = None
+
+    @property
+    def run_seeds(self) -> tuple[int, ...]:
+        """Its seeds, under the name that techniques use."""
+        return self.seeds
+
+
+class TechniqueVerdict(ArmVerdict):
+    """A technique in ``verdicts.json``: what `convtrials.statistics.result.Result` says of it, and its runs."""
+
+    verdict: Word
+    final: bool
+    look: _Count | None = None
+    seeds: _Count = 0
+    difference: _Number | None = None
+    low: _Number | None = None
+    high: _Number | None = None
+    standard_error: _Number | None = None
+    degrees_of_freedom: _Number | None = None
+    p_value: _Share | None = None
+    p_adjusted: _Share | None = None
+    fixed_low: _Number | None = None
+    fixed_high: _Number | None = None
+    fixed_verdict: str | None = None
+    beyond_margin: Literal["all", "part", "none"] | None = None
+    reason: str | None = None
+    more_seeds: _Count | None = None
+    resolvable: _Number | None = None
+    images_needed: _Count | None = None
+    own_variance: bool = False
+    seed_sd: _Number | None = None
+    image_se: _Number | None = None
+    run_seeds: tuple[_Count, ...] = ()
+    secondary_differences: Metrics = Field(
+        default={},
+        validation_alias=AliasChoices("also_difference", "secondary_differences"),
+        serialization_alias="also_difference",
+    )
+    probability_better: _Share | None = None
+    single_runs: SingleRuns | None = None
+    images_to_baseline: _Count | None = None
+    sentence: str = ""
+
+
+class StudyWarning(Document):
+    """One thing that a reader must know before believing the verdicts.
+
+    Attributes
+    ----------
+    kind : str
+        One of a `RunWarning`.
+    arm : str or None
+        Whom it is about; None: the study.
+    text : str
+        Two or three sentences.
+    mark : str
+        A few words to put beside the arm's verdict; empty where none are needed.
+    numbers : dict
+        What the text rests on.
+    """
+
+    kind: str
+    arm: str | None = None
+    text: str
+    mark: str = ""
+    numbers: dict[str, Any] = {}
+
+
+class Verdicts(Document):
+    """``verdicts.json``; those of older versions have no warnings.
+
+    Attributes
+    ----------
+    plan : str
+        Fingerprint of the plan that they follow.
+    unit : str
+        What was sampled for the test split: ``image``, or the kind of group, such as ``writer``.
+    test_units : int
+        How many there are.
+    """
+
+    format: int = FORMAT
+    plan: str
+    complete: bool
+    metric: Literal["accuracy", "log_loss"]
+    margin: Annotated[float, Field(gt=0, lt=1e6)]
+    alpha: Annotated[float, Field(gt=0, lt=1)]
+    looks: tuple[_Count, ...] = ()
+    unit: str = "image"
+    test_images: _Count
+    test_units: _Count
+    single_runs: str = ""
+    warnings: tuple[StudyWarning, ...] = ()
+    baseline: BaselineVerdict
+    techniques: tuple[TechniqueVerdict, ...]
+
+    @property
+    def arms(self) -> tuple[BaselineVerdict | TechniqueVerdict, ...]:
+        """The baseline, then the techniques."""
+        return (self.baseline, *self.techniques)
+
+    @property
+    def level(self) -> str:
+        """The confidence of the simultaneous intervals, as people write it: ``95%``."""
+        return f"{100 * (1 - self.alpha):g}%"
+
+    def mark_of(self, arm: str) -> str:
+        """Say in a few words what is wrong with runs of an arm that learned nothing; empty where all learned."""
+        return next((one.mark for one in self.warnings if one.arm == arm and one.mark), "")
+
+
+class _Named(Document):
+    name: str = ""
+
+
+class ArmCost(Document):
+    """What the runs of an arm cost on average; None where nobody measured."""
+
+    seconds: _Number | None = None
+    cpu_seconds: _Number | None = None
+    images: _Number | None = None
+    seconds_to_baseline: _Number | None = None
+    runs: _Count | None = None
+    diverged: _Count | None = None
+
+
+class TechniqueCost(ArmCost, _Named):  # the name stands first in the file
+    """What the runs of a technique cost, and that as a multiple of the baseline's, with its 95% interval."""
+
+    cost_ratio: _Number | None = None
+    cost_ratio_interval: Interval = None
+
+    @property
+    def may_be_the_same(self) -> bool:
+        """Whether runs of one recipe differ in cost by so much anyway."""
+        return holds_one(self.cost_ratio_interval)
+
+
+class TotalCost(Document):
+    """What the whole study cost."""
+
+    runs: _Count | None = None
+    seconds: _Number | None = None
+    cpu_seconds: _Number | None = None
+    wall_seconds: _Number | None = None
+
+
+class Costs(Document):
+    """``costs.json``; every field may be missing.
+
+    Attributes
+    ----------
+    unit : str
+        What costs are compared in: ``cpu_seconds``, or ``seconds`` by the clock.
+    """
+
+    format: int = FORMAT
+    unit: Literal["cpu_seconds", "seconds"] = "seconds"
+    baseline: ArmCost = ArmCost()
+    techniques: tuple[TechniqueCost, ...] = ()
+    total: TotalCost = TotalCost()
+
+    def of(self, technique: str) -> TechniqueCost:
+        """Return the costs of a technique; where none are known, all of them None."""
+        return next((one for one in self.techniques if one.name == technique), TechniqueCost(name=technique))
+
+
+class StudyDataset(Document):
+    """``dataset.json`` of a study: where its data is, and what the statistics must know of it."""
+
+    model_config = ConfigDict(extra="allow")
+
+    fingerprint: str
+    counts: dict[str, _Count]
+    class_names: Any = None  # of folders, they need not be UTF-8
+    group_kind: str | None = None
+    grouped: bool = False
+
+
+class StudyExecution(Document):
+    """``execution.json`` of a study: how every run is computed, and how many at a time."""
+
+    model_config = ConfigDict(extra="allow")
+
+    device: str
+    precision: str
+    channels_last: bool
+    threads: int
+    workers: Annotated[int, Field(ge=1)]
+    measured: Any = None
+    folder: str | None = None
+    replicas: Annotated[int, Field(ge=1)] = 1
+    replica_way: Literal["grouped", "side_by_side"] | None = None
+
+
+class Failures(Document):
+    """What went wrong with a run, the oldest first, and whether it is not tried again."""
+
+    errors: tuple[str, ...] = ()
+    given_up: bool = False
+
+    @property
+    def reason(self) -> str:
+        """The line of the last error that says why: its first, or the last of a traceback."""
+        lines = (self.errors[-1].strip() if self.errors else "").splitlines() or ["no reason given"]
+        return lines[-1 if lines[0].startswith("Traceback") else 0][:300]
+
+    def with_error(self, error: str, *, given_up: bool) -> Failures:
+        """Add an error; of many, the latest are kept."""
+        return Failures(errors=(*self.errors, error[-4000:])[-10:], given_up=given_up)
+
+
+class SessionTime(Document):
+    """How long a process has worked on a study: seconds, from a moment in seconds since 1970."""
+
+    started: _Number
+    seconds: Annotated[float, Field(ge=0, lt=1e12)]
+
+
+class LiveRun(Document):
+    """How far a run is that is being trained."""
+
+    images: _Number = 0
+    total_images: _Number = 0
+    images_per_second: _Number | None = None
+    val_accuracy: _Number | None = None
+
+
+class PlanVersion(Document):
+    """A line of ``plan-log.jsonl``: a plan, when it came, and what it changed.
+
+    Attributes
+    ----------
+    finished_runs : int
+        Runs that had ended by then.
+    plan : dict or None
+        All of plan.json; earlier versions of convtrials kept the fingerprint alone.
+    chain : str or None
+        Digest of this line and the one before.
+    """
+
+    time: str = ""
+    fingerprint: str
+    finished_runs: _Count = 0
+    changes: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    plan: dict[str, Any] | None = None
+    chain: str | None = None
+
+
+def read_document(path: Path, shape: type[Shape]) -> Shape:
+    """Read a JSON file of bounded size.
+
+    Raises
+    ------
+    StudyError
+        It is absent, too large, no UTF-8, or as `parse_document` has it.
+    """
+    return parse_document(read_bounded_text(path, StudyError), shape, str(path))
+
+
+def write_document(path: Path, document: Document) -> None:
+    """Write a JSON file atomically."""
+    write_json(path, document.written())
+
+
+def parse_document(text: str, shape: type[Shape], where: str) -> Shape:
+    """Return `text` as a document of that shape.
+
+    Raises
+    ------
+    StudyError
+        A newer version wrote it; or it is none, with the first wrong key, and what is allowed there.
+    """
+    if "format" in shape.model_fields:
+        check_format(parse_object(text, where), where)
+    try:
+        return shape.model_validate_json(text)
+    except ValidationError as problem:
+        raise StudyError(f"{where}: {first_problem(problem)}") from problem
+
+
+def first_problem(problem: ValidationError) -> str:
+    """Say in a line which key is wrong, and what is allowed there."""
+    first = problem.errors(include_url=False, include_context=False)[0]
+    key = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "missing":
+        return f"says nothing of {key}"
+    found = "" if first["type"] == "json_invalid" else f", not {first['input']!r:.60}"
+    return f"{key + ': ' if key else ''}{first['msg']}{found}"
+
+
+def check_format(document: dict[str, Any], where: str) -> None:
+    """Refuse a file of a version that this one cannot read; a file that names none is of the first.
+
+    Raises
+    ------
+    StudyError
+    """
+    found = document.get("format", FORMAT)
+    if isinstance(found, int) and found > FORMAT:
+        raise StudyError(
+            f"{where}: written by a newer convtrials (format {found}, this one reads up to {FORMAT}); "
+            "update convtrials"
+        )
+    if found != FORMAT:
+        raise StudyError(f"{where}: format {found!r:.20}; this version of convtrials reads {FORMAT}")
+
+
+def parse_object(text: str, where: str) -> dict[str, Any]:
+    """Return any JSON object.
+
+    Raises
+    ------
+    StudyError
+        Where `text` is no JSON object.
+    """
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as problem:
+        raise StudyError(f"{where}: not valid JSON ({problem})") from problem
+    if not isinstance(value, dict):
+        raise StudyError(f"{where}: a JSON object is needed, not {type(value).__name__}")
+    return value
+
+
+def printable(value: dict[str, Any]) -> dict[str, Any]:
+    """Return a JSON object that a page can hold: names that are no UTF-8 come with signs of replacement."""
+    shown: dict[str, Any] = json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
+    return shown
