@@ -8,20 +8,18 @@ counts everything, has `all` for a folder. `FOLDER+MORE` is a study judged toget
 """
 
 import argparse
-import functools
 import re
 from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.results import ceiling
-from benchmarks.results.compute import compute, runs_saved
-from benchmarks.results.files import Published, read_published, read_rates
-from benchmarks.results.joined import joined
+from benchmarks.results.compute import compute, read_rates, runs_saved, seeds_of
 from benchmarks.results.pictures import pictures
-from benchmarks.results.rejudged import rejudged
 from benchmarks.results.words import difference_span, percent, points, span, table
 from convtrials.core.errors import ConvtrialsError
 from convtrials.core.files import read_bounded_text, write_text
+from convtrials.study.merge import merge_published
+from convtrials.study.publish import PublishedStudy
 from convtrials.study.schemas import TechniqueVerdict
 
 PAGE = Path(__file__).parents[2] / "docs" / "results.md"
@@ -34,52 +32,51 @@ def verdict_word(one: TechniqueVerdict) -> str:
     return word if one.final else f"{word}, so far"
 
 
-def verdicts(study: Published) -> str:
+def verdicts(study: PublishedStudy) -> str:
     """The verdict table, the largest difference first."""
-    cost = {one.name: one.cost_ratio for one in study.costs.techniques}
     ranked = sorted(
         study.verdicts.techniques,
         key=lambda one: -(-9 if one.difference is None else one.difference),
     )
-    rows = [
-        [
+    rows = []
+    for one in ranked:
+        cost = study.costs.of(one.name).cost_ratio
+        rows.append([
             one.name, points(one.difference), difference_span(one.low, one.high), verdict_word(one),
-            percent(one.mean), str(one.seeds), "–" if cost[one.name] is None else f"{cost[one.name]:.2f}",
-        ]
-        for one in ranked
-    ]  # fmt: skip
+            percent(one.mean), str(one.seeds), "–" if cost is None else f"{cost:.2f}",
+        ])  # fmt: skip
     base = study.verdicts.baseline
     rows.append(["*baseline*", "", "", "", percent(base.mean), str(len(base.seeds)), "1.00"])
     header = ["technique", "difference, points", "95% together", "verdict", "test accuracy", "seeds", "cost"]
     return table(header, rows)
 
 
-def spent(study: Published) -> str:
+def spent(study: PublishedStudy) -> str:
     """What the study cost, and what stopping saved."""
-    total, machine, how = study.costs.total, study.how["machine"], study.how["execution"]
+    total, machine, how = study.costs.total, study.how.machine, study.execution
     saved_runs, planned = runs_saved(study)
     state = "finished" if study.verdicts.complete else "not finished"
     saved = (
         "the number of seeds was fixed"
-        if len(study.how["looks"]) == 1
+        if len(study.plan.looks) == 1
         else f"{saved_runs} of {planned} possible runs ({saved_runs / planned:.0%}) were not needed"
         if study.verdicts.complete
         else f"{planned - saved_runs} of at most {planned} runs stand behind the verdicts so far"
     )
-    tried = len(study.how["arms"]) - 1
-    counts = study.how["dataset"]["counts"]
-    units = machine["vector_units"]
+    tried = len(study.plan.arms) - 1
+    counts = study.dataset.counts
+    units = machine.vector_units
     amx = "" if units is None else " with AMX" if "amx_bf16" in units else " without AMX"
     return (
         f"{tried} technique{'' if tried == 1 else 's'}, {total.runs} runs, "
-        f"{total.cpu_seconds / 3600:.1f} CPU hours of training "
-        f"({total.wall_seconds / 3600:.1f} hours by the clock, {how['workers']} runs at a time); {state}; "
+        f"{(total.cpu_seconds or 0) / 3600:.1f} CPU hours of training "
+        f"({(total.wall_seconds or 0) / 3600:.1f} hours by the clock, {how.workers} runs at a time); {state}; "
         f"{saved}. {counts['train']:,} training, {counts['val']:,} validation, {counts['test']:,} test images. "
-        f"{machine['processor']}{amx}, {how['precision']}, {how['threads']} thread a run."
+        f"{machine.processor}{amx}, {how.precision}, {how.threads} thread a run."
     )
 
 
-def levels(study: Published) -> str:
+def levels(study: PublishedStudy) -> str:
     """Each arm's accuracy with an interval of its own, and what runs of one arm say together."""
     rows = []
     for one in sorted(study.verdicts.arms, key=lambda one: -(one.mean or 0)):
@@ -106,19 +103,31 @@ def rates(name: str, folder: Path) -> str:
     return table(["change", "rate: validation accuracy", "chosen"], rows)
 
 
-def stopping(study: Published) -> str:
+def stopping(study: PublishedStudy) -> str:
     """How long runs with early stopping ran."""
     rows = []
-    for name, arm in study.how["arms"].items():
-        if arm["recipe"].get("early_stopping"):
-            epochs = [
-                run["epochs"] for run in study.runs if run["arm"] == name and run["used_in_verdict"] == "true"
-            ]
-            rows.append([name, f"{arm['recipe']['epochs']:g}", ", ".join(epochs)])
+    for arm in study.plan.arms:
+        if arm.recipe.early_stopping is not None:
+            used = study.finished(arm.name)[: seeds_of(study, arm.name)]
+            rows.append([arm.name, f"{arm.recipe.epochs:g}", ", ".join(str(run.epochs) for run in used)])
     return table(["technique", "epochs allowed", "epochs run, by seed"], rows)
 
 
-KINDS: dict[str, Callable[[Published], str]] = {
+def rejudged(study: PublishedStudy) -> str:
+    """Name the techniques whose verdict today's statistics would change, with their intervals."""
+    changed = [
+        f"{one.name} {one.verdict} ({points(one.difference)}, {difference_span(one.low, one.high)})"
+        for one in study.judged.verdicts.techniques
+        if one.name in study.changed_verdicts()
+    ]
+    return (
+        f"Judged anew today: {'; '.join(changed)}; all others as above."
+        if changed
+        else "Judged anew: the same."
+    )
+
+
+KINDS: dict[str, Callable[[PublishedStudy], str]] = {
     "verdicts": verdicts,
     "spent": spent,
     "levels": levels,
@@ -143,9 +152,10 @@ def block(kind: str, name: str, folder: Path) -> str:
     return KINDS[kind](study_of(name, folder))
 
 
-def study_of(name: str, folder: Path) -> Published:
-    """Read a study, or several parts of one."""
-    return functools.reduce(joined, [read_published(folder / part) for part in name.split("+")])
+def study_of(name: str, folder: Path) -> PublishedStudy:
+    """Read a study, or several pieces of one."""
+    pieces = [PublishedStudy.read(folder / piece) for piece in name.split("+")]
+    return pieces[0] if len(pieces) == 1 else merge_published(pieces)
 
 
 def rewritten(text: str, folder: Path) -> str:
@@ -175,7 +185,7 @@ def main() -> None:
     for found in MARK.finditer(new):
         if found[2] == "ceiling":
             folder = options.results / found[3]
-            ceiling.picture(read_published(folder)).save(folder)
+            ceiling.picture(PublishedStudy.read(folder)).save(folder)
         if found[2] == "verdicts":
             part = found[3].split("+")[-1]
             for picture in pictures(study_of(found[3], options.results)):

@@ -1,52 +1,38 @@
-"""Pictures of a study, from what was kept of it: those that need no more than verdicts and costs."""
+"""Pictures of a published study: those that need no more than verdicts and costs."""
 
-from pathlib import Path
-
-from benchmarks.results.files import Published
 from convtrials.reports.picture import Picture
 from convtrials.reports.study.cost import cost_picture
 from convtrials.reports.study.forest import forest_picture
 from convtrials.reports.study.record import StudyArm, StudyRecord
 from convtrials.study.directory import StudyDirectory
-from convtrials.study.plan.arms import Arm
-from convtrials.study.plan.plan import Plan
-from convtrials.study.plan.plan_log import PlanLog
-from convtrials.study.plan.spec import StudySpec
+from convtrials.study.publish import PublishedStudy
 from convtrials.study.schemas import TechniqueCost
-from convtrials.training.recipe.recipe import Recipe
 
 
-def pictures(study: Published) -> list[Picture]:
-    """Return the forest plot and costs of a study that is kept or was judged together."""
+def pictures(study: PublishedStudy) -> list[Picture]:
+    """Return the forest plot and costs of a published study, or of several merged."""
     record = record_of(study)
     cost = cost_picture(record)
     return [forest_picture(record), *([cost] if cost else [])]
 
 
-def record_of(study: Published) -> StudyRecord:
-    """Return a kept study as the reports read one, without its runs."""
-    how, verdicts, costs = study.how, study.verdicts, study.costs
+def record_of(study: PublishedStudy) -> StudyRecord:
+    """Return a published study as the reports read one, without its runs."""
+    verdicts, costs = study.verdicts, study.costs
+    judged = {one.name: one for one in verdicts.techniques}
     arms = [
-        Arm(name, arm["changes"], Recipe.make(arm["recipe"], where=name), arm["seed_offset"])
-        for name, arm in how["arms"].items()
-    ]
-    spec = StudySpec(
-        title=how["title"], metric=how["metric"], margin=how["margin"], alpha=verdicts.alpha,
-        seeds=(how["looks"][0], how["looks"][-1]), first_seed=arms[0].seed_offset, arms=arms,
-    )  # fmt: skip
-    judged = {one.name: one for one in verdicts.arms}
-    shown = [
         StudyArm(
             number,
             arm,
-            judged[arm.name] if number else None,
+            judged.get(arm.name),
             costs.of(arm.name) if number else TechniqueCost(**costs.baseline.model_dump()),
             (),
-            judged[arm.name].mean,
+            verdicts.arms[number].mean,
         )
-        for number, arm in enumerate(arms)
+        for number, arm in enumerate(study.plan.arms)
     ]
+    directory = StudyDirectory(study.folder)
     return StudyRecord(
-        StudyDirectory(Path()), Plan(spec, how["dataset"]["fingerprint"], how["plan"]), verdicts, costs,
-        PlanLog(Path(), (), ()), {}, {}, {}, tuple(study.class_names), shown[0], tuple(shown[1:]),
+        directory, study.plan, verdicts, costs, directory.plan_log, {}, {}, {}, study.class_names, arms[0],
+        tuple(arms[1:]),
     )  # fmt: skip

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from convtrials.models.registry import build_model
     from convtrials.reports.run.report import build_report
     from convtrials.reports.study.report import build_study_report
+    from convtrials.study.merge import merge_studies
     from convtrials.study.study import Study
     from convtrials.training.engine.train import train
     from convtrials.training.recipe.recipe import Recipe
@@ -41,6 +42,7 @@ __all__ = [
     "build_study_report",
     "evaluate_predictions",
     "load_dataset",
+    "merge_studies",
     "train",
 ]
 
@@ -56,6 +58,7 @@ _HOMES = {
     "build_study_report": "convtrials.reports.study.report",
     "evaluate_predictions": "convtrials.evaluation.metrics",
     "load_dataset": "convtrials.data.open",
+    "merge_studies": "convtrials.study.merge",
     "train": "convtrials.training.engine.train",
 }
 

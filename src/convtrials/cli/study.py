@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
+from convtrials.cli.study_copies import merge, publish, report_copy
+
 if TYPE_CHECKING:
     from convtrials.data.dataset import Dataset
     from convtrials.study.directory import StudyDirectory
@@ -173,11 +175,21 @@ def status(
 
 @app.command()
 def report(
-    study: Annotated[Path, typer.Argument(help="Study directory, finished or not.")],
+    study: Annotated[
+        Path, typer.Argument(help="Study directory, finished or not; or a published copy, to judge it again.")
+    ],
 ) -> None:
-    """Write verdicts.json, costs.json, runs.csv, figures and one self-contained page."""
+    """Write verdicts.json, costs.json, runs.csv, figures and one self-contained page.
+
+    Of a published copy nothing is written: its verdicts are shown, and how
+    they would read today.
+    """
+    from convtrials.study.publish import is_published
     from convtrials.study.run_study import write_study_documents
 
+    if is_published(study):
+        report_copy(study)
+        return
     write_study_documents(study)
     _report(study)
     _end(study)
@@ -236,3 +248,7 @@ def _end(folder: Path) -> int:
     ]
     lost = "failed" in statuses or "diverged" in document["baseline"]["status"]
     return INCOMPLETE if lost else 0
+
+
+for command in (publish, merge):
+    app.command()(command)

@@ -322,6 +322,27 @@ class LiveRun(Document):
     val_accuracy: _Number | None = None
 
 
+class Piece(Document):
+    """A study that was merged with others into one.
+
+    Attributes
+    ----------
+    name : str
+        Of its folder.
+    plan : str
+        Fingerprint of its own plan.
+    runs : int
+        Ended runs that came from it.
+    processor : str or None
+        What it was computed on.
+    """
+
+    name: str
+    plan: str
+    runs: _Count
+    processor: str | None = None
+
+
 class PlanVersion(Document):
     """A line of ``plan-log.jsonl``: a plan, when it came, and what it changed.
 
@@ -329,6 +350,8 @@ class PlanVersion(Document):
     ----------
     finished_runs : int
         Runs that had ended by then.
+    merged : tuple of Piece
+        The studies whose runs were merged under this version; as a rule none.
     plan : dict or None
         All of plan.json; earlier versions of convtrials kept the fingerprint alone.
     chain : str or None
@@ -339,6 +362,7 @@ class PlanVersion(Document):
     fingerprint: str
     finished_runs: _Count = 0
     changes: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    merged: Annotated[tuple[Piece, ...], Field(strict=False)] = ()
     plan: dict[str, Any] | None = None
     chain: str | None = None
 

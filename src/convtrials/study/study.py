@@ -148,6 +148,28 @@ class StudyResult:
         """Return ``verdicts.json``."""
         return cast(dict[str, Any], read_json(self.folder / "verdicts.json"))
 
+    def publish(self, out: str | Path, *, pictures: bool = True, silent: bool = False) -> Path:
+        """Write a small copy that can be judged again, without weights, times of day and paths of the machine.
+
+        Parameters
+        ----------
+        out : path
+            A new or empty folder, or one that holds an earlier copy of this study.
+        pictures : bool
+            Take along what the report has drawn.
+        silent : bool
+            Show nothing.
+
+        Raises
+        ------
+        StudyError
+            `out` holds something else, or the study has no finished run.
+        """
+        from convtrials.study.publish import publish
+
+        publish(self.folder, out, pictures=pictures, silent=silent)
+        return Path(out)
+
 
 def _tell_ended(state: StudyState, ended: list[RunEnd]) -> None:
     """Say of each run that has ended how it ended."""

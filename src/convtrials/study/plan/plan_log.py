@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from convtrials.core.errors import StudyError
 from convtrials.core.files import finite, read_bounded_text, read_json, write_text
-from convtrials.study.schemas import PlanVersion, first_problem
+from convtrials.study.schemas import Piece, PlanVersion, first_problem
 
 #: A plan of a hundred techniques takes a tenth of this.
 LARGEST_PLAN = 4_000_000
@@ -65,9 +65,14 @@ class PlanLog:
         """What the lines say."""
         return [PlanVersion.model_validate(line) for line in self.lines]
 
+    @property
+    def merged(self) -> tuple[Piece, ...]:
+        """The studies that were merged into this one; none where it was trained in one piece."""
+        return next((one.merged for one in reversed(self.versions) if one.merged), ())
+
     def add(self, version: PlanVersion) -> None:
         """Write the log with one more line, bound to the line before; atomically."""
-        line = version.model_dump(mode="json", exclude={"chain"})
+        line = version.model_dump(mode="json", exclude={"chain"} if version.merged else {"chain", "merged"})
         lines = (*self.lines, {**line, "chain": _chain(_last_link(self.lines), line)})
         write_text(self.path, "".join(json.dumps(one, ensure_ascii=True) + "\n" for one in lines))
 
