@@ -18,7 +18,7 @@ from convtrials.data.dataset import Dataset
 from convtrials.reports.study.report import build_study_report
 from convtrials.study.directory import StudyDirectory
 from convtrials.study.execute.scheduler import conduct
-from convtrials.study.merge import merge_studies
+from convtrials.study.merge import merge_published, merge_studies
 from convtrials.study.plan.arms import build_arms
 from convtrials.study.plan.spec import StudySpec
 from convtrials.study.publish import PublishedStudy, publish
@@ -239,6 +239,10 @@ def test_other_pieces_are_refused_by_name(first: Path, more: Path, data: Dataset
     change(bf16 / "execution.json", precision="bf16")
     refused(r"bf16: was computed with another precision than .* \(bf16, not fp32\)", first, bf16)
     refused("which has seeds 2 to 3; the study whose plan has all seeds must be named first", more, first)
+    new = trained(tmp_path / "new", spec_from({"step": {"schedule": "step"}}, (2, 2), first_seed=2), data)
+    refused(
+        r"new: technique step is in no study before it, and its seeds do not begin .*\(2, not 0\)", first, new
+    )
     gap = without(more, tmp_path / "gap", lambda arm, seed: seed == 2)
     refused("baseline: seed 2 is in none of the studies; there are seeds 0, 1, 3", first, gap)
 
@@ -317,17 +321,25 @@ def test_changes_of_the_pieces_plans_stay_on_record(first: Path, more: Path, tmp
     study = StudyDirectory(changed)
     study.write_plan(study.plan, ["margin: 0.01 -> 0.005"])
     out = merge_studies([first, changed], tmp_path / "out", silent=True)
+    assert StudyDirectory(out).plan_log.versions[-1].changes[0].startswith("merged from")
     assert any(
         one.startswith("changed: On record of the plan, after 6 ended runs: margin")
         for one in StudyDirectory(out).plan_log.versions[-1].changes
     )
 
 
+def test_a_piece_that_was_planned_by_other_rules_is_on_record(
+    first: Path, data: Dataset, tmp_path: Path
+) -> None:
+    other = trained(tmp_path / "other", spec_from(TECHNIQUES, (2, 2), first_seed=2, margin=0.01), data)
+    out = merge_studies([first, other], tmp_path / "out", silent=True)
+    assert StudyDirectory(out).plan.spec.margin == 0.005
+    assert "other: was planned with margin 0.01" in StudyDirectory(out).plan_log.versions[-1].changes
+
+
 def test_the_studies_in_docs_give_the_numbers_of_the_page() -> None:
     """VGG11's headline: the second look of a study whose machine was gone after the first."""
     results = Path(__file__).parents[2] / "docs" / "results"
-    from convtrials.study.merge import merge_published
-
     merged = merge_published([PublishedStudy.read(results / name) for name in ("vgg11", "vgg11-look-5")])
     assert merged.verdicts.complete
     found = {one.name: one for one in merged.verdicts.techniques}

@@ -21,7 +21,7 @@ from convtrials.study.directory import StudyDirectory
 from convtrials.study.plan.arms import MOST_TECHNIQUES, Arm
 from convtrials.study.plan.plan import Plan
 from convtrials.study.plan.plan_log import LOG_NAME, remarks
-from convtrials.study.publish import PublishedStudy, is_published, made_from_of
+from convtrials.study.publish import Machine, PublishedStudy, is_published, made_from_of
 from convtrials.study.results.documents import write_documents
 from convtrials.study.results.metrics import predictions_of
 from convtrials.study.results.scores import Outcomes
@@ -57,7 +57,7 @@ class _Part(Generic[Source]):
     source: Source
     plan: Plan
     execution: StudyExecution
-    processor: str | None
+    machine: Machine
     made_from: dict[str, dict[str, str]]
     groups: NDArray[np.int64] | None
     labels: NDArray[np.int64] | None
@@ -179,8 +179,9 @@ def _directory_part(folder: Path) -> _Part[StudyDirectory]:
             else:
                 continue
             runs[arm.name, arm.seed_offset + position] = status
-    processor = study.shown("environment.json").get("processor")
-    return _Part(str(folder), study, plan, study.execution, processor, made_from, study.units(), None, runs)
+    return _Part(
+        str(folder), study, plan, study.execution, Machine.of(study), made_from, study.units(), None, runs
+    )
 
 
 def _published_part(study: PublishedStudy) -> _Part[PublishedStudy]:
@@ -190,7 +191,7 @@ def _published_part(study: PublishedStudy) -> _Part[PublishedStudy]:
         study,
         study.plan,
         study.execution,
-        study.how.machine.processor,
+        study.how.machine,
         study.how.made_from,
         study.groups,
         study.labels,
@@ -204,9 +205,9 @@ def _joined_plan(parts: Sequence[_Part[Source]], note: Callable[[str], None]) ->
     arms = {arm.name: (arm, first) for arm in first.plan.arms}
     for part in parts[1:]:
         _check_alike(first, part)
-        if None not in (first.processor, part.processor) and first.processor != part.processor:
+        if first.machine.kind != part.machine.kind:
             note(
-                f"note: {first.name} was computed on {first.processor}, {part.name} on {part.processor}: "
+                f"note: {first.name} was computed on {first.machine.kind}, {part.name} on {part.machine.kind}: "
                 "runs differ in their last bits, and costs are compared within the same seeds only"
             )
         for arm in part.plan.arms:
@@ -354,7 +355,7 @@ def _pieces(parts: Sequence[_Part[Source]]) -> tuple[Piece, ...]:
                 name=part.folder_name,
                 plan=part.plan.fingerprint,
                 runs=part.ended,
-                processor=part.processor,
+                processor=part.machine.processor,
             ),
         )
     )

@@ -65,6 +65,21 @@ class Machine(Document):
     torch: str | None = None
     convtrials: str | None = None
 
+    @property
+    def kind(self) -> str:
+        """The processor with its vector units: of another kind, a run comes out otherwise in its last bits."""
+        units = ", ".join(self.vector_units or ())
+        return f"{self.processor or 'an unknown processor'}{f' ({units})' if units else ''}"
+
+    @classmethod
+    def of(cls, study: StudyDirectory) -> "Machine":
+        """Read what a study says of its machine."""
+        environment = study.shown("environment.json")
+        packages = environment.get("packages")
+        torch = packages.get("torch") if isinstance(packages, dict) else None
+        text = json.dumps({**environment, "torch": torch})
+        return parse_document(text, Machine, str(study.folder / "environment.json"))
+
 
 class PublishedDataset(StudyDataset):
     """What data a published study is on; where it was is left out."""
@@ -471,17 +486,9 @@ def _how_made(study: StudyDirectory, plan: Plan, rows: Sequence[RunRow]) -> HowM
         made_from={name: one for name, one in made_from.items() if one},
         merged=log.merged,
         execution=StudyExecution(**execution),
-        machine=_machine(study),
+        machine=Machine.of(study),
         dataset=dataset,
     )
-
-
-def _machine(study: StudyDirectory) -> Machine:
-    environment = study.shown("environment.json")
-    packages = environment.get("packages")
-    torch = packages.get("torch") if isinstance(packages, dict) else None
-    text = json.dumps({**environment, "torch": torch})
-    return parse_document(text, Machine, str(study.folder / "environment.json"))
 
 
 def made_from_of(run: Run) -> dict[str, str]:
