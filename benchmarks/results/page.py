@@ -15,40 +15,47 @@ from pathlib import Path
 from benchmarks.results import ceiling
 from benchmarks.results.compute import compute, read_rates, runs_saved, seeds_of
 from benchmarks.results.pictures import pictures
-from benchmarks.results.words import difference_span, percent, points, span, table
+from benchmarks.results.words import percent, span, table
 from convtrials.core.errors import ConvtrialsError
 from convtrials.core.files import read_bounded_text, write_text
+from convtrials.core.formatting import NOTHING
 from convtrials.study.merge import merge_published
 from convtrials.study.publish import PublishedStudy
-from convtrials.study.schemas import TechniqueVerdict
+from convtrials.study.results.verdict_row import VerdictRow, ranked, verdict_rows
 
 PAGE = Path(__file__).parents[2] / "docs" / "results.md"
 MARK = re.compile(r"(<!-- begin (\S+) (\S+) -->\n).*?(<!-- end \2 \3 -->)", flags=re.DOTALL)
 
 
-def verdict_word(one: TechniqueVerdict) -> str:
+def verdict_word(row: VerdictRow) -> str:
     """Say a verdict, and whether the study might still change it."""
-    word = f"**{one.verdict}**" if one.verdict in ("better", "worse", "equivalent") else one.verdict
-    return word if one.final else f"{word}, so far"
+    word = f"**{row.word}**" if row.word in ("better", "worse", "equivalent") else row.word
+    return word if row.final else f"{word}, so far"
 
 
 def verdicts(study: PublishedStudy) -> str:
     """The verdict table, the largest difference first."""
-    ranked = sorted(
-        study.verdicts.techniques,
-        key=lambda one: -(-9 if one.difference is None else one.difference),
-    )
-    rows = []
-    for one in ranked:
-        cost = study.costs.of(one.name).cost_ratio
-        rows.append([
-            one.name, points(one.difference), difference_span(one.low, one.high), verdict_word(one),
-            percent(one.mean), str(one.seeds), "–" if cost is None else f"{cost:.2f}",
-        ])  # fmt: skip
+    rows = [
+        [
+            row.name,
+            row.gain,
+            row.interval,
+            verdict_word(row),
+            percent(row.mean),
+            str(row.seeds),
+            plain_cost(row),
+        ]
+        for row in ranked(verdict_rows(study.verdicts, study.costs))
+    ]
     base = study.verdicts.baseline
     rows.append(["*baseline*", "", "", "", percent(base.mean), str(len(base.seeds)), "1.00"])
     header = ["technique", "difference, points", "95% together", "verdict", "test accuracy", "seeds", "cost"]
     return table(header, rows)
+
+
+def plain_cost(row: VerdictRow) -> str:
+    """Write a cost as a multiple of the baseline's."""
+    return NOTHING if row.cost is None else f"{row.cost:.2f}"
 
 
 def spent(study: PublishedStudy) -> str:
@@ -86,7 +93,7 @@ def levels(study: PublishedStudy) -> str:
         low, high = one.mean_interval or (None, None)
         vote = ceiling.vote_accuracy(answers, study.labels, len(study.class_names))
         name = one.name if one.name != "baseline" else "*baseline*"
-        rows.append([name, percent(one.mean), span(low, high, percent), str(len(answers)), percent(vote)])
+        rows.append([name, percent(one.mean), span(low, high), str(len(answers)), percent(vote)])
     return table(["recipe", "one network", "95%", "seeds", "vote of its seeds"], rows)
 
 
@@ -116,9 +123,9 @@ def stopping(study: PublishedStudy) -> str:
 def rejudged(study: PublishedStudy) -> str:
     """Name the techniques whose verdict today's statistics would change, with their intervals."""
     changed = [
-        f"{one.name} {one.verdict} ({points(one.difference)}, {difference_span(one.low, one.high)})"
-        for one in study.judged.verdicts.techniques
-        if one.name in study.changed_verdicts()
+        f"{row.name} {row.word} ({row.gain}, {row.interval})"
+        for row in verdict_rows(study.judged.verdicts, study.costs)
+        if row.name in study.changed_verdicts()
     ]
     return (
         f"Judged anew today: {'; '.join(changed)}; all others as above."

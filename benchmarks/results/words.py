@@ -1,30 +1,17 @@
-"""How the blocks of docs/results.md write shares, differences, intervals and tables."""
+"""How the blocks of docs/results.md write accuracies and tables; differences are written as everywhere."""
 
-from collections.abc import Callable
-
-from convtrials.core.intervals import TOO_WIDE, too_wide
+from convtrials.core import formatting
+from convtrials.core.formatting import NOTHING
 
 
 def percent(value: float | None) -> str:
     """Write an accuracy."""
-    return "–" if value is None else f"{100 * value:.2f}%"
+    return formatting.percent(value, 2)
 
 
-def points(value: float | None) -> str:
-    """Write a difference of accuracies in percentage points, signed."""
-    return "–" if value is None else f"{100 * value:+.2f}"
-
-
-def span(low: float | None, high: float | None, write: Callable[[float | None], str]) -> str:
-    """Write an interval."""
-    return "–" if low is None or high is None else f"{write(low)} to {write(high)}"
-
-
-def difference_span(low: float | None, high: float | None) -> str:
-    """Write an interval of differences; one that says nothing is called so."""
-    if low is not None and high is not None and too_wide(low, high, "accuracy"):
-        return TOO_WIDE
-    return span(low, high, points)
+def span(low: float | None, high: float | None) -> str:
+    """Write an interval of accuracies."""
+    return NOTHING if low is None or high is None else f"{percent(low)} to {percent(high)}"
 
 
 def table(header: list[str], rows: list[list[str]]) -> str:

@@ -11,12 +11,13 @@ from rich.console import Console
 
 from convtrials.cli.answer_table import COLOURS
 from convtrials.cli.study_view import LiveView, study_table, summary_line, verdict_table
-from convtrials.reports.study.formatting import scale_of
+from convtrials.core.formatting import scale_of
 from convtrials.statistics.result import Decision, Result
 from convtrials.study.execute.executor import RunEnd, RunTask
 from convtrials.study.plan.arms import build_arms
 from convtrials.study.plan.plan import Plan
 from convtrials.study.plan.spec import StudySpec
+from convtrials.study.schemas import BaselineVerdict, Costs, TechniqueCost, TechniqueVerdict, Verdicts
 from convtrials.study.status import RunState, StudyState
 from convtrials.training.recipe.recipe import Recipe
 
@@ -88,16 +89,29 @@ def test_on_a_terminal_the_view_is_renewed() -> None:
 
 
 def technique(
-    name: str, verdict: str, low: float | None, high: float | None, final: bool = True
-) -> dict[str, Any]:
+    name: str, verdict: Any, low: float | None, high: float | None, final: bool = True
+) -> TechniqueVerdict:
     """Return what ``verdicts.json`` says of a technique, as far as the table asks."""
     middle = None if low is None or high is None else (low + high) / 2
-    told = {"name": name, "verdict": verdict, "difference": middle, "low": low, "high": high}
-    return {**told, "final": final, "status": ["finished"] * 3}
+    return TechniqueVerdict(
+        name=name, verdict=verdict, difference=middle, low=low, high=high, final=final, seeds=3
+    )
 
 
-def document(*techniques: dict[str, Any], metric: str = "accuracy") -> dict[str, Any]:
-    return {"metric": metric, "alpha": 0.05, "techniques": list(techniques)}
+def document(*techniques: TechniqueVerdict, metric: Any = "accuracy") -> Verdicts:
+    return Verdicts(
+        plan="", complete=True, metric=metric, margin=0.01, alpha=0.05, test_images=9, test_units=9,
+        baseline=BaselineVerdict(name="baseline"), techniques=techniques,
+    )  # fmt: skip
+
+
+def costs_of(*ratios: tuple[str, float | None, tuple[float, float] | None]) -> Costs:
+    return Costs(
+        techniques=tuple(
+            TechniqueCost(name=name, cost_ratio=ratio, cost_ratio_interval=interval)
+            for name, ratio, interval in ratios
+        )
+    )
 
 
 LONG = "a technique with a long name that has to be folded"
@@ -110,11 +124,11 @@ ANSWERS = (
     technique("lost", "unstable", None, None),
     technique("broken", "failed", None, None),
 )
-COSTS = {"techniques": [{"name": "accumulation", "cost_ratio": 12.5}, {"name": "lost", "cost_ratio": None}]}
+COSTS = costs_of(("accumulation", 12.5, None), ("lost", None, None))
 
 
 def test_the_last_table_in_eighty_columns() -> None:
-    shown = document(ANSWERS[0], *(one for one in ANSWERS[1:] if one["final"]))
+    shown = document(ANSWERS[0], *(one for one in ANSWERS[1:] if one.final))
     assert [line.rstrip() for line in drawn(verdict_table(shown, COSTS), 80).splitlines()] == [
         "technique              verdict     gain, points      95% interval  seeds    cost",
         "a technique with a     better             +1.00    +0.20 to +1.80      3       –",
@@ -204,16 +218,13 @@ def test_a_cost_that_may_be_chance_is_marked_and_explained() -> None:
     shown = document(
         technique("early stopping", "equivalent", -0.001, 0.001), technique("vgg", "worse", -0.02, -0.01)
     )
-    costs = [
-        {"name": "early stopping", "cost_ratio": 0.9, "cost_ratio_interval": [0.78, 1.04]},
-        {"name": "vgg", "cost_ratio": 1.6, "cost_ratio_interval": [1.5, 1.7]},
-    ]
-    text = drawn(verdict_table(shown, {"techniques": costs}), 80)
+    costs = (("early stopping", 0.9, (0.78, 1.04)), ("vgg", 1.6, (1.5, 1.7)))
+    text = drawn(verdict_table(shown, costs_of(*costs)), 80)
     assert "0.90× ?" in text
     assert "1.60×" in text
     assert "1.60× ?" not in text
     assert text.splitlines()[-1].startswith("cost ?: may be the baseline's")
-    assert "cost ?" not in drawn(verdict_table(shown, {"techniques": costs[1:]}), 80)
+    assert "cost ?" not in drawn(verdict_table(shown, costs_of(costs[1])), 80)
 
 
 @given(
@@ -230,8 +241,8 @@ def test_no_width_breaks_a_number(
 ) -> None:
     scale = scale_of(metric)
     shown = [technique(name, verdict, low, low + more, final) for verdict, low, more, final in told]
-    costs = {"techniques": [{"name": name, "cost_ratio": 12.345, "cost_ratio_interval": [0.5, 300.0]}]}
-    numbers = [scale.span(one["low"], one["high"]) for one in shown]
+    costs = costs_of((name, 12.345, (0.5, 300.0)))
+    numbers = [scale.span(one.low, one.high) for one in shown]
     whole(drawn(verdict_table(document(*shown, metric=metric), costs), width), width, [*numbers, "12.35× ?"])
 
 

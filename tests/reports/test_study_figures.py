@@ -8,10 +8,10 @@ import pytest
 from fabricated_study import TECHNIQUES, write_study
 from matplotlib.text import Text
 
+from convtrials.core.formatting import joined, scale_of
 from convtrials.reports.study import learning_curves as study_curves
 from convtrials.reports.study.cost import MOST_POINTS, cost_picture
 from convtrials.reports.study.forest import difference_limits, forest_picture
-from convtrials.reports.study.formatting import scale_of
 from convtrials.reports.study.learning_curves import curves_picture
 from convtrials.reports.study.read import read_study
 from convtrials.reports.study.report import PICTURES, study_pictures
@@ -19,7 +19,6 @@ from convtrials.reports.study.rows import text_width
 from convtrials.reports.study.seeds import seeds_picture
 from convtrials.reports.study.single_runs import MOST_DOTS, single_runs_picture
 from convtrials.reports.study.verdict_style import LOOKS, look_of
-from convtrials.reports.study.words import joined
 from convtrials.reports.style import figure_style
 
 MANY = {f"technique {n} of this study, with a long name" * (1 + n % 2): ({"dropout": n / 20}, 0.4 - n / 15)

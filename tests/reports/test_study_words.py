@@ -11,14 +11,14 @@ from fabricated_study import write_study
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from convtrials.core.formatting import joined, p_value, scale_of, times
 from convtrials.reports.study.cost import spread
-from convtrials.reports.study.formatting import scale_of, times
 from convtrials.reports.study.page import moment
 from convtrials.reports.study.planning import know_more
 from convtrials.reports.study.read import read_study
-from convtrials.reports.study.tables import changes_of, flat, p_value, recipe_changes
+from convtrials.reports.study.tables import changes_of, flat, recipe_changes
 from convtrials.reports.study.verdict_style import LOOKS, labels_of, look_of
-from convtrials.reports.study.words import groups, joined, lead
+from convtrials.reports.study.words import groups, lead
 from convtrials.statistics.interval import Comparison
 from convtrials.statistics.judge import Stage, judge
 from convtrials.study.results.sentences import sentence

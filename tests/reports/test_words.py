@@ -1,8 +1,9 @@
 import numpy as np
 from synthetic_run import lifelike_probabilities
 
+from convtrials.core.formatting import duration, percent
 from convtrials.evaluation import evaluate_predictions
-from convtrials.reports.words import duration, headlines, percent, summary
+from convtrials.reports.words import headlines, summary
 
 
 def test_durations_are_told_as_people_tell_them():

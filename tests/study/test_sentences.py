@@ -23,20 +23,20 @@ def result(verdict: str, **values: Any) -> Result:
         ),
         (
             result("worse", difference=-0.003, low=-0.004, high=-0.002, beyond_margin="none"),
-            "gelu is worse than the baseline, by 0.30 points (between -0.40 and -0.20), which is less "
+            "gelu is worse than the baseline, by 0.30 points (between −0.40 and −0.20), which is less "
             "than the margin of "
             "0.50 points: real, but too small to matter.",
         ),
         (
             result("equivalent", difference=0.001, low=-0.002, high=0.004),
-            "gelu makes no practical difference: between -0.20 and +0.40 points, inside the margin of "
+            "gelu makes no practical difference: between −0.20 and +0.40 points, inside the margin of "
             "0.50 points either way.",
         ),
         (
             result(
                 "inconclusive", difference=0.003, low=-0.002, high=0.008, reason="more seeds", more_seeds=7
             ),
-            "gelu: not enough evidence (between -0.20 and +0.80 points). About 7 more seeds may settle it "
+            "gelu: not enough evidence (between −0.20 and +0.80 points). About 7 more seeds may settle it "
             "(about an even chance).",
         ),
         (
@@ -49,7 +49,7 @@ def result(verdict: str, **values: Any) -> Result:
                 resolvable=0.004,
                 images_needed=40_000,
             ),
-            "gelu: not enough evidence (between -0.20 and +0.80 points). The test set cannot resolve differences below "
+            "gelu: not enough evidence (between −0.20 and +0.80 points). The test set cannot resolve differences below "
             "0.40 points: more seeds will not help. About 40,000 test images may settle it (about an even chance).",
         ),
         (
@@ -68,12 +68,12 @@ def result(verdict: str, **values: Any) -> Result:
                 reason="spread of runs",
                 resolvable=0.0,
             ),
-            "gelu: not enough evidence (between -4.00 and +4.20 points). No realistic number of seeds would settle it: "
+            "gelu: not enough evidence (between −4.00 and +4.20 points). No realistic number of seeds would settle it: "
             "runs of one recipe differ too much.",
         ),
         (
             result("inconclusive", difference=0.001, low=-0.006, high=0.007, reason="cannot matter"),
-            "gelu: not enough evidence (between -0.60 and +0.70 points). Stopped: whatever the "
+            "gelu: not enough evidence (between −0.60 and +0.70 points). Stopped: whatever the "
             "difference is, it is most "
             "likely too small to matter.",
         ),
@@ -112,9 +112,9 @@ def test_an_interval_of_log_loss_says_which_way_is_better() -> None:
     unclear = result("inconclusive", difference=0.02, low=-0.01, high=0.05, reason="more seeds", more_seeds=2)
     told = sentence("gelu", unclear, "log_loss", 0.01, 5)
     assert told.startswith(
-        "gelu: not enough evidence (between -0.0100 and +0.0500 nats of gain). About 2 more"
+        "gelu: not enough evidence (between −0.0100 and +0.0500 nats of gain). About 2 more"
     )
     equal = result("equivalent", difference=0.001, low=-0.004, high=0.006)
-    assert "between -0.0040 and +0.0060 nats of gain, inside the margin" in sentence(
+    assert "between −0.0040 and +0.0060 nats of gain, inside the margin" in sentence(
         "gelu", equal, "log_loss", 0.01, 5
     )

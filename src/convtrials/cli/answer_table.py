@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from convtrials.reports.study.formatting import Scale
+from convtrials.core.formatting import NOTHING, Scale
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
@@ -22,9 +22,6 @@ COLOURS = {
 
 #: A name keeps so many characters a line; where that leaves no room, the answer takes two lines.
 _NAME_WIDTH = 12
-
-#: In place of a number that does not exist.
-NOTHING = "–"
 
 #: Between two columns.
 _GAP = 2
@@ -62,13 +59,6 @@ class Answer:
     verdict: "Text"
     gain: str = ""
     interval: str = ""
-
-
-def answer(
-    verdict: str, final: bool, difference: float | None, low: float | None, high: float | None, scale: Scale
-) -> Answer:
-    """Return a verdict with its numbers."""
-    return Answer(verdict_text(verdict, final), scale.signed(difference), scale.span(low, high))
 
 
 def verdict_text(verdict: str, final: bool) -> "Text":

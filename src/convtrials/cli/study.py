@@ -1,7 +1,7 @@
 """``convtrials study``: run a controlled trial, see how it stands, and report what it found."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -218,22 +218,23 @@ def _end(folder: Path) -> int:
 
     from convtrials.cli.study_view import verdict_table
     from convtrials.cli.warn import print_warnings
-    from convtrials.core.files import read_json
+    from convtrials.study.directory import StudyDirectory
 
-    document: dict[str, Any] = read_json(folder / "verdicts.json")
+    study = StudyDirectory(folder)
+    verdicts = study.verdicts
     console = Console()
     console.print()
-    console.print(verdict_table(document, read_json(folder / "costs.json")))
+    console.print(verdict_table(verdicts, study.costs))
     console.print()
-    for one in document["techniques"]:
-        console.print(f"• {one['sentence']}", highlight=False, markup=False)
-    print_warnings((one["text"] for one in document["warnings"]), console)
-    if document["single_runs"]:
-        console.print(document["single_runs"], highlight=False, markup=False)
+    for one in verdicts.techniques:
+        console.print(f"• {one.sentence}", highlight=False, markup=False)
+    print_warnings((one.text for one in verdicts.warnings), console)
+    if verdicts.single_runs:
+        console.print(verdicts.single_runs, highlight=False, markup=False)
     _tell_plan(folder)
-    units = f", {document['test_units']:,} {document['unit']}s" if document["unit"] != "image" else ""
+    units = f", {verdicts.test_units:,} {verdicts.unit}s" if verdicts.unit != "image" else ""
     console.print(
-        f"{document['test_images']:,} test images{units}; intervals hold for all techniques together, over new seeds "
+        f"{verdicts.test_images:,} test images{units}; intervals hold for all techniques together, over new seeds "
         "and new test images",
         style="dim",
         highlight=False,
@@ -242,12 +243,8 @@ def _end(folder: Path) -> int:
     if page.is_file():
         # A long path must stay one line, so that it can be clicked and copied.
         console.print(f"report: {page}", highlight=False, markup=False, soft_wrap=True)
-    statuses = [
-        *document["baseline"]["status"],
-        *(one for arm in document["techniques"] for one in arm["status"]),
-    ]
-    lost = "failed" in statuses or "diverged" in document["baseline"]["status"]
-    return INCOMPLETE if lost else 0
+    failed = any("failed" in one.status for one in verdicts.arms)
+    return INCOMPLETE if failed or "diverged" in verdicts.baseline.status else 0
 
 
 for command in (publish, merge):

@@ -85,7 +85,7 @@ def report_copy(folder: Path) -> None:
     changed = study.changed_verdicts()
     now = {one.name: one for one in study.judged.verdicts.techniques}
     console.print()
-    console.print(verdict_table(study.verdicts.written(), study.costs.written()))
+    console.print(verdict_table(study.verdicts, study.costs))
     console.print()
     for one in study.verdicts.techniques:
         console.print(f"• {one.sentence or f'{one.name}: {one.verdict}'}", highlight=False, markup=False)

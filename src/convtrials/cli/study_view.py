@@ -2,13 +2,14 @@
 
 from typing import TYPE_CHECKING, Any
 
-from convtrials.cli.answer_table import Answer, AnswerTable, Column, answer, verdict_text
-from convtrials.reports.study.formatting import Scale, scale_of, times
+from convtrials.cli.answer_table import Answer, AnswerTable, Column, verdict_text
+from convtrials.core.formatting import Scale, confidence, rough_duration, scale_of
 
 if TYPE_CHECKING:
     from rich.console import Console, Group
 
     from convtrials.study.execute.executor import RunEnd
+    from convtrials.study.schemas import Costs, Verdicts
     from convtrials.study.status import RunState, StudyState
 
 #: One sign a run, so that a row shows all seeds of an arm.
@@ -34,7 +35,7 @@ def study_table(state: "StudyState") -> "Group":
     arms = [(arm.name, [run for run in state.runs if run.arm == arm.name]) for arm in state.plan.arms]
     table = AnswerTable(
         scale,
-        f"{1 - state.plan.spec.alpha:.0%}",
+        confidence(state.plan.spec.alpha),
         left=[
             Column("arm", [Text(name) for name, _ in arms], folds=True),
             Column("runs", [_signs(runs) for _, runs in arms], folds=True),
@@ -61,11 +62,14 @@ def _signs(runs: "list[RunState]") -> Any:
 
 def _mean(state: "StudyState", runs: "list[RunState]") -> str:
     scores = [run.score for run in runs if run.score is not None]
-    return _score(sum(scores) / len(scores), state.plan.spec.metric) if scores else ""
+    return _score(state, sum(scores) / len(scores)) if scores else ""
 
 
-def _score(value: float, metric: str) -> str:
-    return f"{value:.2%}" if metric == "accuracy" else f"{-value:.4f}"
+def _score(state: "StudyState", value: float) -> str:
+    from convtrials.study.results.metrics import as_reported
+
+    metric = state.plan.spec.metric
+    return scale_of(metric).score(as_reported(value, metric))
 
 
 def _answer_so_far(state: "StudyState", name: str, scale: Scale) -> Answer:
@@ -79,7 +83,8 @@ def _answer_so_far(state: "StudyState", name: str, scale: Scale) -> Answer:
         return Answer(
             Text("not enough runs yet", style="dim") if waits else verdict_text(result.verdict, result.final)
         )
-    return answer(result.verdict, result.final, result.difference, result.low, result.high, scale)
+    gain, interval = scale.signed(result.difference), scale.span(result.low, result.high)
+    return Answer(verdict_text(result.verdict, result.final), gain, interval)
 
 
 def _running(run: "RunState") -> Any:
@@ -128,53 +133,32 @@ def summary_line(state: "StudyState") -> str:
     if state.decision.complete:
         parts.append("complete")
     elif state.seconds_left is not None:
-        left = f"about {_duration(state.seconds_left)} left"
+        left = f"about {rough_duration(state.seconds_left)} left"
         most = state.most_seconds_left
         if most is not None and most > state.seconds_left + 1:
-            left += f" to the next look, at most {_duration(most)} in all"
+            left += f" to the next look, at most {rough_duration(most)} in all"
         parts.append(left)
     return " · ".join(parts)
 
 
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"
-
-
-def verdict_table(document: dict[str, Any], costs: dict[str, Any]) -> AnswerTable:
-    """Return the table of verdicts that ends a study.
-
-    Parameters
-    ----------
-    document : dict
-        ``verdicts.json``.
-    costs : dict
-        ``costs.json``.
-    """
+def verdict_table(verdicts: "Verdicts", costs: "Costs") -> AnswerTable:
+    """Return the table of verdicts that ends a study."""
     from rich.text import Text
 
-    scale, techniques = scale_of(document["metric"]), document["techniques"]
-    known = {one["name"]: one for one in costs.get("techniques", [])}
-    arms = [known.get(one["name"], {}) for one in techniques]
-    told = [times(arm.get("cost_ratio"), arm.get("cost_ratio_interval")) for arm in arms]
+    from convtrials.study.results.verdict_row import verdict_rows
+
+    rows = verdict_rows(verdicts, costs)
+    note = "cost ?: may be the baseline's; its own runs differ by so much"
     return AnswerTable(
-        scale,
-        f"{1 - document['alpha']:.0%}",
-        left=[Column("technique", [Text(one["name"]) for one in techniques], folds=True)],
-        answers=[
-            answer(one["verdict"], one["final"], one["difference"], one["low"], one["high"], scale)
-            for one in techniques
-        ],
+        scale_of(verdicts.metric),
+        verdicts.level,
+        left=[Column("technique", [Text(row.name) for row in rows], folds=True)],
+        answers=[Answer(verdict_text(row.word, row.final), row.gain, row.interval) for row in rows],
         right=[
-            Column("seeds", [str(len(one["status"])) for one in techniques], justify="right"),
-            Column("cost", told, justify="right"),
+            Column("seeds", [str(row.seeds) for row in rows], justify="right"),
+            Column("cost", [row.cost_written for row in rows], justify="right"),
         ],
-        note="cost ?: may be the baseline's; its own runs differ by so much"
-        if any(one.endswith("?") for one in told)
-        else "",
+        note=note if any(row.cost_written.endswith("?") for row in rows) else "",
     )
 
 
@@ -218,18 +202,11 @@ class LiveView:
         if end.how == "failed":
             self._print(f"{name}: failed: {Failures(errors=(end.error,)).reason}")
         elif self._live is None and end.how in ("finished", "diverged"):
-            run = next(
-                (
-                    one
-                    for one in state.runs
-                    if one.arm == arm.name and one.seed == arm.seed_offset + end.task.position
-                ),
-                None,
-            )
-            scored = run is not None and run.score is not None
-            told = f"  {_score(run.score, state.plan.spec.metric)}" if scored and run else ""  # type: ignore[arg-type]
-            took = f" in {_duration(run.seconds)}" if run is not None and run.seconds is not None else ""
-            self._print(f"{name}: {end.how}{took}{told}  ({summary_line(state)})")
+            seed = arm.seed_offset + end.task.position
+            run = next((one for one in state.runs if (one.arm, one.seed) == (arm.name, seed)), None)
+            scored = f"  {_score(state, run.score)}" if run is not None and run.score is not None else ""
+            took = f" in {rough_duration(run.seconds)}" if run is not None and run.seconds is not None else ""
+            self._print(f"{name}: {end.how}{took}{scored}  ({summary_line(state)})")
 
     def _print(self, line: str) -> None:
         self._console.print(line, highlight=False, markup=False, soft_wrap=True)

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from convtrials.core.formatting import duration, percent
 from convtrials.reports.picture import Picture
-from convtrials.reports.words import duration, headlines, learned, percent
+from convtrials.reports.words import headlines, learned
 from convtrials.training.run_record import RunRecord
 
 #: What the page tells of ``dataset.json``; the rest is for programs.

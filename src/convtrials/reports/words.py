@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from convtrials.core.formatting import joined, percent
 from convtrials.evaluation.guessing import NOT_LEARNED
 
 
@@ -102,7 +103,7 @@ def summary(metrics: dict[str, Any], pairs: list[tuple[str, str, int, int]]) -> 
     ]
     present = [row for row in metrics["per_class"] if row["support"]]
     hardest = sorted(present, key=lambda row: row["f1"])[:3]
-    names = _joined([f"{row['name']} ({100 * row['f1']:.0f}%)" for row in hardest])
+    names = joined([f"{row['name']} ({100 * row['f1']:.0f}%)" for row in hardest])
     told.append(f"The hardest classes, by F1, are {names}.")
     if pairs:
         true, predicted, count, support = pairs[0]
@@ -117,23 +118,6 @@ def summary(metrics: dict[str, Any], pairs: list[tuple[str, str, int, int]]) -> 
 def learned(metrics: dict[str, Any]) -> bool:
     """Tell whether the run's answers are better than guesses, as far as its warnings say."""
     return not any(one["kind"] in NOT_LEARNED for one in metrics["warnings"])
-
-
-def percent(value: float | None, decimals: int = 1) -> str:
-    """Return 0.9123 as ``91.2%``, None as a dash."""
-    return "–" if value is None else f"{100 * value:.{decimals}f}%"
-
-
-def duration(seconds: Any) -> str:
-    """Return seconds as ``12 s``, ``3 min 20 s`` or ``2 h 5 min``; anything else as a dash."""
-    if not isinstance(seconds, int | float) or seconds != seconds or not 0 <= seconds < 1e9:
-        return "–"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
 def _no_better(metrics: dict[str, Any]) -> str:
@@ -160,7 +144,3 @@ def _decimal(
 def _between(metrics: dict[str, Any], key: str, say: Any) -> str:
     interval = metrics["intervals"].get(key)
     return "" if interval is None else f"{say(interval['low'])} to {say(interval['high'])}"
-
-
-def _joined(parts: list[str]) -> str:
-    return parts[0] if len(parts) == 1 else ", ".join(parts[:-1]) + " and " + parts[-1]

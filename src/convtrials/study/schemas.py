@@ -13,7 +13,7 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from convtrials.core.errors import StudyError
 from convtrials.core.files import read_bounded_text, write_json
-from convtrials.core.intervals import holds_one
+from convtrials.core.formatting import confidence, holds_one
 
 #: Version of plan.json, verdicts.json and costs.json.
 FORMAT = 1
@@ -137,6 +137,11 @@ class TechniqueVerdict(ArmVerdict):
     images_to_baseline: _Count | None = None
     sentence: str = ""
 
+    @property
+    def waiting(self) -> bool:
+        """Whether there is no result yet, not even a preliminary one."""
+        return self.difference is None and self.verdict == "inconclusive" and not self.final
+
 
 class StudyWarning(Document):
     """One thing that a reader must know before believing the verdicts.
@@ -198,7 +203,7 @@ class Verdicts(Document):
     @property
     def level(self) -> str:
         """The confidence of the simultaneous intervals, as people write it: ``95%``."""
-        return f"{100 * (1 - self.alpha):g}%"
+        return confidence(self.alpha)
 
     def mark_of(self, arm: str) -> str:
         """Say in a few words what is wrong with runs of an arm that learned nothing; empty where all learned."""

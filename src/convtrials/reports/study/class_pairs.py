@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from convtrials.core.formatting import signed
 from convtrials.reports.picture import Picture
 from convtrials.reports.study.predictions import ArmPredictions
 from convtrials.reports.study.verdict_style import labels_of
@@ -116,7 +117,7 @@ def pairs_picture(
 
 def _told(changes: Sequence[tuple[ArmPredictions, list[PairChange]]], names: Sequence[str]) -> str:
     return "; ".join(
-        f"{one.arm.name}, {names[pair.true]} taken for {names[pair.answer]} {pair.change:+.1f}"
+        f"{one.arm.name}, {names[pair.true]} taken for {names[pair.answer]} {signed(pair.change, 1, 1)}"
         for one, pairs in changes
         for pair in pairs[:3]
     )

@@ -7,14 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from convtrials.core.formatting import joined, scale_of
 from convtrials.reports.picture import Picture
 from convtrials.reports.study.cost_rows import draw_cost_rows, set_cost_axis
 from convtrials.reports.study.forest import difference_limits
-from convtrials.reports.study.formatting import scale_of
 from convtrials.reports.study.record import StudyArm, StudyRecord
 from convtrials.reports.study.rows import BAND
 from convtrials.reports.study.verdict_style import draw_mark, labels_of, look_of
-from convtrials.reports.study.words import joined
 from convtrials.reports.style import FAINT, INK, MUTED, new_figure
 
 #: More techniques than this get a row each: their names would not fit beside points, nor would the lines to them.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from convtrials.reports.study.formatting import Scale, times
+from convtrials.core.formatting import Scale, times
 from convtrials.reports.study.record import StudyArm
 from convtrials.reports.study.rows import figure_of_rows, text_width, write_beside, write_ends
 from convtrials.reports.study.verdict_style import draw_mark, labels_of, look_of

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from convtrials.core.formatting import duration, joined, scale_of
 from convtrials.reports.html import PageFigure, page_template, plain
-from convtrials.reports.study.formatting import scale_of
 from convtrials.reports.study.planning import know_more
 from convtrials.reports.study.record import StudyRecord
 from convtrials.reports.study.tables import (
@@ -17,14 +17,13 @@ from convtrials.reports.study.tables import (
     changes_of,
     flat,
     lost_runs,
+    page_rows,
     recipe_changes,
     recipe_of,
     run_rows,
-    verdict_rows,
 )
 from convtrials.reports.study.verdict_style import LOOKS, look_of, preliminary, unwritable
-from convtrials.reports.study.words import groups, joined, lead
-from convtrials.reports.words import duration
+from convtrials.reports.study.words import groups, lead
 from convtrials.study.plan.plan import seeds_of
 
 #: What the page tells of ``dataset.json``; the rest is for programs.
@@ -45,7 +44,7 @@ def render_study_page(study: StudyRecord, figures: Sequence[PageFigure]) -> str:
         warnings=warnings(study),
         hidden_names=_hidden_names(study),
         moment=moment,
-        rows=verdict_rows(study),
+        rows=page_rows(study),
         looks=[look for look in LOOKS if look.key != "waiting"],
         scale=scale,
         study=study,

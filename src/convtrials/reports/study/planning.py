@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from convtrials.reports.study.formatting import scale_of
+from convtrials.core.formatting import joined, scale_of
 from convtrials.reports.study.record import StudyArm, StudyRecord
 from convtrials.reports.study.verdict_style import look_of, preliminary
-from convtrials.reports.study.words import joined
 from convtrials.study.results.sentences import MAY_SETTLE
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from convtrials.core.formatting import Scale, scale_of
 from convtrials.reports.picture import Picture
-from convtrials.reports.study.formatting import Scale, scale_of
 from convtrials.reports.study.record import StudyArm, StudyRecord
 from convtrials.reports.study.rows import BAND, figure_of_rows, text_width, write_beside
 from convtrials.reports.study.verdict_style import labels_of, look_of

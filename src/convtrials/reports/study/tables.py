@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from convtrials.core.formatting import count, duration, scale_of, signed, times
 from convtrials.reports.html import plain
-from convtrials.reports.study.formatting import Scale, scale_of, signed, times
 from convtrials.reports.study.record import StudyArm, StudyRecord, StudyRun
-from convtrials.reports.study.verdict_style import VerdictLook, look_of, preliminary
-from convtrials.reports.words import duration
+from convtrials.reports.study.verdict_style import VerdictLook, look_of
+from convtrials.study.results.verdict_row import VerdictRow, row_without_result, verdict_rows
 from convtrials.training.run import Run
 
 _BEYOND = {
@@ -35,52 +35,29 @@ MOST_CHANGES = 12
 
 
 @dataclass(frozen=True)
-class VerdictRow:
-    """A line of the table of verdicts."""
+class PageRow:
+    """A line of the table of verdicts: the row, and what the page shows beside it."""
 
     number: int
-    name: str
+    row: VerdictRow
     changes: str
     look: VerdictLook
-    preliminary: bool
     beyond: str
-    mark: str
-    difference: str
-    interval: str
-    p: str
-    fixed: str
-    fixed_verdict: str
-    seeds: str
-    beats: str
-    cost: str
 
 
-def verdict_rows(study: StudyRecord) -> list[VerdictRow]:
+def page_rows(study: StudyRecord) -> list[PageRow]:
     """Return the table of verdicts, the largest difference first."""
-    return [_verdict_row(study, arm, scale_of(study.spec.metric)) for arm in study.ranked]
-
-
-def _verdict_row(study: StudyRecord, arm: StudyArm, scale: Scale) -> VerdictRow:
-    one = arm.technique
-    lost = sum(run.status in ("diverged", "failed") for run in arm.runs)
-    seeds = len(arm.runs) if one is None else one.seeds
-    return VerdictRow(
-        number=arm.number,
-        name=arm.name,
-        changes=", ".join(changes_of(study, arm)),
-        look=look_of(arm),
-        preliminary=preliminary(arm),
-        beyond=_BEYOND.get(one.beyond_margin or "", "") if one else "",
-        mark=study.mark_of(arm),
-        difference=scale.signed(arm.difference),
-        interval=scale.span(one.low, one.high) if one else "–",
-        p=p_value(one.p_adjusted if one else None),
-        fixed=scale.span(one.fixed_low, one.fixed_high) if one else "–",
-        fixed_verdict=(one.fixed_verdict or "") if one else "",
-        seeds=f"{seeds} ({lost} lost)" if lost else f"{seeds}",
-        beats=_percent(one.probability_better if one else None),
-        cost=times(arm.cost.cost_ratio, arm.cost.cost_ratio_interval),
-    )
+    known = {row.name: row for row in verdict_rows(study.verdicts, study.costs)}
+    return [
+        PageRow(
+            number=arm.number,
+            row=(row := known.get(arm.name) or row_without_result(arm.name, study.spec.metric)),
+            changes=", ".join(changes_of(study, arm)),
+            look=look_of(arm),
+            beyond=_BEYOND.get(row.beyond_margin or "", ""),
+        )
+        for arm in study.ranked
+    ]
 
 
 def changes_of(study: StudyRecord, arm: StudyArm) -> list[str]:
@@ -185,13 +162,6 @@ def _why_failed(study: StudyRecord, run: StudyRun) -> str:
     return f": {failures.reason}" if failures.errors else ""
 
 
-def p_value(p: float | None) -> str:
-    """Return a p-value as people write it."""
-    if p is None:
-        return "–"
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"
-
-
 def _cost_word(study: StudyRecord) -> str:
     return "CPU time" if study.costs.unit == "cpu_seconds" else "Time"
 
@@ -200,11 +170,11 @@ def _images_to_reach(study: StudyRecord, arm: StudyArm) -> tuple[str, str]:
     if arm.number == 0:
         own = study.verdicts.baseline.images_to_baseline
         # Verdicts of earlier versions do not say.
-        return (_count(arm.cost.images if own is None else own), "")
+        return (count(arm.cost.images if own is None else own), "")
     images = arm.technique.images_to_baseline if arm.technique else None
     if images is None:
         return ("never" if arm.finished else "–", "")
-    return (_count(images), "")
+    return (count(images), "")
 
 
 def _seconds_to_reach(arm: StudyArm) -> tuple[str, str]:
@@ -219,11 +189,3 @@ def _seconds_a_run(study: StudyRecord, arm: StudyArm) -> tuple[str, str]:
 
 def _told(value: float | None, factor: float, decimals: int, unit: str) -> str:
     return "–" if value is None else f"{factor * value:.{decimals}f}{unit}"
-
-
-def _count(value: float | None) -> str:
-    return "–" if value is None else f"{value:,.0f}"
-
-
-def _percent(share: float | None) -> str:
-    return "–" if share is None else f"{100 * share:.0f}%"

@@ -63,11 +63,7 @@ _BY_KEY = {look.key: look for look in LOOKS}
 def look_of(arm: StudyArm) -> VerdictLook:
     """Return the look of a technique's verdict; of an open one without a number, that of "no result yet"."""
     technique = arm.technique
-    if technique is None or (
-        technique.difference is None and technique.verdict == "inconclusive" and not technique.final
-    ):
-        return _WAITING
-    return _BY_KEY[technique.verdict]
+    return _WAITING if technique is None or technique.waiting else _BY_KEY[technique.verdict]
 
 
 def preliminary(arm: StudyArm) -> bool:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from convtrials.reports.study.formatting import scale_of
+from convtrials.core.formatting import joined, scale_of
 from convtrials.reports.study.record import StudyArm, StudyRecord
 from convtrials.reports.study.verdict_style import LOOKS, VerdictLook, look_of, preliminary
 
@@ -106,11 +105,6 @@ def sentence_of(study: StudyRecord, arm: StudyArm) -> str:
         return look.meaning.capitalize()
     scale = scale_of(study.spec.metric)
     return f"{scale.signed(arm.difference)} {scale.unit} ({_interval(study, arm)}): {look.meaning}"
-
-
-def joined(parts: Sequence[str]) -> str:
-    """Return ``a, b and c``."""
-    return parts[0] if len(parts) == 1 else ", ".join(parts[:-1]) + " and " + parts[-1]
 
 
 def _counts(study: StudyRecord) -> str:

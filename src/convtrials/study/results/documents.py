@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 from convtrials.core.files import finite
+from convtrials.core.formatting import scale_of
 from convtrials.evaluation.guessing import against_guessing
 from convtrials.statistics.decision import BASELINE, Decision, Result
 from convtrials.study.directory import StudyDirectory
@@ -19,7 +20,7 @@ from convtrials.study.results.metrics import (
 )
 from convtrials.study.results.runs_table import RunRow, write_runs_table
 from convtrials.study.results.scores import Outcomes
-from convtrials.study.results.sentences import margin_amount, sentence
+from convtrials.study.results.sentences import sentence
 from convtrials.study.results.single_runs import compare_single_runs, single_runs_sentence
 from convtrials.study.results.time_to_baseline import images_to_baseline, probability_better
 from convtrials.study.results.warnings import ArmRuns, study_warnings
@@ -167,7 +168,7 @@ class _Judging:
             unit="image" if units is None else str(dataset.group_kind or "group"),
             test_images=test_images,
             test_units=test_images if units is None else len(set(units.tolist())),
-            single_runs=single_runs_sentence(single_runs, margin_amount(spec.margin, spec.metric)),
+            single_runs=single_runs_sentence(single_runs, scale_of(spec.metric).amount(spec.margin)),
             warnings=tuple(warnings),
             baseline=self._baseline(),
             techniques=techniques,

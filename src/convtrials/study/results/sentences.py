@@ -1,6 +1,6 @@
 """One plain sentence for every verdict."""
 
-from convtrials.core.intervals import TOO_WIDE, too_wide
+from convtrials.core.formatting import TOO_WIDE, Scale, scale_of
 from convtrials.statistics.result import Result
 
 #: What is said of the seeds or images that would settle it if the difference stayed: it moves, in either direction.
@@ -16,7 +16,7 @@ def sentence(name: str, result: Result, metric: str, margin: float, runs: int) -
         The technique.
     result : Result
     metric : str
-        ``accuracy`` (told in percentage points) or ``log_loss`` (nats).
+        ``accuracy`` (in percentage points) or ``log_loss`` (nats).
     margin : float
         In the metric's unit.
     runs : int
@@ -28,34 +28,35 @@ def sentence(name: str, result: Result, metric: str, margin: float, runs: int) -
         return f"{name}: nothing can be said yet; two runs of it and of the baseline are needed."
     if result.reason == "identical":
         return f"{name}: its runs answer every test image as the baseline's do; it changes nothing here."
-    size = _amount(abs(result.difference), metric)
-    unit = " points" if metric == "accuracy" else " nats of gain"  # the loss itself goes the other way
-    between = f"between {_signed(result.low, metric)} and {_signed(result.high, metric)}"
+    scale = scale_of(metric)
+    size = scale.sized(abs(result.difference))
+    unit = f" {scale.unit}{' of gain' if scale.lower_is_better else ''}"  # the loss itself goes the other way
+    between = f"between {scale.signed(result.low)} and {scale.signed(result.high)}"
     tentative = "" if result.final else " So far, and not final."
     if result.verdict in ("better", "worse"):
         matters = {
-            "all": f", all of it beyond the margin of {_amount(margin, metric)}",
+            "all": f", all of it beyond the margin of {scale.sized(margin)}",
             "part": "",
-            "none": f", which is less than the margin of {_amount(margin, metric)}: real, but too small to matter",
+            "none": f", which is less than the margin of {scale.sized(margin)}: real, but too small to matter",
         }[result.beyond_margin or "part"]
         return f"{name} is {result.verdict} than the baseline, by {size} ({between}){matters}.{tentative}"
     if result.verdict == "equivalent":
         return (
-            f"{name} makes no practical difference: {between}{unit}, inside the margin of {_amount(margin, metric)}"
+            f"{name} makes no practical difference: {between}{unit}, inside the margin of {scale.sized(margin)}"
             f" either way.{tentative}"
         )
-    if too_wide(result.low, result.high, metric):
+    if scale.span(result.low, result.high) == TOO_WIDE:
         between, unit = f"an interval {TOO_WIDE}", ""
-    return f"{name}: not enough evidence ({between}{unit}). {_what_would_settle(result, metric)}{tentative}"
+    return f"{name}: not enough evidence ({between}{unit}). {_what_would_settle(result, scale)}{tentative}"
 
 
-def _what_would_settle(result: Result, metric: str) -> str:
+def _what_would_settle(result: Result, scale: Scale) -> str:
     if result.reason == "spread of runs":
         return "No realistic number of seeds would settle it: runs of one recipe differ too much."
     if result.reason == "test set" and result.resolvable is not None:
         images = f" About {result.images_needed:,} test images {MAY_SETTLE}." if result.images_needed else ""
         return (
-            f"The test set cannot resolve differences below {_amount(result.resolvable, metric)}: more seeds will not "
+            f"The test set cannot resolve differences below {scale.sized(result.resolvable)}: more seeds will not "
             f"help.{images}"
         )
     if result.reason == "cannot matter":
@@ -72,22 +73,3 @@ def _lost(name: str, result: Result, runs: int) -> str:
         return f"{name}: no verdict, because runs of the baseline {what}."
     what = "diverged (the loss was no longer a number)" if reason == "diverged" else "could not be run"
     return f"{name} is {result.verdict}: of {runs} runs, some {what}; no other verdict is given."
-
-
-def _amount(value: float, metric: str) -> str:
-    return f"{100 * value:.2f} points" if metric == "accuracy" else f"{value:.4f} nats"
-
-
-def margin_amount(margin: float, metric: str) -> str:
-    """Return a margin with its unit, as short as it goes: ``0.5 points``, ``1 point``, ``0.02 nats``."""
-    return with_unit(100 * margin, "points") if metric == "accuracy" else with_unit(margin, "nats")
-
-
-def with_unit(size: float, unit: str) -> str:
-    """Return a size with its unit, given in the plural: ``0.5 points``, ``1 point``."""
-    number = f"{size:.4g}"
-    return f"{number} {unit.removesuffix('s') if number == '1' else unit}"
-
-
-def _signed(value: float, metric: str) -> str:
-    return f"{100 * value:+.2f}" if metric == "accuracy" else f"{value:+.4f}"
