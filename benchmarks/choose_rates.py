@@ -61,10 +61,10 @@ def try_rate(trial: Trial) -> dict[str, Any]:
     result = run.result
     return {
         "rate": trial.rate,
-        "status": result["status"],
-        "val_accuracy": result.get("val_accuracy"),
-        "val_loss": result.get("val_loss"),
-        "cpu_seconds": result["cpu_seconds"],
+        "status": result.status,
+        "val_accuracy": result.val_accuracy,
+        "val_loss": result.val_loss,
+        "cpu_seconds": result.cpu_seconds,
     }
 
 

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from convtrials.core.machine import available_cores
+from convtrials.core.process import available_cores
 from convtrials.data.dataset import Dataset
 from convtrials.data.open import BUILT_IN, load_dataset
 from convtrials.training.engine.environment import processor_name

@@ -17,13 +17,14 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from convtrials.core.machine import available_cores
+from convtrials.core.process import available_cores
 from convtrials.data.dataset import Dataset
 from convtrials.data.open import load_dataset
 from convtrials.study.directory import StudyDirectory
+from convtrials.study.execute.autotune import ComputeOptions
 from convtrials.study.plan.arms import Arm, build_arms
 from convtrials.study.plan.spec import StudySpec
-from convtrials.study.prepare import Wishes, prepare
+from convtrials.study.prepare import prepare
 from convtrials.study.run_study import run_study
 from convtrials.training.recipe.recipe import Recipe
 
@@ -66,11 +67,15 @@ def by_hand(arms: Sequence[Arm], folder: Path, execution: dict, processes: int, 
 def as_study(arms: Sequence[Arm], data: Dataset, folder: Path, known: dict | None) -> tuple[float, dict]:
     """Train all runs as a study; return the seconds and the execution."""
     study = StudyDirectory(folder)
-    wishes = Wishes() if known is None else Wishes(known["workers"], known["threads"], known["precision"])
-    plan = prepare(study, StudySpec(arms=tuple(arms), seeds=SEEDS), data, wishes)
+    options = (
+        ComputeOptions()
+        if known is None
+        else ComputeOptions(known["workers"], known["threads"], known["precision"])
+    )
+    plan = prepare(study, StudySpec(arms=tuple(arms), seeds=SEEDS), data, options)
     started = time.perf_counter()
-    run_study(study, plan, data, wishes, show=lambda state, ended: None)
-    return time.perf_counter() - started, study.execution.written()
+    run_study(study, plan, data, options, show=lambda state, ended: None)
+    return time.perf_counter() - started, study.execution.to_dict()
 
 
 def main() -> None:

@@ -98,7 +98,7 @@ def forward_flop(model: str, width: float) -> int:
 
 
 def execution(size: Size, precision: str = "bf16", channels_last: bool = True) -> Any:
-    from convtrials.core.machine import available_cores
+    from convtrials.core.process import available_cores
     from convtrials.training.engine.execution import Execution
 
     return Execution(DEVICE, precision, channels_last, size.threads or available_cores())  # type: ignore[arg-type]
@@ -106,22 +106,22 @@ def execution(size: Size, precision: str = "bf16", channels_last: bool = True) -
 
 def one_run(model: str, size: Size) -> Iterator[Row]:
     """One run at a time, setting by setting; each adds to the one before."""
+    from convtrials.training.engine.step_timing import StepProbe
     from convtrials.training.recipe.recipe import Recipe
     from convtrials.training.replicas.choose import replica_rate
 
     flop = 3 * forward_flop(model, size.width)
     settings = [
-        ("fp32", "fp32", False, False, "none", BATCH),
-        ("tf32", "fp32", True, False, "none", BATCH),
-        ("bf16", "bf16", True, False, "none", BATCH),
-        ("bf16, channels_last", "bf16", True, True, "none", BATCH),
-        ("bf16, channels_last, CUDA graph", "bf16", True, True, "graphs", BATCH),
-        ("bf16, channels_last, CUDA graph, cudnn.benchmark", "bf16", True, True, "graphs", BATCH),
-        ("bf16, channels_last, CUDA graph, batch 1024", "bf16", True, True, "graphs", 4 * BATCH),
-        ("bf16, channels_last, CUDA graph, torch.compile", "bf16", True, True, "compile", BATCH),
+        ("fp32", "fp32", False, False, False, BATCH),
+        ("tf32", "fp32", True, False, False, BATCH),
+        ("bf16", "bf16", True, False, False, BATCH),
+        ("bf16, channels_last", "bf16", True, True, False, BATCH),
+        ("bf16, channels_last, CUDA graph", "bf16", True, True, True, BATCH),
+        ("bf16, channels_last, CUDA graph, cudnn.benchmark", "bf16", True, True, True, BATCH),
+        ("bf16, channels_last, CUDA graph, batch 1024", "bf16", True, True, True, 4 * BATCH),
     ]
-    for name, precision, tf32, channels_last, speedup, batch in settings:
-        if DEVICE == "cpu" and (speedup != "none" or name == "tf32"):
+    for name, precision, tf32, channels_last, graphs, batch in settings:
+        if DEVICE == "cpu" and (graphs or name == "tf32"):
             continue
         said: list[str] = []
         set_tf32(tf32)
@@ -129,7 +129,13 @@ def one_run(model: str, size: Size) -> Iterator[Row]:
         recipe = Recipe(model=model, width=size.width, batch_size=batch)
         how = execution(size, precision, channels_last)
         rate = replica_rate(
-            recipe, SHAPE, CLASSES, how, 1, "grouped", speedup=speedup, seconds=size.seconds, note=said.append
+            StepProbe(recipe, SHAPE, CLASSES),
+            how,
+            1,
+            "grouped",
+            graphs=graphs,
+            seconds=size.seconds,
+            note=said.append,
         )
         yield row(f"{model}, {name}", rate, "images/s", flop=flop, note="; ".join(said))
 
@@ -144,24 +150,23 @@ def vgg11(size: Size) -> Iterator[Row]:
 
 def replicas(size: Size, share: float) -> Iterator[Row]:
     """Several seeds at once: images per second of all together."""
+    from convtrials.training.engine.step_timing import StepProbe
     from convtrials.training.recipe.recipe import Recipe
     from convtrials.training.replicas.choose import replica_rate
-    from convtrials.training.replicas.team import usual_speedup
 
     width = size.width * share
     recipe, flop = Recipe(width=width, batch_size=128), 3 * forward_flop("alexnet", width)
     how = execution(size)
-    trials = [(count, way, False) for count in size.replicas for way in ("grouped", "side_by_side")]
+    trials = [(count, method, False) for count in size.replicas for method in ("grouped", "side_by_side")]
     if DEVICE == "cuda":  # grouped convolutions have many kernels: does it pay to let cuDNN try them?
         trials.append((4, "grouped", True))
-    for count, way, choosing in trials:
+    for count, method, choosing in trials:
         said: list[str] = []
         torch.backends.cudnn.benchmark = choosing
         rate = replica_rate(
-                recipe, SHAPE, CLASSES, how, count, way, seconds=size.seconds, note=said.append,
-                speedup=usual_speedup(how),
-            )  # fmt: skip
-        what = f"alexnet, width {share:g}, batch 128: {count} at once, {way.replace('_', ' ')}"
+            StepProbe(recipe, SHAPE, CLASSES), how, count, method, seconds=size.seconds, note=said.append
+        )
+        what = f"alexnet, width {share:g}, batch 128: {count} at once, {method.replace('_', ' ')}"
         what += ", cudnn.benchmark" if choosing else ""
         yield row(what, rate, "images/s", flop=flop, note="; ".join(said))
 
@@ -198,8 +203,8 @@ def fast(size: Size) -> Iterator[Row]:
 
 
 def fast_row(what: str, runs: list[Any], told: str) -> Row:
-    seconds = sum(run.result["train_seconds"] for run in runs)
-    reached = statistics.median(run.result["test_accuracy"] for run in runs)
+    seconds = sum(run.result.train_seconds for run in runs)
+    reached = statistics.median(run.result.test_accuracy for run in runs)
     note = f"{told}; median test accuracy {reached:.2%}" if "drawn" not in told else told
     return row(f"recipes/fast.yaml, {what}", seconds, "s", note=note)
 

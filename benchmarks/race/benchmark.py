@@ -16,7 +16,7 @@ from benchmarks.race.network import forward_flops, parameter_count, training_flo
 from benchmarks.race.prepare import open_data, write_data
 from benchmarks.race.race import ROUND_LIMIT, START_LIMIT, RaceRules, race
 from benchmarks.race.results import FORMAT, share_of_peak, summarise
-from convtrials.core.machine import available_cores
+from convtrials.core.process import available_cores
 from convtrials.core.progress import Task
 from convtrials.training.engine.environment import describe_environment
 
@@ -138,7 +138,11 @@ def _measure(
         "format": FORMAT,
         "command": command,
         "date": began.isoformat(timespec="seconds"),
-        "machine": {**describe_environment(), "usable_cores": available_cores(), "load_before": load},
+        "machine": {
+            **describe_environment().to_dict(),
+            "usable_cores": available_cores(),
+            "load_before": load,
+        },
         "setting": {
             "model": wanted.model,
             "width": wanted.width,

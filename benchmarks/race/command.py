@@ -161,15 +161,15 @@ def _check_early(
 
 @contextlib.contextmanager
 def _stop_told() -> Iterator[None]:
-    """Let Ctrl-C and the polite kill end the contestants too, and say so in a line."""
+    """Let Ctrl-C and SIGTERM end the contestants too, and say so in a line."""
     from convtrials.core.errors import Interrupted
-    from convtrials.core.stopping import StopWish
+    from convtrials.core.stopping import StopRequest
 
     def stop(times: int, number: int) -> None:
-        if times == 1:  # while everything is being ended, a second wish would only leave something behind
+        if times == 1:  # while everything is being ended, a second one would only leave something behind
             raise Interrupted("stopped; nothing is left running, and nothing was written")
 
-    with StopWish(stop).listening():
+    with StopRequest(stop).listening():
         yield
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from benchmarks.race.contestant import Contestant
 from benchmarks.race.environments import PEERS, make_environment, requirement_file
 from benchmarks.race.errors import BenchError
-from convtrials.core.machine import available_cores
+from convtrials.core.process import available_cores
 
 #: What `--peers` takes, and the environment of each.
 PEER_ENVIRONMENTS = {"keras": "keras", "lightning": "torch", "plain": "torch", "notebook": "torch"}

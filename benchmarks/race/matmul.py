@@ -10,7 +10,7 @@ import torch
 
 from benchmarks.race.contestant import own_path
 from benchmarks.race.errors import BenchError
-from convtrials.core.machine import available_cores
+from convtrials.core.process import available_cores
 
 #: Seconds after which a precision has been measured enough.
 SECONDS = 3.0

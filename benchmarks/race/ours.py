@@ -5,18 +5,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from benchmarks.race.peers.protocol import Rounds, arguments, network_of
 from convtrials.data.dataset import Dataset
-from convtrials.models.entries import parameter_count
+from convtrials.models.registry import parameter_count
 from convtrials.training.engine.checkpoint import TrainingState
-from convtrials.training.engine.execution import Execution, probe_execution
+from convtrials.training.engine.execution import Execution
 from convtrials.training.engine.loop import train_loop
 from convtrials.training.engine.network import recipe_network
 from convtrials.training.engine.predict import predict_probabilities, validation_metrics
 from convtrials.training.engine.setup import begin_run
-from convtrials.training.optim.optimizer_config import OptimizerConfig
+from convtrials.training.engine.step_timing import StepProbe, autotune_execution
+from convtrials.training.optim.optimizers import OptimizerConfig
 from convtrials.training.recipe.recipe import Recipe
 
 #: More epochs than any benchmark sees.
@@ -66,12 +66,9 @@ def execution_for(recipe: Recipe, data: Dataset, options: Namespace) -> tuple[Ex
         return Execution(**asked), []
     tried: list[str] = []
 
-    def network() -> torch.nn.Module:
-        return recipe_network(recipe, data.image_shape, len(data.class_names), seed=0)
-
     threads, precision = options.threads, asked.get("precision")
-    found = probe_execution(
-        network, data.image_shape, precision=precision, threads=threads, device="cpu", report=tried.append
+    found = autotune_execution(
+        StepProbe.of(recipe, data), precision=precision, threads=threads, device="cpu", report=tried.append
     )
     return found, tried
 

@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.race.errors import BenchError
-from convtrials.core.files import read_bounded_text, write_text
-from convtrials.core.markdown_block import can_be_made
+from convtrials.core.files import can_be_made, read_bounded_text, write_text
 
 _GROUPS = {"alone": "one run", "together": "runs side by side, one thread each"}
 

@@ -8,7 +8,7 @@ from convtrials.core.few_images import (
     FEWEST_OF_A_CLASS,
     FEWEST_OF_A_SPLIT,
     few_images,
-    few_images_told,
+    few_images_sentence,
     interval_of_share,
     listed,
 )
@@ -40,13 +40,14 @@ def test_classes_below_the_bound_are_few() -> None:
 
 def test_one_class_and_several_are_told_with_their_counts() -> None:
     assert (
-        few_images_told({"waves": 1}) == "waves has 1 test image: too few to say how well it is recognised."
+        few_images_sentence({"waves": 1})
+        == "waves has 1 test image: too few to say how well it is recognised."
     )
-    assert "waves has no test images:" in few_images_told({"waves": 0})
-    assert "waves has 9 test images:" in few_images_told({"waves": 9})
-    assert few_images_told({"a": 1, "b": 9}).startswith("2 classes have fewer than 10 test images")
-    assert few_images_told({"a": 1, "b": 9}).endswith(": a (1), b (9).")
-    many = few_images_told({f"class {k}": k for k in range(9)})
+    assert "waves has no test images:" in few_images_sentence({"waves": 0})
+    assert "waves has 9 test images:" in few_images_sentence({"waves": 9})
+    assert few_images_sentence({"a": 1, "b": 9}).startswith("2 classes have fewer than 10 test images")
+    assert few_images_sentence({"a": 1, "b": 9}).endswith(": a (1), b (9).")
+    many = few_images_sentence({f"class {k}": k for k in range(9)})
     assert many.endswith("class 7 (7) and 1 more.")
 
 

@@ -42,3 +42,8 @@ def test_the_cache_can_be_moved(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     monkeypatch.delenv("CONVTRIALS_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
     assert cache_folder() == tmp_path / "xdg" / "convtrials"
+
+
+def test_text_with_a_path_that_is_no_utf_8_is_written(tmp_path: Path) -> None:
+    write_text(tmp_path / "page.html", "caf\udce9 café")
+    assert (tmp_path / "page.html").read_text(encoding="utf-8") == "caf\\udce9 café"

@@ -5,10 +5,8 @@ import torch
 from pydantic import ValidationError
 
 from convtrials.data.augmentation import AugmentConfig
-from convtrials.data.augmentation.erasing import erase
-from convtrials.data.augmentation.mixup import mixup
+from convtrials.data.augmentation.operations import erase, flip, mixup, random_crop
 from convtrials.data.augmentation.pipeline import augmented
-from convtrials.data.augmentation.placement import flip, random_crop
 from convtrials.data.augmentation.warp import (
     AffineRange,
     affine,
@@ -169,5 +167,6 @@ def test_only_strengths_make_a_config_active() -> None:
     assert not AugmentConfig(
         elastic_sigma=8, erasing_aspect=0.5, erasing_fill="mean", border="reflect"
     ).active
-    assert not AugmentConfig(flip=True, mixup=0.2).warps
-    assert AugmentConfig(elastic_alpha=5).warps
+    on = {"flip": True, "crop": 1, "erasing": 0.1, "mixup": 0.2, "custom": "my_module:posterize"}
+    on |= dict.fromkeys(("degrees", "translate", "scale", "shear", "elastic_alpha"), 0.1)
+    assert all(AugmentConfig.model_validate({key: value}).active for key, value in on.items())

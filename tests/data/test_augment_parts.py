@@ -11,10 +11,8 @@ from scipy import stats
 
 from convtrials.core.errors import DataError
 from convtrials.data.augmentation import AugmentConfig
-from convtrials.data.augmentation.erasing import erase
-from convtrials.data.augmentation.mixup import mixup
+from convtrials.data.augmentation.operations import erase, flip, mixup, random_crop
 from convtrials.data.augmentation.pipeline import augmented
-from convtrials.data.augmentation.placement import flip, random_crop
 
 
 def generator(seed: int = 0) -> torch.Generator:

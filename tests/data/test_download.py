@@ -1,7 +1,6 @@
 """Downloads from a real server that cuts, hangs, forgets ranges, lies about sizes and serves damaged files."""
 
 import hashlib
-import json
 import socket
 import threading
 import time
@@ -16,7 +15,6 @@ from hypothesis import strategies as st
 
 from convtrials.core.errors import DataError
 from convtrials.data.download import download
-from convtrials.data.partial import PartialFile
 
 BODY = np.random.default_rng(0).bytes(1_000_003)
 MD5 = hashlib.md5(BODY).hexdigest()
@@ -59,7 +57,6 @@ def test_cut_connection_is_resumed_where_it_broke_off(server: FileServer, tmp_pa
     server.cuts = [300_000, 200_000]
     assert fetch(server, tmp_path / "file.zip").read_bytes() == BODY
     assert [request.get("range") for request in server.requests] == [None, "bytes=300000-", "bytes=500000-"]
-    assert [request.get("if-range") for request in server.requests] == [None, '"one"', '"one"']
     assert server.sent == len(BODY)
 
 
@@ -67,7 +64,7 @@ def test_a_later_call_goes_on_from_what_an_earlier_one_kept(server: FileServer, 
     server.cuts = [300_000]
     with pytest.raises(DataError, match=r"connection was cut; 300,000 of 1,000,003 bytes are kept"):
         fetch(server, tmp_path / "file.zip", attempts=1)
-    assert left_over(tmp_path) == {"file.zip.part", "file.zip.part.json"}
+    assert left_over(tmp_path) == {"file.zip.part"}
     assert fetch(server, tmp_path / "file.zip").read_bytes() == BODY
     assert server.requests[1]["range"] == "bytes=300000-"
     assert server.sent == len(BODY)
@@ -94,12 +91,10 @@ def test_waits_twice_as_long_before_each_further_attempt(
     assert pauses == [1.0, 2.0, 4.0, 8.0]
 
 
-def test_finished_part_is_verified_without_the_network(server: FileServer, tmp_path: Path):
+def test_finished_part_is_verified_and_not_sent_again(server: FileServer, tmp_path: Path):
     (tmp_path / "file.zip.part").write_bytes(BODY)
-    note = {"url": server.url, "total": len(BODY), "validator": None}
-    (tmp_path / "file.zip.part.json").write_text(json.dumps(note))
     assert fetch(server, tmp_path / "file.zip").read_bytes() == BODY
-    assert server.requests == []
+    assert server.sent == 0
 
 
 def test_server_without_ranges_starts_over(server: FileServer, tmp_path: Path):
@@ -131,30 +126,18 @@ def test_answer_that_does_not_continue_the_part_starts_over(server: FileServer, 
 
 def test_part_longer_than_the_server_file_starts_over(server: FileServer, tmp_path: Path):
     (tmp_path / "file.zip.part").write_bytes(b"x" * (len(BODY) + 5))
-    note = {"url": server.url, "total": None, "validator": None}
-    (tmp_path / "file.zip.part.json").write_text(json.dumps(note))
     assert fetch(server, tmp_path / "file.zip").read_bytes() == BODY  # the server answers 416 first
     assert [request.get("range") for request in server.requests] == [f"bytes={len(BODY) + 5}-", None]
 
 
-@pytest.mark.parametrize(
-    "note", [b"", b"{", b"[1]", b'{"total": -1}', b'{"url": "http://elsewhere"}', b"\xff" * 99]
-)
-def test_part_with_a_damaged_or_foreign_note_is_not_continued(
-    server: FileServer, tmp_path: Path, note: bytes
-):
-    (tmp_path / "file.zip.part").write_bytes(BODY[:1000])
-    (tmp_path / "file.zip.part.json").write_bytes(note)
+def test_part_of_another_file_starts_over_once(server: FileServer, tmp_path: Path):
+    (tmp_path / "file.zip.part").write_bytes(b"x" * 1000)
     assert fetch(server, tmp_path / "file.zip").read_bytes() == BODY
-    assert server.requests[0].get("range") is None
-
-
-def test_note_cannot_smuggle_a_header_into_the_request(server: FileServer, tmp_path: Path):
-    (tmp_path / "file.zip.part").write_bytes(BODY[:1000])
-    note = {"url": server.url, "total": len(BODY), "validator": '"one"\r\nX-Evil: yes'}
-    (tmp_path / "file.zip.part.json").write_text(json.dumps(note))
-    assert fetch(server, tmp_path / "file.zip").read_bytes() == BODY
-    assert all("x-evil" not in request for request in server.requests)
+    assert [request.get("range") for request in server.requests] == ["bytes=1000-", None]
+    (tmp_path / "other.zip.part").write_bytes(b"x" * 1000)
+    with pytest.raises(DataError, match="wrong checksum"):
+        fetch(server, tmp_path / "other.zip", md5="0" * 32)
+    assert len(server.requests) == 4
 
 
 def test_unknown_length_is_read_to_its_end(server: FileServer, tmp_path: Path):
@@ -170,7 +153,7 @@ def test_wrong_checksum_removes_the_file_and_says_so(server: FileServer, tmp_pat
     assert "wrong checksum" in message
     assert MD5 in message
     assert hashlib.md5(server.body).hexdigest() in message
-    assert message.endswith("downloads the file anew, or use your own copy.")
+    assert message.endswith("downloads the file again, or use your own copy.")
     assert left_over(tmp_path) == set()
     server.body = BODY
     assert fetch(server, tmp_path / "file.zip").read_bytes() == BODY
@@ -278,17 +261,6 @@ def test_progress_tells_of_the_interruption(
     server.cuts = [300_000]
     fetch(server, tmp_path / "file.zip", silent=False)
     assert "the connection was cut; trying again" in capsys.readouterr().err
-
-
-@settings(max_examples=60, deadline=None)
-@given(data=st.binary(max_size=200))
-def test_any_note_is_read_without_harm(data: bytes, tmp_path_factory: pytest.TempPathFactory):
-    folder = tmp_path_factory.mktemp("note")
-    (folder / "f.part").write_bytes(b"abc")
-    (folder / "f.part.json").write_bytes(data)
-    part = PartialFile(folder / "f.part", "http://example.org/f")
-    assert part.size == 0
-    assert part.request_headers() == {}
 
 
 @settings(max_examples=25, deadline=None)

@@ -317,7 +317,7 @@ def test_damaged_download_says_which_file_to_remove(server: FileServer, cache: P
     archive.write_bytes(b"spoiled")
     with pytest.raises(DataError) as caught:
         from_server(server).scan()
-    assert str(caught.value).endswith(f"Remove {archive}: the same command then downloads it anew.")
+    assert str(caught.value).endswith(f"Remove {archive}: the same command then downloads it again.")
 
 
 def test_archive_without_its_folder_serves(tmp_path: Path):

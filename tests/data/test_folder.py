@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from convtrials.core.errors import DataError
+from convtrials.data.check import check_source
 from convtrials.data.export import write_split
 from convtrials.data.open import describe, load_dataset
 from convtrials.data.sources.folder import FolderSource
@@ -121,7 +122,7 @@ def test_folders_in_class_folders_clutter_and_strangers(tmp_path: Path) -> None:
     for stray in ("x/notes.txt", "readme.md", "x/.hidden.png", "y/Thumbs.db", ".DS_Store"):
         (folder / stray).write_text("no image")
     contents = FolderSource(folder).contents()
-    assert contents.strangers == ("readme.md", "x/notes.txt")
+    assert contents.other_files == ("readme.md", "x/notes.txt")
     assert len(contents.paths) == 21
     assert "x/deep/er/one.PNG" in contents.paths
     data = load_dataset(folder, silent=True)
@@ -143,23 +144,25 @@ def test_whatever_pillow_decodes_is_an_image(tmp_path: Path, ending: str) -> Non
 def test_documents_video_and_containers_are_left_alone(tmp_path: Path, ending: str) -> None:
     folder = make_classes(tmp_path / "set", 3, ("x", "y"))
     (folder / "x" / f"other.{ending}").write_bytes(b"something else")
-    assert FolderSource(folder).contents().strangers == (f"x/other.{ending}",)
+    assert FolderSource(folder).contents().other_files == (f"x/other.{ending}",)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs a system whose file names are bytes")
-def test_names_that_are_not_utf8_are_packed_as_they_are(tmp_path: Path) -> None:
+def test_files_may_have_names_that_are_no_text_and_classes_may_not(tmp_path: Path) -> None:
     folder = make_classes(tmp_path / "set", 4, ("x", "y"))
     odd = os.fsdecode(b"caf\xe9")
     try:
-        save_image(folder / odd / f"{odd}.png", 1)
+        save_image(folder / "x" / f"{odd}.png", 1)
     except OSError:
         pytest.skip("this file system takes UTF-8 alone")
-    for number in range(3):
-        save_image(folder / odd / f"{number}.png", number)
     data = load_dataset(folder, silent=True)
-    assert data.class_names == (odd, "x", "y")
-    assert f"{odd}/{odd}.png" in (source_paths(data) or ())
+    assert f"x/{odd}.png" in (source_paths(data) or ())
     assert load_dataset(folder, silent=True).fingerprint == data.fingerprint
+    for number in range(4):
+        save_image(folder / odd / f"{number}.png", number)
+    for use in (load_dataset, lambda path, **_: check_source(FolderSource(path), silent=True)):
+        with pytest.raises(DataError, match=r"class name 'caf\\udce9': not UTF-8 text; rename that folder"):
+            use(folder, silent=True)
 
 
 def test_a_link_that_leads_back_is_told(tmp_path: Path) -> None:

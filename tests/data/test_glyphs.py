@@ -11,7 +11,7 @@ from scipy.interpolate import BSpline
 from scipy.ndimage import distance_transform_edt, map_coordinates
 
 from convtrials.core.errors import DataError
-from convtrials.data.plan import split_rows
+from convtrials.data.selection import split_rows
 from convtrials.data.sources.glyphs import GlyphsSource
 from convtrials.data.sources.glyphs_distortion import DISTORTION, Distortion, draw
 from convtrials.data.sources.glyphs_drawing import draw_images, rotation, sample, smooth_fields

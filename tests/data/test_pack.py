@@ -16,10 +16,9 @@ from PIL import Image
 
 from convtrials.core.errors import DataError
 from convtrials.core.streams import stream_generator
-from convtrials.data import pack as pack_module
-from convtrials.data.open import load_dataset
+from convtrials.data import parallel
+from convtrials.data.open import load_dataset, reopen_dataset
 from convtrials.data.parallel import Team
-from convtrials.data.reopen import reopen_dataset
 from convtrials.data.sources.folder import FolderSource
 from convtrials.data.store import source_paths
 from convtrials.training.engine.identity import describe_dataset
@@ -165,9 +164,9 @@ def test_many_processes_give_what_one_gives(tmp_path: Path, monkeypatch: pytest.
     folder = make_folder(tmp_path / "set", 100)
     (folder / "c2" / "0050.png").write_bytes(b"bad")
     one = load_dataset(folder, silent=True, skip_bad=True)
-    monkeypatch.setattr(pack_module, "POOL_FROM", 2)
-    monkeypatch.setattr("convtrials.data.plan.BLOCK_IMAGES", 37)
-    monkeypatch.setattr(pack_module, "available_cores", lambda: 2)
+    monkeypatch.setattr(parallel, "POOL_FROM", 2)
+    monkeypatch.setattr(parallel, "BLOCK_IMAGES", 37)
+    monkeypatch.setattr(parallel, "available_cores", lambda: 2)
     two = load_dataset(folder, silent=True, skip_bad=True, verify=True)
     assert two.fingerprint == one.fingerprint
     assert two.manifest == one.manifest
@@ -178,11 +177,9 @@ def test_a_script_without_a_main_guard_may_use_processes(tmp_path: Path) -> None
     script = tmp_path / "script.py"
     script.write_text(
         textwrap.dedent(f"""
-        from convtrials.data import pack
+        from convtrials.data import parallel
         from convtrials.data.open import load_dataset
-        pack.POOL_FROM, pack.available_cores = 2, lambda: 2
-        import convtrials.data.plan as plan
-        plan.BLOCK_IMAGES = 20
+        parallel.POOL_FROM, parallel.available_cores, parallel.BLOCK_IMAGES = 2, lambda: 2, 20
         print("started", len(load_dataset({str(folder)!r}, silent=True)))
         """)
     )
@@ -399,6 +396,6 @@ def test_classes_that_cannot_be_are_refused(tmp_path: Path, classes: list[str], 
 
 def test_chosen_classes_come_back_when_a_run_opens_its_data_again(tmp_path: Path, cache: Path) -> None:
     part = load_dataset(make_folder(tmp_path / "set"), classes=["c0", "c1"], silent=True)
-    record = describe_dataset(part)
+    record = describe_dataset(part).to_dict()
     shutil.rmtree(cache)
     assert reopen_dataset(record, silent=True).fingerprint == part.fingerprint

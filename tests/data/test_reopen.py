@@ -6,8 +6,7 @@ import pytest
 
 from convtrials.core.errors import DataError
 from convtrials.data.dataset import Dataset
-from convtrials.data.open import load_dataset
-from convtrials.data.reopen import reopen_dataset, source_name
+from convtrials.data.open import load_dataset, reopen_dataset, source_name
 
 
 def record_of(dataset: Dataset) -> dict[str, object]:

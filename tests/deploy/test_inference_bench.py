@@ -43,7 +43,7 @@ def test_accuracy_is_that_of_the_run_and_what_is_lost_is_what_is_measured(docume
     run, _ = trained_runs["grey"]
     expected, labels, _ = own_probabilities(run)
     engines = {engine["name"]: engine for engine in document["engines"]}
-    assert document["reference_accuracy"] == run.result["test_accuracy"]
+    assert document["reference_accuracy"] == run.result.test_accuracy
     for name in ("torch-fp32", "onnx-fp32"):
         assert engines[name]["accuracy"] == (expected.argmax(1) == labels).mean()
         assert engines[name]["changed"] == 0

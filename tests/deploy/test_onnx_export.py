@@ -41,7 +41,7 @@ def test_it_gives_the_probabilities_that_training_wrote(exported, trained_runs, 
     (got,) = session.run(None, {"images": dataset.images[positions]})
     assert np.abs(got - expected).max() < 1e-5
     assert np.abs(got.sum(axis=1) - 1).max() < 1e-5
-    assert (got.argmax(axis=1) == labels).mean() == run.result["test_accuracy"]
+    assert (got.argmax(axis=1) == labels).mean() == run.result.test_accuracy
 
 
 @pytest.mark.parametrize("count", [1, 2, 7, 64])

@@ -8,7 +8,7 @@ from synthetic_run import write_run
 
 from convtrials.evaluation.run_warnings import MARGIN, last_rise, run_warnings
 from convtrials.study.plan.spec import DEFAULT_MARGIN
-from convtrials.training.run_record import read_run, warnings_of
+from convtrials.training.run import Run
 
 
 def history(*accuracies, rates=None, losses=None):
@@ -157,12 +157,13 @@ def test_the_margin_of_a_run_is_that_of_a_study():
 
 
 def test_a_run_on_disk_has_the_warnings_of_its_files(tmp_path, make_dataset):
-    record = read_run(write_run(tmp_path / "run", make_dataset(per_class=40, classes=5), epochs=3))
-    assert warnings_of(record) == run_warnings(
-        record.predictions.labels,
-        record.predictions.predicted,
-        record.class_names,
-        record.history,
+    run = Run(write_run(tmp_path / "run", make_dataset(per_class=40, classes=5), epochs=3))
+    predictions = run.read_predictions()
+    assert run.warnings() == run_warnings(
+        predictions.labels,
+        predictions.predicted,
+        run.dataset.class_names,
+        [entry.to_dict() for entry in run.read_history()],
         val_images=40,
     )
-    assert kinds(warnings_of(record)) == ["still_learning", "few_test_images"]
+    assert kinds(run.warnings()) == ["still_learning", "few_test_images"]

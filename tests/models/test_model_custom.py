@@ -37,6 +37,12 @@ def wrong_classes(): return nn.Sequential(nn.Flatten(), nn.LazyLinear(3))
 def wrong_channels(classes): return Net(classes, 7)
 def two_outputs(): return nn.LSTM(28, 4)
 number = 3
+class Sine(nn.Module):
+    def __init__(self, scale=2.0):
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor(scale))
+    def forward(self, x):
+        return torch.sin(self.scale * x)
 """
 
 
@@ -117,6 +123,31 @@ def test_errors_are_one_line_and_say_why(factory, match):
     with pytest.raises(RecipeError, match=f"^model: .*{match}") as caught:
         build(factory)
     assert "\n" not in str(caught.value)
+
+
+def test_an_activation_of_ones_own() -> None:
+    model = build("vgg11", activation="trial_networks:Sine", width=0.125)
+    kinds = [type(layer).__name__ for layer in model.modules()]
+    assert kinds.count("Sine") == 10
+    assert "ReLU" not in kinds
+    assert kinds.index("MaxPool2d") > kinds.index("Sine")  # it may fall, so it stands before the pooling
+    assert model(torch.zeros(3, 1, 28, 20)).shape == (3, 5)
+
+
+@pytest.mark.parametrize(
+    ("name", "match"),
+    [
+        ("trial_nowhere:Sine", "there is no module 'trial_nowhere'"),
+        ("trial_networks:a_string", r"cannot be called as \(\): missing a required argument: 'classes'"),
+        ("trial_networks:number", "is neither a function nor a class"),
+        ("torch:zeros_like", "does not say which arguments it takes"),
+        ("trial_networks:factories", "returned a factories, not a torch.nn.Module"),
+        ("trial_networks:", "choose one of relu"),
+    ],
+)
+def test_activations_that_cannot_work(name, match):
+    with pytest.raises(RecipeError, match=f"^activation: .*{match}"):
+        build("alexnet", activation=name)
 
 
 def test_a_knob_that_the_factory_would_lose_is_refused():

@@ -132,7 +132,8 @@ def test_options_that_no_dataset_has_are_told(command, finished_run):
 
 
 def test_a_diverged_run_raises_an_error_for_people(command, finished_run):
-    (finished_run / "result.json").write_text(json.dumps({"status": "diverged", "diverged_at": 5}))
+    ended = json.loads((finished_run / "result.json").read_text()) | {"status": "diverged", "diverged_at": 5}
+    (finished_run / "result.json").write_text(json.dumps(ended))
     result = command(finished_run)
     assert isinstance(result.exception, RunError)
     assert "diverged at step 5" in str(result.exception)

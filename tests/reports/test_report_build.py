@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from synthetic_run import lifelike_probabilities, write_run
 
-from convtrials.core.errors import RunError
+from convtrials.core.errors import RecipeError, RunError
 from convtrials.evaluation import evaluate_predictions, read_predictions
 from convtrials.reports import build_report
 
@@ -215,7 +215,7 @@ def test_data_made_in_memory_has_no_command(finished_run):
 
 def test_a_broken_recipe_is_told(tmp_path, dataset):
     run = write_run(tmp_path / "run", dataset, recipe="model: [")
-    with pytest.raises(RunError, match=r"recipe\.yaml: not valid YAML"):
+    with pytest.raises(RecipeError, match=r"recipe\.yaml line 1: not valid YAML"):
         build_report(run, None, silent=True, resamples=0)
 
 

@@ -7,8 +7,8 @@ import shlex
 import pytest
 
 from convtrials.cli.train import train
-from convtrials.reports.run.reproduce import commands
-from convtrials.training import read_run
+from convtrials.reports.run.page import commands
+from convtrials.training.run import Run
 
 PLAIN = {"image_size": None, "channels": None, "samples_per_class": None, "split_seed": 0, "skip_bad": False}
 
@@ -22,7 +22,7 @@ def flags_for(finished_run):
         described["options"] = {**PLAIN, **options}
         (finished_run / "dataset.json").write_text(json.dumps(described))
         (finished_run / "recipe.yaml").write_text(f"model: alexnet\nimage_size: {json.dumps(recipe_size)}\n")
-        words = shlex.split(commands(read_run(finished_run))[0])[2:]
+        words = shlex.split(commands(Run(finished_run))[0])[2:]
         return [
             (word, next_word)
             for word, next_word in zip(words, [*words[1:], "--"], strict=True)

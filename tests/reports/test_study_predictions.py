@@ -9,10 +9,10 @@ from scipy.stats import norm
 from sklearn.metrics import confusion_matrix, f1_score, roc_auc_score
 
 from convtrials.core.errors import ConvtrialsError, StudyError
-from convtrials.reports.study import predictions as study_predictions
 from convtrials.reports.study.class_pairs import pair_changes
 from convtrials.reports.study.predictions import ArmPredictions, TestImages, gather_predictions
 from convtrials.reports.study.read import read_study
+from convtrials.training.run import Run
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def gather(study, arm, **options):
 
 def test_means_over_runs_are_those_of_scikit_learn(study):
     found = gather(study, study.techniques[0])
-    runs = [np.load(run.folder / "predictions-test.npz") for run in study.techniques[0].runs]
+    runs = [np.load(run.run.folder / "predictions-test.npz") for run in study.techniques[0].runs]
     tables = [confusion_matrix(run["labels"], run["probabilities"].argmax(axis=1)) for run in runs]
     np.testing.assert_allclose(found.confusion, np.mean(tables, axis=0))
     np.testing.assert_allclose(found.confusion_variance, np.var(tables, axis=0, ddof=1))
@@ -45,15 +45,15 @@ def test_runs_are_read_one_at_a_time(study, monkeypatch):
     """Beside the one being read, only labels and indices of the first stay."""
     alive = weakref.WeakSet()
     most = []
-    read = study_predictions.read_run_predictions
+    read = Run.read_predictions
 
-    def watched(path):
-        found = read(path)
+    def watched(run):
+        found = read(run)
         alive.add(found)
         most.append(len(alive))
         return found
 
-    monkeypatch.setattr(study_predictions, "read_run_predictions", watched)
+    monkeypatch.setattr(Run, "read_predictions", watched)
     gather(study, study.baseline)
     assert len(most) == 4
     assert max(most) <= 2
@@ -74,7 +74,7 @@ def test_one_class_has_no_curve(tmp_path):
     folder = write_study(tmp_path / "study", seeds=2, classes=4, images=60)
     study = read_study(folder)
     for run in (run for arm in study.arms for run in arm.runs):
-        path = run.folder / "predictions-test.npz"
+        path = run.run.folder / "predictions-test.npz"
         stored = dict(np.load(path))
         np.savez(path, **{**stored, "labels": np.zeros(60, dtype=np.int64)})
     found = gather(study, study.baseline)
@@ -83,7 +83,7 @@ def test_one_class_has_no_curve(tmp_path):
 
 
 def test_other_test_images_are_refused(study):
-    path = study.techniques[0].runs[2].folder / "predictions-test.npz"
+    path = study.techniques[0].runs[2].run.folder / "predictions-test.npz"
     stored = dict(np.load(path))
     np.savez(path, **{**stored, "indices": stored["indices"] + 1})
     with pytest.raises(StudyError, match=r"seed2.*other test images"):
@@ -92,7 +92,7 @@ def test_other_test_images_are_refused(study):
 
 @pytest.mark.parametrize("content", [None, b"PK\x03\x04 cut off"])
 def test_missing_and_damaged_predictions_are_told(study, content):
-    path = study.baseline.runs[1].folder / "predictions-test.npz"
+    path = study.baseline.runs[1].run.folder / "predictions-test.npz"
     path.unlink() if content is None else path.write_bytes(content)
     with pytest.raises(ConvtrialsError, match=r"seed1/predictions-test\.npz") as caught:
         gather(study, study.baseline)

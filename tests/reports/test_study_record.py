@@ -7,7 +7,7 @@ import pytest
 from fabricated_study import TECHNIQUES, write_study
 
 from convtrials.core import files
-from convtrials.core.errors import StudyError
+from convtrials.core.errors import RunError, StudyError
 from convtrials.reports.study.read import read_study
 
 
@@ -53,7 +53,7 @@ def test_a_study_is_read(study):
         assert arm.cost.cost_ratio > 0
     assert record.ranked[0].difference == max(arm.difference for arm in record.techniques)
     assert record.class_names == ("0", "1", "2")
-    assert len(record.baseline.runs[0].history()) == 4
+    assert len(record.baseline.runs[0].run.read_history()) == 4
 
 
 def test_techniques_without_a_number_come_last(study):
@@ -67,8 +67,8 @@ def test_runs_beside_the_verdict_are_seen(tmp_path):
     gelu = read_study(folder).techniques[1]
     (folder / "runs" / gelu.planned.slug / "seed7").mkdir()
     (folder / "runs" / gelu.planned.slug / "seed8").mkdir()
-    (folder / "runs" / gelu.planned.slug / "seed8" / "run.json").write_text('{"identity": {}}')
-    (folder / "runs" / gelu.planned.slug / "seed8" / "result.json").write_text('{"status": "finished"}')
+    ended = (gelu.runs[0].run.folder / "result.json").read_text()
+    (folder / "runs" / gelu.planned.slug / "seed8" / "result.json").write_text(ended)
     (folder / "runs" / gelu.planned.slug / "seed-of-doubt").mkdir()
     runs = read_study(folder).techniques[1].runs
     assert [(run.seed, run.status) for run in runs] == [(0, "finished"), (7, "unfinished"), (8, "unused")]
@@ -146,10 +146,10 @@ def test_a_broken_line_of_the_log_is_told_by_its_number(study):
 def test_a_broken_line_of_a_history_is_told_by_its_number(tmp_path):
     folder = write_study(tmp_path / "study", seeds=2, classes=3, images=60)
     run = read_study(folder).techniques[0].runs[1]
-    with open(run.folder / "history.jsonl", "a") as file:
+    with open(run.run.folder / "history.jsonl", "a") as file:
         file.write("oops\n")
-    with pytest.raises(StudyError, match=r"seed1.history\.jsonl line 5"):
-        run.history()
+    with pytest.raises(RunError, match=r"seed1.history\.jsonl line 5"):
+        run.run.read_history()
 
 
 def test_files_of_any_size_are_not_read(study, monkeypatch):

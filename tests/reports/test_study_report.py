@@ -217,7 +217,7 @@ def test_pairs_agree_with_the_predictions(finished):
     for arm in (study.baseline, study.ranked[0]):
         counts = []
         for run in arm.runs:
-            stored = np.load(run.folder / "predictions-test.npz")
+            stored = np.load(run.run.folder / "predictions-test.npz")
             answers = stored["probabilities"].argmax(axis=1)
             true, answer = study.class_names.index(row["true"]), study.class_names.index(row["answer"])
             counts.append(((stored["labels"] == true) & (answers == answer)).sum())

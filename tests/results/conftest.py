@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from convtrials.data.dataset import Dataset
-from convtrials.study.execute.scheduler import conduct
+from convtrials.study.execute.scheduler import run_to_end
 from convtrials.study.publish import publish
 from convtrials.study.results.scores import Outcomes
 
@@ -37,6 +37,6 @@ def published(
     study, plan = prepared(folder / "study", spec_of(techniques, (2, 3)), data)
     counted_test_images(study, 2000)
     executor = Written(study, plan, lambda arm, position: accuracy[arm])
-    conduct(study, plan, Outcomes(study, plan, None), executor, lambda state, ended: None, workers=1)
+    run_to_end(study, plan, Outcomes(study, plan, None), executor, lambda state, ended: None, workers=1)
     publish(study.folder, folder / "results" / "small", silent=True)
     return folder / "results" / "small"

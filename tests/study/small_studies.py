@@ -1,6 +1,6 @@
 """Small studies: trained in this process, or with runs that are written instead of trained."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +10,18 @@ from study_runs import add_predictions, history_of, write_ended_run
 from convtrials.core.files import write_json
 from convtrials.data.dataset import Dataset
 from convtrials.study.directory import StudyDirectory
+from convtrials.study.execute.autotune import ComputeOptions
 from convtrials.study.execute.executor import RunEnd, RunTask
 from convtrials.study.plan.arms import build_arms
 from convtrials.study.plan.plan import Plan
 from convtrials.study.plan.spec import StudySpec
-from convtrials.study.prepare import Wishes, prepare
+from convtrials.study.prepare import prepare
 from convtrials.training.engine.execution import Execution
 from convtrials.training.recipe.recipe import Recipe
 
 #: Small enough that a run takes a fraction of a second.
 BASE = Recipe(width=0.125, epochs=2, batch_size=16, optimizer={"name": "adam", "lr": 2e-3})
-PINNED = Wishes(workers=1, threads=1, precision="fp32", device="cpu", checkpoint_seconds=0.0)
+PINNED = ComputeOptions(workers=1, threads=1, precision="fp32", device="cpu", checkpoint_seconds=0.0)
 COSINE = {"cosine": {"schedule": "cosine"}}
 
 
@@ -62,17 +63,11 @@ class Written:
         self.busy: list[RunTask] = []
         self.started: list[RunTask] = []
 
-    @property
-    def free(self) -> int:
-        return self._places - len(self.busy)
-
-    def start(self, task: RunTask) -> None:
-        assert self.free > 0
-        assert task not in self.busy
-        self.busy.append(task)
-        self.started.append(task)
-
-    def wait(self, seconds: float) -> list[RunEnd]:
+    def advance(self, wanted: Sequence[RunTask], seconds: float) -> list[RunEnd]:
+        assert not set(wanted) & set(self.busy)
+        begun = list(wanted[: self._places - len(self.busy)])
+        self.busy += begun
+        self.started += begun
         if not self.busy:
             return []
         task = self.busy.pop(self._order(self.busy))
@@ -80,7 +75,7 @@ class Written:
         chance = self._accuracy(task.arm, task.position)
         if chance is None:
             return [RunEnd(task, "failed", "no luck")]
-        if chance in ("taken", "stopped"):
+        if chance in ("locked", "stopped"):
             return [RunEnd(task, chance)]
         status = "diverged" if chance == "diverged" else "finished"
         folder = self._study.run(arm, task.position).folder

@@ -45,7 +45,14 @@ def write_ended_run(folder: Path, history, *, status="finished", train=1280, epo
         **result,
     }
     (folder / "history.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in history))
-    (folder / "dataset.json").write_text(json.dumps({"counts": {"train": train, "val": 9, "test": 9}}))
+    described = {
+        "name": "made",
+        "fingerprint": "f",
+        "counts": {"train": train, "val": 9, "test": 9},
+        "class_names": ["a", "b"],
+        "image_shape": [8, 8, 1],
+    }
+    (folder / "dataset.json").write_text(json.dumps(described))
     (folder / "recipe.yaml").write_text(f"epochs: {len(history) if epochs is None else epochs}\n")
     (folder / "run.json").write_text("{}")
     (folder / "result.json").write_text(json.dumps(document))

@@ -14,7 +14,7 @@ from convtrials.training.run import Run
 
 def costs_of(*runs, **options):
     """Return what costs.json holds."""
-    return study_costs(*runs, **options).written()
+    return study_costs(*runs, **options).to_dict()
 
 
 @pytest.fixture
@@ -156,20 +156,20 @@ def test_half_an_epoch_is_half_of_the_images(tmp_path):
     ("name", "content", "message"),
     [
         ("result.json", "{", "not valid JSON"),
-        ("result.json", "[]", "expected a JSON object"),
-        ("result.json", '{"status": "finished"}', "steps = None"),
-        ("result.json", '{"status": "ended"}', "status 'ended'"),
+        ("result.json", "[]", "a JSON object is needed, not list"),
+        ("result.json", '{"status": "finished"}', "is missing"),
+        ("result.json", '{"status": "ended"}', "status = 'ended'"),
         ("result.json", '{"status": "finished", "steps": NaN}', "steps = nan"),
         ("result.json", '{"status": "finished", "steps": true}', "steps = True"),
         ("result.json", '{"status": "finished", "steps": -1}', "steps = -1"),
         ("result.json", '{"status": "finished", "steps": "9"}', "steps = '9'"),
         ("history.jsonl", "", "no epoch in it"),
-        ("history.jsonl", "{]\n", "not readable"),
+        ("history.jsonl", "{]\n", "line 1: not valid JSON"),
         ("history.jsonl", "\xff\n", "not readable"),
         ("history.jsonl", "7\n", "line 1: a JSON object is needed, not int"),
         ("history.jsonl", '{"step": 4, "val_accuracy": null}\n', "line 1: val_accuracy = None"),
-        ("dataset.json", "{}", "counts is missing"),
-        ("dataset.json", '{"counts": {"train": "many"}}', "train = 'many'"),
+        ("dataset.json", "{}", "is missing"),
+        ("dataset.json", '{"counts": {"train": "many"}}', "counts.train = 'many'"),
         ("dataset.json", "[" * 100_000, "not"),
         ("dataset.json", None, "dataset.json: no such file"),
         ("recipe.yaml", "epochs: [", "recipe.yaml"),
@@ -198,7 +198,7 @@ def test_steps_must_rise(tmp_path):
 
 def test_a_number_beyond_any_float_is_refused(tmp_path):
     run = write_ended_run(tmp_path / "run", history_of([0.5]), train_seconds=10**400)
-    with pytest.raises(RunError, match="train_seconds is too large"):
+    with pytest.raises(RunError, match=r"result\.json: .*a number of 401 digits"):
         ended_run(run)
 
 

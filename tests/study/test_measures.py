@@ -16,7 +16,6 @@ from convtrials.study.results.metrics import (
     as_reported,
     mean_metrics,
     metric_differences,
-    predictions_of,
     scores_of,
     secondary_metrics,
 )
@@ -36,7 +35,7 @@ def arrays(run):
 
 def test_accuracy_scores_each_image_one_or_zero(predicted_run):
     probabilities, labels = arrays(predicted_run)
-    scores = scores_of(predictions_of(predicted_run), "accuracy")
+    scores = scores_of(predicted_run.read_predictions(), "accuracy")
     assert scores.dtype == np.float64
     assert set(np.unique(scores)) == {0.0, 1.0}
     assert [bool(score) for score in scores] == [
@@ -47,7 +46,7 @@ def test_accuracy_scores_each_image_one_or_zero(predicted_run):
 
 def test_log_loss_scores_are_higher_where_better_and_told_as_sklearn_tells_them(predicted_run):
     probabilities, labels = arrays(predicted_run)
-    scores = scores_of(predictions_of(predicted_run), "log_loss")
+    scores = scores_of(predicted_run.read_predictions(), "log_loss")
     assert (scores <= 0).all()
     assert scores[probabilities[np.arange(400), labels].argmax()] == scores.max()
     exact = probabilities.astype(np.float64)
@@ -58,7 +57,7 @@ def test_log_loss_scores_are_higher_where_better_and_told_as_sklearn_tells_them(
 @pytest.mark.parametrize("metric", ["macro_f1", "Accuracy", "", "val_accuracy"])
 def test_a_metric_that_is_no_mean_over_images_is_refused_with_the_reason(predicted_run, metric):
     with pytest.raises(StudyError, match="allowed are accuracy, log_loss") as caught:
-        scores_of(predictions_of(predicted_run), metric)
+        scores_of(predicted_run.read_predictions(), metric)
     assert "mean over test images" in str(caught.value)
 
 
@@ -67,7 +66,7 @@ def test_numbers_beside_the_verdict_agree_with_sklearn(predicted_run):
     exact = probabilities.astype(np.float64)
     exact /= exact.sum(axis=1, keepdims=True)
     chosen = probabilities.argmax(axis=1)
-    found = secondary_metrics(predictions_of(predicted_run))
+    found = secondary_metrics(predicted_run.read_predictions())
     assert tuple(found) == SECONDARY_METRICS
     assert found["accuracy"] == accuracy_score(labels, chosen)
     assert found["macro_f1"] == pytest.approx(f1_score(labels, chosen, average="macro"), abs=1e-12)
@@ -151,15 +150,15 @@ def test_telling_twice_gives_the_score_back(metric, score):
 
 def test_a_diverged_run_has_no_scores(tmp_path):
     run = write_ended_run(tmp_path / "run", [], status="diverged")
-    with pytest.raises(RunError, match="diverged and has no predictions"):
-        scores_of(predictions_of(run), "accuracy")
+    with pytest.raises(RunError, match="diverged at step 0 and has no predictions"):
+        scores_of(run.read_predictions(), "accuracy")
 
 
 def test_an_unfinished_run_has_no_scores(tmp_path):
     run = write_ended_run(tmp_path / "run", history_of([0.5]))
     (run.folder / "result.json").unlink()
     with pytest.raises(RunError, match="not finished"):
-        predictions_of(run)
+        run.read_predictions()
 
 
 @pytest.mark.parametrize("damage", ["missing", "cut", "result"])
@@ -171,7 +170,7 @@ def test_a_damaged_file_is_named_in_a_line(predicted_run, damage):
     else:
         path.write_bytes(path.read_bytes()[:-40])
     with pytest.raises(RunError, match=name) as caught:
-        scores_of(predictions_of(predicted_run), "accuracy")
+        scores_of(predicted_run.read_predictions(), "accuracy")
     assert "\n" not in str(caught.value)
 
 
@@ -179,5 +178,5 @@ def test_a_status_that_nobody_writes_is_refused(tmp_path):
     run = write_ended_run(tmp_path / "run", history_of([0.5]), status="finished")
     text = (run.folder / "result.json").read_text()
     (run.folder / "result.json").write_text(text.replace("finished", "splendid"))
-    with pytest.raises(RunError, match=r"result\.json: status 'splendid'"):
-        predictions_of(run)
+    with pytest.raises(RunError, match=r"result\.json: status = 'splendid'"):
+        run.read_predictions()

@@ -6,7 +6,7 @@ from convtrials.evaluation.metrics import evaluate_predictions
 from convtrials.evaluation.predictions import read_predictions
 from convtrials.study.results.costs import study_costs
 from convtrials.study.results.ended_runs import ended_run
-from convtrials.study.results.metrics import predictions_of, scores_of, secondary_metrics
+from convtrials.study.results.metrics import scores_of, secondary_metrics
 from convtrials.study.results.runs_table import RunRow, write_runs_table
 from convtrials.training.engine.execution import Execution
 from convtrials.training.engine.train import train
@@ -27,12 +27,12 @@ def trained(tmp_path, dataset):
 
 
 def test_scores_and_numbers_agree_with_the_result_and_with_evaluate(trained, dataset):
-    assert scores_of(predictions_of(trained), "accuracy").mean() == trained.result["test_accuracy"]
+    assert scores_of(trained.read_predictions(), "accuracy").mean() == trained.result.test_accuracy
     predictions = read_predictions(trained.predictions_path)
     expected = evaluate_predictions(
         predictions.probabilities, predictions.labels, dataset.class_names, resamples=0
     )
-    found = secondary_metrics(predictions_of(trained))
+    found = secondary_metrics(trained.read_predictions())
     assert found["macro_auc"] == pytest.approx(expected["roc_auc"]["macro"], abs=1e-12)
     assert found["calibration_error"] == expected["expected_calibration_error"]
 
@@ -51,7 +51,7 @@ def test_costs_are_those_of_the_run(trained):
 def test_a_run_that_really_diverged_is_in_the_table_and_has_no_cost(tmp_path, dataset):
     recipe = RECIPE.changed({"optimizer": {"name": "sgd", "lr": 1000.0}})
     run = train(recipe, dataset, seed=3, out=tmp_path / "run", execution=PINNED, silent=True)
-    assert run.result["status"] == "diverged"
+    assert run.result.status == "diverged"
     assert ended_run(run).diverged
     costs = study_costs([run], {}, device="cpu")
     assert costs.baseline.runs == 0

@@ -17,7 +17,7 @@ from convtrials.core.files import read_json, write_json
 from convtrials.data.dataset import Dataset
 from convtrials.reports.study.report import build_study_report
 from convtrials.study.directory import StudyDirectory
-from convtrials.study.execute.scheduler import conduct
+from convtrials.study.execute.scheduler import run_to_end
 from convtrials.study.merge import merge_published, merge_studies
 from convtrials.study.plan.arms import build_arms
 from convtrials.study.plan.spec import StudySpec
@@ -299,7 +299,7 @@ def test_lost_runs_are_handled_as_in_a_study(data: Dataset, tmp_path: Path) -> N
     study, plan = prepared(tmp_path / "whole", spec_of(techniques, (4, 4)), data)
     counted_test_images(study, 2000)
     executor = Written(study, plan, lambda arm, place: ends.get((arm, place), accuracy[arm]))
-    conduct(study, plan, Outcomes(study, plan, None), executor, lambda state, ended: None, workers=1)
+    run_to_end(study, plan, Outcomes(study, plan, None), executor, lambda state, ended: None, workers=1)
     write_study_documents(study.folder)
     first = without(study.folder, tmp_path / "first", lambda arm, seed: seed >= 2)
     shutil.rmtree(first / "failures")
@@ -348,4 +348,4 @@ def test_the_studies_in_docs_give_the_numbers_of_the_page() -> None:
     page = (results.parent / "results.md").read_text(encoding="utf-8")
     assert f"{100 * (found['seed-optimised'].difference or 0):+.2f}" in page
     assert merged.costs.total.runs == 13
-    assert json.loads(json.dumps(merged.verdicts.written()))["plan"] == "1b8b14ca94887dd0"
+    assert json.loads(json.dumps(merged.verdicts.to_dict()))["plan"] == "1b8b14ca94887dd0"

@@ -17,7 +17,7 @@ from convtrials.core.files import read_json
 from convtrials.data.dataset import Dataset
 from convtrials.reports.study.report import build_study_report
 from convtrials.study.directory import StudyDirectory
-from convtrials.study.execute.scheduler import conduct
+from convtrials.study.execute.scheduler import run_to_end
 from convtrials.study.plan.plan import Plan, parse_plan, read_plan
 from convtrials.study.plan.plan_log import LOG_NAME, fingerprint_of, read_plan_log, remarks
 from convtrials.study.prepare import prepare
@@ -38,7 +38,7 @@ def ended(tmp_path_factory: pytest.TempPathFactory, make_dataset: Make) -> Path:
     counted_test_images(study, 2000)
     outcomes = Outcomes(study, plan, None)
     executor = Written(study, plan, lambda arm, k: 0.9)
-    conduct(study, plan, outcomes, executor, lambda state, ended: None, workers=3)
+    run_to_end(study, plan, outcomes, executor, lambda state, ended: None, workers=3)
     write_documents(study, plan, outcomes)
     return study.folder
 

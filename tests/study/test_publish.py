@@ -15,7 +15,7 @@ from convtrials.core.errors import StudyError
 from convtrials.core.files import read_json, write_json
 from convtrials.data.dataset import Dataset
 from convtrials.study.directory import StudyDirectory
-from convtrials.study.execute.scheduler import conduct
+from convtrials.study.execute.scheduler import run_to_end
 from convtrials.study.publish import PublishedStudy, is_published, publish, published_plan, without_paths
 from convtrials.study.results.scores import Outcomes
 from convtrials.study.run_study import write_study_documents
@@ -36,7 +36,7 @@ def written(folder: Path, make_dataset: Make, groups: np.ndarray | None = None, 
         )
         np.save(study.units_path, groups)
     executor = Written(study, plan, lambda arm, position: ACCURACY[arm])
-    conduct(study, plan, Outcomes(study, plan, groups), executor, lambda state, ended: None, workers=1)
+    run_to_end(study, plan, Outcomes(study, plan, groups), executor, lambda state, ended: None, workers=1)
     write_study_documents(folder)
     (folder / "figures").mkdir()
     (folder / "figures" / "forest.png").write_bytes(b"picture")
@@ -68,7 +68,7 @@ def test_it_says_what_the_study_says(study: Path, copy: Path) -> None:
 
 def test_it_is_judged_again_to_the_same_verdicts(copy: Path) -> None:
     found = PublishedStudy.read(copy)
-    assert found.judged.verdicts.written() == found.verdicts.written()
+    assert found.judged.verdicts.to_dict() == found.verdicts.to_dict()
     assert found.judged.costs == found.costs
     assert found.changed_verdicts() == []
 
@@ -191,7 +191,7 @@ def test_changes_of_the_plan_go_along(study: Path, tmp_path: Path) -> None:
         (
             "how.json",
             lambda text: text.replace('"machine"', '"machines"'),
-            "how.json: says nothing of machine",
+            "how.json: machine is missing",
         ),
         ("histories.csv", lambda text: text.replace("baseline,0,", "baseline,x,"), "histories.csv line 2"),
     ],

@@ -178,7 +178,7 @@ def test_a_parent_that_dies_alone_takes_its_workers_with_it(
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), seconds=30)
-    assert any(folder.glob("runs/*/*/checkpoint.safetensors"))  # they left politely
+    assert any(folder.glob("runs/*/*/checkpoint.safetensors"))  # they wrote one before they left
     finish(folder)
     assert verdicts(folder) == verdicts(unbroken)
 
@@ -231,6 +231,39 @@ def test_a_run_that_cannot_be_done_is_reported_and_the_others_finish(tmp_path: P
     assert document["techniques"][0]["verdict"] == "failed"
     assert document["techniques"][1]["status"] == ["finished", "finished"]
     assert len(study.failures(study.run(study.plan.arms[1], 0)).errors) == 2
+
+
+def test_workers_find_an_optimizer_of_ones_own_and_a_wrong_one_is_refused_at_once(tmp_path: Path) -> None:
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "own_optimizers.py").write_text("from torch.optim import SGD\nclass Own(SGD): ...\n")
+    text = STUDY.replace(
+        "cosine:       {schedule: cosine}", "own: {optimizer: {name: own_optimizers:Own, lr: 0.01}}"
+    )
+    (tmp_path / "own" / "study.yaml").write_text(text.replace("epochs: 2", "epochs: 1"))
+    (tmp_path / "own" / "wrong.yaml").write_text(text.replace("lr: 0.01", "lr: 0.01, options: {rho: 1}"))
+    wrong = subprocess.run(
+        command("run", "wrong.yaml"), cwd=tmp_path / "own", capture_output=True, text=True, check=False
+    )
+    assert wrong.returncode == 2
+    told = "error: own: optimizer: own_optimizers:Own cannot be called as (params, lr=..., rho=...)"
+    assert wrong.stderr.splitlines()[-1].startswith(told)
+    out = fixed(tmp_path / "study")
+    done = subprocess.run(
+        command("run", "study.yaml", "--out", out),
+        cwd=tmp_path / "own",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    study = StudyDirectory(out)
+    runs = [study.run(study.plan.arm("own"), position) for position in range(2)]
+    assert all(run.result["status"] == "finished" for run in runs)
+    assert all(run.identity["optimizer source"] for run in runs)
+    shutil.rmtree(runs[1].folder)  # to be trained again, from another folder
+    done = subprocess.run(command("run", out), cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert runs[1].result["status"] == "finished"
 
 
 def test_the_report_and_its_files_come_from_the_directory_alone(unbroken: Path, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from convtrials.core.files import read_json
 from convtrials.evaluation.guessing import Answers, Standing, against_guessing
 from convtrials.reports.study.read import read_study
 from convtrials.reports.study.report import build_study_report
-from convtrials.study.execute.scheduler import conduct
+from convtrials.study.execute.scheduler import run_to_end
 from convtrials.study.results.documents import write_documents
 from convtrials.study.results.scores import Outcomes
 from convtrials.study.results.warnings import ArmRuns, StudyWarning, study_warnings
@@ -71,7 +71,7 @@ def test_a_technique_whose_runs_learned_nothing_is_not_blamed() -> None:
     )
     assert one.numbers["runs"] == one.numbers["of"] == 2
     assert one.numbers["guessing"] == 0.25
-    json.dumps(one.written(), allow_nan=False)
+    json.dumps(one.to_dict(), allow_nan=False)
 
 
 def test_one_lost_run_among_good_ones_is_counted() -> None:
@@ -213,7 +213,7 @@ def conduct_written(
     counted_test_images(study, 2000)
     executor = Written(study, plan, lambda name, place: accuracies.get(name, 0.8))
     outcomes = Outcomes(study, plan, None)
-    conduct(study, plan, outcomes, executor, lambda state, ended: None, workers=3)
+    run_to_end(study, plan, outcomes, executor, lambda state, ended: None, workers=3)
     write_documents(study, plan, outcomes)
     return study.folder
 
@@ -299,6 +299,6 @@ def test_the_same_runs_give_the_same_warnings_in_whatever_order_they_end(
         study, plan, lambda name, place: {"sgd": 0.25}.get(name, 0.8), order=lambda tasks: len(tasks) - 1
     )
     outcomes = Outcomes(study, plan, None)
-    conduct(study, plan, outcomes, backwards, lambda state, ended: None, workers=3)
+    run_to_end(study, plan, outcomes, backwards, lambda state, ended: None, workers=3)
     write_documents(study, plan, outcomes)
     assert (study.folder / "verdicts.json").read_bytes() == (conducted / "verdicts.json").read_bytes()

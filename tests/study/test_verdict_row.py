@@ -70,7 +70,7 @@ def test_names_of_keys_are_read_both_ways() -> None:
     numbers = {"macro_f1": 0.5}
     written = CLEAR.model_copy(
         update={"secondary_metrics": numbers, "secondary_differences": numbers}
-    ).written()
+    ).to_dict()
     assert written["also"] == written["also_difference"] == numbers
     new = {key: value for key, value in written.items() if not key.startswith("also")}
     new |= {"secondary_metrics": numbers, "secondary_differences": numbers}

@@ -23,10 +23,10 @@ def test_micro_batches_train_like_one_batch(
     shared = {"dropout": 0.0, "optimizer": {"name": "sgd", "lr": 0.05}, "augment": augment, "clip_norm": 1.0}
     one = train_small({**shared, "batch_size": micro * count})
     cut = train_small({**shared, "batch_size": micro, "accumulate": count})
-    assert one.result["steps"] == cut.result["steps"]
+    assert one.result.steps == cut.result.steps
     for name, tensor in weights(one).items():
         torch.testing.assert_close(weights(cut)[name], tensor, rtol=2e-4, atol=2e-6)
-    assert cut.history[-1]["train_loss"] == pytest.approx(one.history[-1]["train_loss"], rel=1e-5)
+    assert cut.read_history()[-1].train_loss == pytest.approx(one.read_history()[-1].train_loss, rel=1e-5)
 
 
 def test_dropping_micro_batches_would_be_seen(train_small: Any) -> None:

@@ -1,6 +1,6 @@
 import torch
 
-from convtrials.training.engine.rng import seed_layers
+from convtrials.training.engine.setup import seed_layers
 
 
 def test_layers_draw_what_torchs_own_seeding_gives_them() -> None:

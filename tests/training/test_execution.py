@@ -1,26 +1,30 @@
 """The probe: what it times, what it chooses, what it leaves alone."""
 
+import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from small_runs import SMALL
-from torch import nn
 
 from convtrials.core.errors import RunError
-from convtrials.core.machine import available_cores
+from convtrials.core.process import available_cores
 from convtrials.data.dataset import Dataset
-from convtrials.training.engine import execution as execution_module
-from convtrials.training.engine.execution import Execution, check_device, probe_execution
+from convtrials.training.engine import step_timing
+from convtrials.training.engine.execution import Execution, check_device
+from convtrials.training.engine.step_timing import (
+    StepProbe,
+    autotune_execution,
+    mean_time,
+    step_times,
+    training_step,
+)
 from convtrials.training.engine.train import train
 from convtrials.training.recipe.recipe import Recipe
 
-SHAPE = (8, 8, 1)
-
-
-def tiny() -> nn.Module:
-    return nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(72, 2))
+PROBE = StepProbe(Recipe(width=0.05, batch_size=8), (8, 8, 1), 2)
 
 
 @pytest.fixture
@@ -28,11 +32,11 @@ def rates(monkeypatch: pytest.MonkeyPatch) -> dict[tuple[str, bool, int], float]
     """A table of rates that stands for the clock, by precision, channels_last and threads."""
     table: dict[tuple[str, bool, int], float] = {}
 
-    def rate(model: nn.Module, images: torch.Tensor, tried: Execution, limit: float | None) -> float:
+    def rate(probe: StepProbe, tried: Execution, best: float) -> float:
         return table.get((tried.precision, tried.channels_last, tried.threads), 1.0)
 
-    monkeypatch.setattr(execution_module, "_rate", rate)
-    monkeypatch.setattr(execution_module, "available_cores", lambda: 4)
+    monkeypatch.setattr(step_timing, "_short_rate", rate)
+    monkeypatch.setattr(step_timing, "available_cores", lambda: 4)
     return table
 
 
@@ -54,42 +58,71 @@ def test_the_fastest_is_chosen(
     chosen: tuple[str, bool, int],
 ) -> None:
     rates.update(measured)
-    found = probe_execution(tiny, SHAPE, device="cpu")
+    found = autotune_execution(PROBE, device="cpu")
     assert (found.precision, found.channels_last, found.threads) == chosen
 
 
 def test_what_a_person_gives_is_kept(rates: dict[tuple[str, bool, int], float]) -> None:
     rates.update({("bf16", True, 4): 1000, ("fp32", True, 1): 1000})
-    found = probe_execution(tiny, SHAPE, precision="fp32", threads=3, device="cpu")
+    found = autotune_execution(PROBE, precision="fp32", threads=3, device="cpu")
     assert (found.precision, found.threads) == ("fp32", 3)
 
 
 def test_the_clock_is_real_and_every_candidate_is_told() -> None:
     lines: list[str] = []
-    found = probe_execution(tiny, SHAPE, device="cpu", report=lines.append)
+    found = autotune_execution(PROBE, device="cpu", report=lines.append)
     assert 1 <= found.threads <= available_cores()
     assert len(lines) == (5 if available_cores() > 1 else 4)
     assert all(line.endswith("images/s") for line in lines)
     torch.set_num_threads(1)
 
 
-def test_a_hopeless_candidate_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    steps = []
+@pytest.mark.parametrize(("hopeless", "best_rate", "steps"), [(0.0, 0.0, 1), (60.0, 1e12, 2), (60.0, 0.0, 4)])
+def test_a_slow_candidate_is_given_up(
+    monkeypatch: pytest.MonkeyPatch, hopeless: float, best_rate: float, steps: int
+) -> None:
+    taken: list[int] = []
+    original = step_timing.training_step
 
-    class Slow(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.layer = nn.Linear(64, 2)
+    def counted(*arguments: Any) -> tuple[Callable[[], None], int]:
+        step, images = original(*arguments)
+        return lambda: (taken.append(1), step())[1], images
 
-        def forward(self, images: torch.Tensor) -> torch.Tensor:
-            steps.append(1)
-            outputs: torch.Tensor = self.layer(images.flatten(1))
-            return outputs
+    monkeypatch.setattr(step_timing, "training_step", counted)
+    monkeypatch.setattr(step_timing, "HOPELESS", hopeless)
+    assert step_timing._short_rate(PROBE, Execution(), best_rate) > 0
+    assert len(taken) == steps
 
-    monkeypatch.setattr(execution_module, "_HOPELESS", 0.0)
-    rate = execution_module._rate(Slow(), torch.rand(4, 1, 8, 8), Execution(), None)
-    assert len(steps) == 1
-    assert rate > 0
+
+def test_a_timed_step_trains_on_as_many_images_as_the_recipe_and_no_more_pixels_than_asked() -> None:
+    execution = Execution()
+    step, images = training_step(PROBE, execution, 64)
+    assert images == 8
+    _, images = training_step(StepProbe(PROBE.recipe, (56, 56, 1), 2), execution, 16)
+    assert images == 4
+    _, images = training_step(StepProbe(PROBE.recipe, (224, 224, 3), 2), execution, 16)
+    assert images == 2
+    first, second, third = (tensor for tensor in PROBE.images(execution, 8) + PROBE.images(execution, 8)[:1])
+    assert torch.equal(first, third)
+    assert (first.shape, second.shape) == ((8, 1, 8, 8), (8,))
+    step()  # twice: gradients must not be left over
+    step()
+
+
+def test_the_clock_counts_steps() -> None:
+    taken: list[int] = []
+
+    def step() -> None:
+        taken.append(1)
+        time.sleep(0.01)
+
+    times = step_times(step, "cpu", at_once=3)
+    assert 0.01 <= next(times) < 0.03
+    assert len(taken) == 3
+    assert 0.01 <= mean_time(times, 0.0) < 0.03
+    assert len(taken) == 6
+    mean_time(times, 0.1)
+    assert 9 < len(taken) <= 18
 
 
 def test_the_choice_is_recorded_before_the_first_step(

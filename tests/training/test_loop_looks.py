@@ -10,7 +10,7 @@ from convtrials.training.engine import loop
 
 def figures(run: Any) -> list[tuple[float, ...]]:
     keys = ("epoch", "step", "train_loss", "train_accuracy", "val_loss", "val_accuracy")
-    return [tuple(entry[key] for key in keys) for entry in run.history]
+    return [tuple(getattr(entry, key) for key in keys) for entry in run.read_history()]
 
 
 def test_rare_looks_change_nothing(train_small: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -24,7 +24,7 @@ def test_rare_looks_change_nothing(train_small: Any, monkeypatch: pytest.MonkeyP
     rarely = train_small({"ema": 0.9})
     assert_same_weights(every_step, rarely)
     assert figures(every_step) == figures(rarely)
-    assert 1 < len(seen) < every_step.result["steps"]
+    assert 1 < len(seen) < every_step.result.steps
 
 
 @pytest.mark.parametrize("bad", [3, 4, 5])
@@ -38,4 +38,4 @@ def test_the_step_of_divergence_is_found(train_small: Any, monkeypatch: pytest.M
     monkeypatch.setattr(loop, "train_step", spoilt)
     monkeypatch.setattr(loop, "steps_between_looks", lambda device: 3)
     result = train_small().result
-    assert (result["status"], result["diverged_at"], result["steps"]) == ("diverged", bad, bad)
+    assert (result.status, result.diverged_at, result.steps) == ("diverged", bad, bad)

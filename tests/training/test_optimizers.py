@@ -7,8 +7,13 @@ import torch
 from torch import nn
 
 from convtrials.training.optim.muon import Muon, MuonWithAdamW, orthogonal, product_dtype
-from convtrials.training.optim.optimizer_config import OPTIMIZERS, OptimizerConfig
-from convtrials.training.optim.optimizers import build_optimizer, parameter_groups, set_learning_rate
+from convtrials.training.optim.optimizers import (
+    OPTIMIZERS,
+    OptimizerConfig,
+    build_optimizer,
+    parameter_groups,
+    set_learning_rate,
+)
 
 
 def small_network() -> nn.Module:
@@ -45,7 +50,7 @@ REFERENCE: dict[str, Callable[..., torch.optim.Optimizer]] = {
 @pytest.mark.parametrize("name", list(REFERENCE))
 def test_without_options_each_is_torchs_own(name: str) -> None:
     ours, theirs = small_network(), small_network()
-    one = build_optimizer(OptimizerConfig(name=name, lr=0.02), ours)  # type: ignore[arg-type]
+    one = build_optimizer(OptimizerConfig(name=name, lr=0.02), ours)
     other = REFERENCE[name](theirs.parameters())
     for seed in range(4):
         for network, optimizer in ((ours, one), (theirs, other)):
@@ -82,7 +87,7 @@ def test_frozen_parameters_are_left_out() -> None:
 def test_every_optimizer_lowers_a_loss() -> None:
     for name, entry in OPTIMIZERS.items():
         network = small_network()
-        optimizer = build_optimizer(OptimizerConfig(name=name, lr=entry.lr), network)  # type: ignore[arg-type]
+        optimizer = build_optimizer(OptimizerConfig(name=name, lr=entry.lr), network)
         losses = []
         for _ in range(30):
             optimizer.zero_grad()

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 from typing import Any
 
@@ -157,6 +158,35 @@ def test_a_recipes_digest_is_that_of_what_differs_from_the_defaults() -> None:
     assert Recipe().fingerprint() == Recipe(epochs=10, schedule={"name": "constant"}).fingerprint()
     assert Recipe().fingerprint() != Recipe(optimizer={"lr": 1e-3}).fingerprint()
     assert Recipe(activation="LeakyReLU").fingerprint() == Recipe(activation="leaky_relu").fingerprint()
+
+
+#: A recipe with another digest is another run: what has been trained would be trained again.
+DIGESTS = {
+    "base-vgg11.yaml": "db1eb6bea2949aef",
+    "base.yaml": "01e7b720ff566d53",
+    "batch-norm.yaml": "35a8acaa766ea65d",
+    "best-vgg11.yaml": "bac6b57a77e2afef",
+    "best.yaml": "24b2b29ef3cf687b",
+    "demo.yaml": "3a495b68e4e088ed",
+    "fast.yaml": "d9539eb6ce88f90b",
+}
+
+
+def test_the_projects_recipes_keep_their_digests() -> None:
+    paths = sorted((REPOSITORY / "recipes").glob("*.yaml"))
+    assert {path.name: Recipe.load(path).fingerprint() for path in paths} == DIGESTS
+    assert Recipe.load("small").fingerprint() == "c1ae4f706140a67a"
+
+
+def test_runs_of_earlier_versions_keep_their_recipe_and_its_digest() -> None:
+    paths = sorted((REPOSITORY / "tests" / "fixtures").glob("study-1*/runs/*/*/recipe.yaml"))
+    assert len(paths) == 18
+    for path in paths:
+        recipe, recorded = Recipe.load(path), json.loads((path.parent / "run.json").read_text())
+        assert recipe.fingerprint() == recorded["identity"]["recipe"]
+        assert (
+            recipe.to_yaml() == path.read_text()
+        )  # what is new in a recipe is left out where it is not used
 
 
 def test_one_key_of_a_section_keeps_the_others() -> None:

@@ -63,7 +63,7 @@ def both(tmp_path: Path, make_dataset: Callable[..., Dataset]) -> Callable[..., 
         pairs = []
         for way in ways:
             outs = [tmp_path / f"{way}{seed}" for seed in seeds]
-            together = train_replicas(recipe, dataset, seeds, outs, execution=how, way=way, silent=True)
+            together = train_replicas(recipe, dataset, seeds, outs, execution=how, method=way, silent=True)
             pairs += zip(alone, together, strict=True)
         return pairs
 
@@ -81,9 +81,11 @@ def assert_equal_runs(one: Run, other: Run, *, rtol: float = 1e-4, atol: float =
     np.testing.assert_allclose(second["probabilities"], first["probabilities"], rtol=1e-3, atol=atol)
     for key in ("labels", "indices", "run"):
         assert np.array_equal(first[key], second[key])
-    assert one.result["files"].keys() == other.result["files"].keys()
+    assert one.result.files.keys() == other.result.files.keys()
     timed = {"seconds", "cpu_seconds", "images_per_second", "train_seconds", "seconds_since_start_or_resume"}
-    for expected, got in [*zip(one.history, other.history, strict=True), (one.result, other.result)]:
+    histories = zip(one.read_history(), other.read_history(), strict=True)
+    for pair in [*histories, (one.result, other.result)]:
+        expected, got = (document.to_dict() for document in pair)
         assert expected.keys() == got.keys()
         for key in expected.keys() - timed - {"files"}:  # digests of what is equal but for times and rounding
             value = expected[key]
@@ -103,7 +105,7 @@ def test_replicas_are_separate_runs(both: Any, batch_norm: bool, optimizer: dict
 
 def test_everything_that_a_recipe_can_add(both: Any) -> None:
     for one, other in both(EVERYTHING, *WAYS):
-        assert other.result["kept"] == "ema"
+        assert other.result.kept == "ema"
         assert_equal_runs(one, other)
 
 
@@ -120,7 +122,7 @@ def test_rates_of_their_own_and_matrices_are_stepped_one_by_one(both: Any) -> No
     pairs = both({**changes, "batch_norm": True}, "side_by_side")
     for one, other in pairs:
         assert_equal_runs(one, other)
-    assert len({run.history[-1]["learning_rate"] for _, run in pairs}) > 1
+    assert len({run.read_history()[-1].learning_rate for _, run in pairs}) > 1
 
 
 @pytest.mark.parametrize(
@@ -134,7 +136,7 @@ def test_rates_of_their_own_and_matrices_are_stepped_one_by_one(both: Any) -> No
 )
 def test_other_networks(both: Any, changes: dict[str, str]) -> None:
     for one, other in both({**changes, **SGD, "epochs": 1}, "grouped", seeds=(0, 1)):
-        assert other.environment["replicas"] == {"together": 2, "way": "grouped"}
+        assert other.environment.replicas == {"together": 2, "way": "grouped"}
         assert_equal_runs(one, other)
 
 
@@ -143,7 +145,9 @@ def test_bfloat16_and_the_contiguous_layout(both: Any) -> None:
         # Eight bits of mantissa: dropout and order of another seed would differ by a hundred times as much.
         first, second = (np.load(run.predictions_path)["probabilities"] for run in (one, other))
         assert np.abs(first - second).max() < 0.02
-        assert other.history[-1]["train_loss"] == pytest.approx(one.history[-1]["train_loss"], rel=0.01)
+        assert other.read_history()[-1].train_loss == pytest.approx(
+            one.read_history()[-1].train_loss, rel=0.01
+        )
 
 
 @pytest.mark.parametrize("passes", [GroupedPasses, SideBySidePasses])

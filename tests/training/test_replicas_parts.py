@@ -6,23 +6,24 @@ from typing import Any
 
 import pytest
 import torch
-from small_runs import PINNED, SMALL
+from small_runs import PINNED
 from torch import nn
 
 from convtrials.core.streams import stream_seed
 from convtrials.models.activations import ACTIVATIONS
 from convtrials.models.registry import build_model
 from convtrials.training.engine.execution import Execution
+from convtrials.training.engine.step_timing import StepProbe
 from convtrials.training.recipe.recipe import Recipe
 from convtrials.training.replicas import choose
+from convtrials.training.replicas.batch import MicroBatch
 from convtrials.training.replicas.choose import choose_replicas
-from convtrials.training.replicas.graphs import Pass, Replayed, compile_passes, without_traces
+from convtrials.training.replicas.graphs import Pass, Replayed, without_traces
 from convtrials.training.replicas.grouped import grouped_network, unknown_layer
 from convtrials.training.replicas.noise import DropoutNoise, GivenDropout, give_dropout
-from convtrials.training.replicas.passes import GroupedPasses, MicroBatch
+from convtrials.training.replicas.passes import GroupedPasses
 from convtrials.training.replicas.stack import Stack, stacked
-from convtrials.training.replicas.team import usual_way
-from convtrials.training.replicas.train import train_replicas
+from convtrials.training.replicas.team import usual_method
 
 SEEDS = (0, 1, 2)
 
@@ -98,7 +99,7 @@ def test_one_grouped_network_gives_every_replicas_logits(model: str, activation:
 
 def test_layers_that_cannot_be_grouped_are_named() -> None:
     assert unknown_layer(networks()[0]) is None
-    assert usual_way(networks()[0]) == "grouped"
+    assert usual_method(networks()[0]) == "grouped"
     for layer, name in (
         (nn.LSTM(3, 3), "LSTM"),
         (nn.Conv2d(1, 1, 3, padding="same"), "Conv2d with padding zeros same"),
@@ -106,7 +107,7 @@ def test_layers_that_cannot_be_grouped_are_named() -> None:
         (nn.BatchNorm2d(3, momentum=None), "BatchNorm2d without momentum or weights"),
     ):
         assert unknown_layer(nn.Sequential(nn.ReLU(), layer)) == name
-        assert usual_way(nn.Sequential(layer)) == "side_by_side"
+        assert usual_method(nn.Sequential(layer)) == "side_by_side"
 
 
 def test_dropout_noise_is_what_each_seeds_own_run_draws() -> None:
@@ -209,48 +210,6 @@ def test_what_cannot_be_recorded_is_computed_as_it_comes() -> None:
     ]
 
 
-def test_what_cannot_be_compiled_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(*_: Any, **__: Any) -> Any:
-        def call(*_: Any) -> Any:
-            raise RuntimeError("no C compiler")
-
-        return call
-
-    members, said = networks(batch_norm=True), []
-    stack = Stack(members)
-    passes = grouped_passes(members, stack)
-    monkeypatch.setattr(torch, "compile", broken)
-    compile_passes(passes, drawn(), stack, said.append)
-    assert said == ["replicas: torch.compile failed (no C compiler); going on without"]
-    assert passes(drawn(), 6)[0].isfinite().all()
-
-
-def test_compiling_traces_the_grouped_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the tracer makes of it, without the compiler, which takes a minute: noise is read anew in every pass."""
-    members, said = networks(batch_norm=True, dropout=0.4), []
-    for one in members:
-        give_dropout(one)
-    stack = Stack(members)
-    noise = DropoutNoise(members[0], SEEDS, nullcontext)
-    passes, plain = grouped_passes(members, stack), grouped_passes(members, stack)
-    traced = torch.compile
-    monkeypatch.setattr(
-        torch, "compile", lambda network, **rest: traced(network, backend="eager", fullgraph=True, **rest)
-    )
-    losses = []
-    for step in range(3):
-        given = noise.draw(drawn().images[0], 0, step)
-        for one in (passes, plain):
-            one.give(given)
-        if step == 0:
-            compile_passes(passes, drawn(), stack, said.append)
-            assert not stack.gradients[0].any()
-        losses.append(passes(drawn(), 6)[0])
-        torch.testing.assert_close(losses[-1], plain(drawn(), 6)[0])
-    assert said == []
-    assert not torch.equal(losses[1], losses[2])
-
-
 def test_traces_are_removed() -> None:
     members = networks(batch_norm=True)
     stack = Stack(members)
@@ -264,35 +223,27 @@ def test_traces_are_removed() -> None:
     assert all(torch.equal(one, other) for one, other in zip(before, after, strict=True))
 
 
-def test_graphs_without_a_gpu_are_told_and_left_out(
-    make_dataset: Any, tmp_path: Any, capsys: pytest.CaptureFixture[str]
-) -> None:
-    recipe = Recipe(**{**SMALL, "epochs": 0.2})
-    train_replicas(recipe, make_dataset(), [0], [tmp_path], execution=PINNED, speedup="graphs")
-    assert "replicas: graphs needs a GPU; going on without" in capsys.readouterr().err
-
-
 def test_the_fastest_number_is_chosen_and_more_must_pay(monkeypatch: pytest.MonkeyPatch) -> None:
     rates = {(1, "grouped"): 100.0, (2, "grouped"): 105.0, (2, "side_by_side"): 160.0, (4, "grouped"): 165.0}
 
     def rate(*arguments: Any, **_: Any) -> float:
-        if arguments[4:] not in rates:
+        if arguments[2:] not in rates:
             raise torch.OutOfMemoryError
-        return rates[arguments[4:]]
+        return rates[arguments[2:]]
 
     monkeypatch.setattr(choose, "replica_rate", rate)
     said: list[str] = []
     chosen = choose_replicas(
-        Recipe(width=0.05), (12, 12, 1), 4, Execution(), candidates=(1, 2, 4), report=said.append
+        StepProbe(Recipe(width=0.05), (12, 12, 1), 4), Execution(), candidates=(1, 2, 4), report=said.append
     )
-    assert (chosen.replicas, chosen.way) == (2, "side_by_side")
+    assert (chosen.replicas, chosen.method) == (2, "side_by_side")
     assert len(chosen.measured) == 4
     assert said[-1] == "probe: 4 replicas, side by side: too little memory"
 
 
 def test_rates_are_measured_on_real_steps() -> None:
     recipe = Recipe(width=0.05, batch_size=4)
-    chosen = choose_replicas(recipe, (12, 12, 1), 4, PINNED, candidates=(1, 2), seconds=0.01)
+    chosen = choose_replicas(StepProbe(recipe, (12, 12, 1), 4), PINNED, candidates=(1, 2), seconds=0.01)
     assert [(one["replicas"], one["way"]) for one in chosen.measured] == [
         (1, "grouped"),
         (2, "grouped"),

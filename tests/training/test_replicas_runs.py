@@ -14,8 +14,6 @@ from small_runs import PINNED, SMALL, assert_same_weights, weights
 from convtrials.core.errors import Interrupted, RunError, RunTaken
 from convtrials.data.dataset import Dataset
 from convtrials.training.engine.checkpoint import TrainingState
-from convtrials.training.engine.execution import Execution
-from convtrials.training.engine.identity import recorded_execution
 from convtrials.training.engine.train import resume, train
 from convtrials.training.recipe.recipe import Recipe
 from convtrials.training.replicas import loop
@@ -69,20 +67,20 @@ def test_the_directory_is_that_of_a_run_of_its_own(together: Any, alone: Any) ->
     for run in runs:
         names = {path.name.split(".")[0] for path in run.folder.iterdir()}
         assert names == {path.name.split(".")[0] for path in one.folder.iterdir()}
-        assert recorded_execution(run) == Execution(**one.execution)
-        assert run.environment["replicas"] == {"together": 3, "way": "grouped"}
+        assert run.execution == one.execution
+        assert run.environment.replicas == {"together": 3, "way": "grouped"}
     assert runs[1].identity == one.identity
-    assert runs[1].result.keys() == one.result.keys()
+    assert runs[1].result.to_dict().keys() == one.result.to_dict().keys()
     assert resume(runs[1].folder).result == runs[1].result
-    seconds = [run.result["train_seconds"] for run in runs]
+    seconds = [run.result.train_seconds for run in runs]
     assert max(seconds) == pytest.approx(min(seconds))  # shared out evenly
-    assert sum(seconds) < runs[0].result["seconds_since_start_or_resume"] * 3
+    assert sum(seconds) < runs[0].result.seconds_since_start_or_resume * 3
 
 
 def test_finished_runs_are_returned_as_they_are(together: Any, tmp_path: Path) -> None:
     before = {run.folder: run.result for run in together("t")}
     (tmp_path / "t" / "seed1" / "result.json").unlink()  # this one has to be trained again
-    assert [run.result["test_accuracy"] for run in together("t")] == [
+    assert [run.result.test_accuracy for run in together("t")] == [
         result["test_accuracy"] for result in before.values()
     ]
     assert Run(tmp_path / "t" / "seed0").result == before[tmp_path / "t" / "seed0"]
@@ -104,11 +102,11 @@ def test_a_diverged_replica_harms_no_other(
     changes = {"batch_norm": True, "ema": 0.9, "clip_norm": 1.0}
     with monkeypatch.context() as patch:
         patch.setattr(Team, "step", poisoned)
-        runs = together("t", changes, way=way)
-    assert [run.result["status"] for run in runs] == ["finished", "diverged", "finished"]
+        runs = together("t", changes, method=way)
+    assert [run.result.status for run in runs] == ["finished", "diverged", "finished"]
     result = runs[1].result
-    assert (result["diverged_at"], result["diverged_in"], result["steps"]) == (6, "training", 6)
-    assert result["epochs"] == len(runs[1].history) == 1
+    assert (result.diverged_at, result.diverged_in, result.steps) == (6, "training", 6)
+    assert result.epochs == len(runs[1].read_history()) == 1
     assert not runs[1].weights_path.exists()
     assert not runs[1].checkpoint_path.exists()
     for seed in (0, 2):
@@ -129,9 +127,9 @@ def test_weights_that_are_no_numbers_in_validation(
     with monkeypatch.context() as patch:
         patch.setattr(Team, "step", poisoned)
         runs = together("t")
-    assert runs[2].result["diverged_in"] == "validation"
-    assert runs[2].result["diverged_at"] == 5
-    assert runs[2].history == []
+    assert runs[2].result.diverged_in == "validation"
+    assert runs[2].result.diverged_at == 5
+    assert runs[2].read_history() == ()
     assert_close_weights(alone(0), runs[0])
 
 
@@ -155,10 +153,10 @@ def test_looking_at_losses_now_and_then_changes_nothing(
         diverged = together("diverged", changes)
     for one, other in zip(often, seldom, strict=True):
         assert_same_weights(one, other)
-        assert [entry["train_loss"] for entry in one.history] == [
-            entry["train_loss"] for entry in other.history
+        assert [entry.train_loss for entry in one.read_history()] == [
+            entry.train_loss for entry in other.read_history()
         ]
-    assert diverged[1].result["diverged_at"] == diverged[1].result["steps"] == 6
+    assert diverged[1].result.diverged_at == diverged[1].result.steps == 6
     for seed in (0, 2):
         assert_close_weights(often[seed], diverged[seed])
 
@@ -171,9 +169,9 @@ def test_who_stops_early_leaves(together: Any, alone: Any) -> None:
     pairs = [(alone(seed, changes), run) for seed, run in zip(SEEDS, together("t", changes), strict=True)]
     for one, other in pairs:
         for key in ("epochs", "steps", "stopped_early", "best_epoch", "test_accuracy", "kept"):
-            assert other.result[key] == one.result[key]
+            assert getattr(other.result, key) == getattr(one.result, key)
         assert_close_weights(one, other)
-    assert len({run.result["epochs"] for _, run in pairs}) > 1
+    assert len({run.result.epochs for _, run in pairs}) > 1
 
 
 @pytest.mark.parametrize("way", ["grouped", "side_by_side"])
@@ -188,7 +186,7 @@ def test_who_stops_early_leaves(together: Any, alone: Any) -> None:
 def test_a_cut_changes_nothing(
     together: Any, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], way: str, tmp_path: Path
 ) -> None:
-    unbroken = together("unbroken", changes, way=way)
+    unbroken = together("unbroken", changes, method=way)
     original = TeamWatcher.after_steps
 
     def after_steps(self: TeamWatcher, team: Team, images: int) -> None:
@@ -199,12 +197,12 @@ def test_a_cut_changes_nothing(
     with monkeypatch.context() as patch:
         patch.setattr(TeamWatcher, "after_steps", after_steps)
         with pytest.raises(PowerCut):
-            together("cut", changes, way=way, checkpoint_seconds=0.0)
+            together("cut", changes, method=way, checkpoint_seconds=0.0)
     assert all(Run(tmp_path / "cut" / f"seed{seed}").checkpoint_path.exists() for seed in SEEDS)
-    for one, other in zip(unbroken, together("cut", changes, way=way), strict=True):
+    for one, other in zip(unbroken, together("cut", changes, method=way), strict=True):
         assert_same_weights(one, other)
-        assert [entry["train_loss"] for entry in one.history] == [
-            entry["train_loss"] for entry in other.history
+        assert [entry.train_loss for entry in one.read_history()] == [
+            entry.train_loss for entry in other.read_history()
         ]
 
 
@@ -233,7 +231,7 @@ def test_a_cut_replica_goes_on_alone_or_with_others_at_another_step(
         assert_close_weights(alone(seed, changes), runs[seed])
 
 
-def test_a_polite_stop_leaves_checkpoints_and_says_how_to_go_on(
+def test_a_stop_leaves_checkpoints_and_says_how_to_go_on(
     together: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     unbroken, original = together("unbroken"), TeamWatcher.after_steps
@@ -312,11 +310,11 @@ def own_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_network_of_ones_own_is_computed_side_by_side(together: Any, alone: Any) -> None:
     changes = {"model": "own_replica_net:plain", "width": 1.0}
     runs = together("t", changes)
-    assert runs[0].environment["replicas"]["way"] == "side_by_side"
+    assert runs[0].environment.replicas["way"] == "side_by_side"
     for seed in SEEDS:
         assert_close_weights(alone(seed, changes), runs[seed])
-    wished = together("g", changes, way="grouped")  # the way of a study's baseline need not suit every arm
-    assert wished[0].environment["replicas"]["way"] == "side_by_side"
+    wished = together("g", changes, method="grouped")  # the way of a study's baseline need not suit every arm
+    assert wished[0].environment.replicas["way"] == "side_by_side"
 
 
 @pytest.mark.usefixtures("own_network")

@@ -15,13 +15,12 @@ from small_runs import PINNED, SMALL, assert_same_weights
 from convtrials.core.errors import Interrupted, RunError
 from convtrials.data.dataset import Dataset
 from convtrials.deploy.predictor import load_finished_run
+from convtrials.reports.run.report import build_report
 from convtrials.study.results.ended_runs import ended_run
 from convtrials.study.results.metrics import image_scores
 from convtrials.training.engine.train import resume, train
 from convtrials.training.recipe.recipe import Recipe
-from convtrials.training.run import Run
-from convtrials.training.run_files import check_files, check_result
-from convtrials.training.run_record import read_run, read_run_predictions
+from convtrials.training.run import Run, load_run
 
 Make = Callable[..., Dataset]
 
@@ -63,17 +62,19 @@ def age(run: Run) -> None:
 
 
 def test_a_whole_run_is_read_by_everybody(run: Run) -> None:
-    record = read_run(run.folder)
-    assert record.result["files"].keys() == set(FILES)
-    assert record.predictions.run == record.result["run"]
-    assert image_scores(run, "accuracy").mean() == run.result["test_accuracy"]
+    assert run.result.files.keys() == set(FILES)
+    assert run.read_predictions().run == run.result.run == run.identity.digest
+    assert image_scores(run, "accuracy").mean() == run.result.test_accuracy
     assert ended_run(run) is not None
     load_finished_run(run)
 
 
 READERS: dict[str, tuple[Callable[[Run], Any], tuple[str, ...]]] = {
-    "evaluate": (lambda run: read_run(run.folder), ("predictions-test.npz", "history.jsonl", "result.json")),
-    "predictions": (read_run_predictions, ("predictions-test.npz", "result.json")),
+    "evaluate": (
+        lambda run: build_report(run, silent=True),
+        ("predictions-test.npz", "history.jsonl", "result.json"),
+    ),
+    "predictions": (Run.read_predictions, ("predictions-test.npz", "result.json")),
     "scores": (lambda run: image_scores(run, "accuracy"), ("predictions-test.npz", "result.json")),
     "costs": (ended_run, ("history.jsonl", "result.json")),
     "export": (load_finished_run, ("weights.safetensors", "result.json")),
@@ -101,7 +102,7 @@ def test_one_changed_byte_is_noticed(run: Run, name: str) -> None:
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
     with pytest.raises(RunError, match="is not the file that this run wrote"):
-        check_files(run, path)
+        run.check_files(path)
 
 
 @pytest.mark.parametrize(("name", "reader"), [("recipe.yaml", "evaluate"), ("dataset.json", "export")])
@@ -116,42 +117,37 @@ def test_results_and_predictions_swapped_together_name_another_run(run: Run, two
     for name in ("result.json", "predictions-test.npz"):
         put(name, two[1], run)
     with pytest.raises(RunError, match=r"result\.json: belongs to another run than run\.json"):
-        read_run(run.folder)
+        run.read_predictions()
 
 
 def test_a_run_without_its_run_json_is_told(run: Run) -> None:
     (run.folder / "run.json").unlink()
+    with pytest.raises(RunError, match=r"run\.json: no such file; the run directory is not whole"):
+        run.read_predictions()
     with pytest.raises(RunError, match=r"no run\.json here"):
-        read_run(run.folder)
+        load_run(run.folder)
 
 
 def test_a_run_of_an_earlier_version_is_read(run: Run, two: tuple[Path, Path], tmp_path: Path) -> None:
     other = Run(shutil.copytree(two[1], tmp_path / "other"))
     for one in (run, other):
         age(one)
-        assert read_run(one.folder).predictions.run is None
+        assert one.read_predictions().run is None
         load_finished_run(one)
     put("predictions-test.npz", other.folder, run)
-    if run.result["test_accuracy"] == other.result["test_accuracy"]:
+    if run.result.test_accuracy == other.result.test_accuracy:
         pytest.fail("the two runs must differ for this test")
     with pytest.raises(RunError, match=r"right, where result\.json beside it says"):
-        read_run_predictions(run)
+        run.read_predictions()
 
 
-@pytest.mark.parametrize("value", [None, 3, [], {"history.jsonl": 7}, "x"])
-def test_odd_values_in_a_result_are_no_traceback(run: Run, value: Any) -> None:
-    change(run, "result.json", lambda d: d.update(files=value))
-    if value == {"history.jsonl": 7}:
-        with pytest.raises(RunError, match="is not the file"):
-            check_files(run, run.history_path)
-    else:
-        check_files(run, run.history_path)
-    change(run, "result.json", lambda d: d.update(run=value))
-    if value is None:
-        check_result(run)
-    else:
-        with pytest.raises(RunError, match="belongs to another run"):
-            check_result(run)
+@pytest.mark.parametrize("value", [3, [], {"history.jsonl": 7}, "x"])
+@pytest.mark.parametrize("key", ["files", "run"])
+def test_odd_values_in_a_result_are_no_traceback(run: Run, key: str, value: Any) -> None:
+    change(run, "result.json", lambda d: d.update({key: value}))
+    said = "belongs to another run" if (key, value) == ("run", "x") else f"result.json: {key}"
+    with pytest.raises(RunError, match=said):
+        run.check_files(run.history_path)
 
 
 @pytest.mark.parametrize("named", [np.array(3), np.array(["a", "b"]), np.array(b"bytes")])
@@ -160,7 +156,7 @@ def test_a_name_that_is_no_text_is_refused(run: Run, named: np.ndarray) -> None:
         arrays = dict(stored)
     np.savez(run.predictions_path, **{**arrays, "run": named})
     with pytest.raises(RunError, match="run must be a text"):
-        read_run_predictions(run)
+        run.read_predictions()
 
 
 def stopped(dataset: Dataset, seed: int, out: Path) -> Run:
@@ -184,7 +180,7 @@ def test_a_resume_goes_on_from_its_own_checkpoint_alone(
     one, other = (stopped(dataset, seed, tmp_path / str(seed)) for seed in (0, 1))
     own = (one.folder / name).read_bytes()
     put(name, other.folder, one)
-    seed = one.identity["seed"]
+    seed = one.identity.seed
     with pytest.raises(RunError, match=r"checkpoint\.safetensors: belongs to another run than run\.json"):
         train(Recipe(**SMALL), dataset, seed=seed, out=one.folder, silent=True)
     (one.folder / name).write_bytes(own)

@@ -5,8 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convtrials.training.optim.schedule_config import SCHEDULES, ScheduleConfig
-from convtrials.training.optim.schedules import Plateau, schedule_factor
+from convtrials.training.optim.schedules import SCHEDULES, Plateau, ScheduleConfig, schedule_factor
 
 STEPS, PER_EPOCH = 60, 10
 

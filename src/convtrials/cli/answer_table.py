@@ -29,7 +29,7 @@ _GAP = 2
 
 @dataclass(frozen=True)
 class Column:
-    """A column beside the answers.
+    """A column next to the answers.
 
     Attributes
     ----------
@@ -79,7 +79,7 @@ def explanation(scale: Scale) -> str:
 
 @dataclass(frozen=True)
 class AnswerTable:
-    """Verdict, gain and interval beside each other, or below each other where the terminal is narrow.
+    """Verdict, gain and interval in a row, or below each other where the terminal is narrow.
 
     Attributes
     ----------

@@ -47,7 +47,6 @@ def benchmark(
     from convtrials.deploy.inference_table import check_block, markdown, replace_block
     from convtrials.deploy.needs import DeployError
     from convtrials.deploy.predictor import check_usable
-    from convtrials.deploy.run_data import reopen_run_data
     from convtrials.training.run import Run
 
     asked = [name.strip() for name in (engines or "").split(",") if name.strip()]
@@ -61,7 +60,7 @@ def benchmark(
     check_usable(directory)  # a run that is not finished must not wait for its dataset
     document = bench_inference(
         directory,
-        reopen_run_data(directory, data, silent=quiet),
+        directory.open_dataset(data, silent=quiet),
         engines=asked,
         batch_sizes=sizes,
         threads=threads,

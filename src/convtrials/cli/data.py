@@ -5,10 +5,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from convtrials.cli.terminal import plain, print_json
 from convtrials.core.errors import DataError
 
 if TYPE_CHECKING:
-    from convtrials.data.check import CheckReport
+    from rich.console import Console
+
+    from convtrials.data.check import CheckReport, Finding
     from convtrials.data.dataset import Dataset
 
 app = typer.Typer(
@@ -69,7 +72,8 @@ def pack(
     skip_bad: _SkipBad = False,
     classes: _Classes = None,
     verify: Annotated[
-        bool, typer.Option("--verify", help="Read source and pack again; pack anew where anything differs.")
+        bool,
+        typer.Option("--verify", help="Read source and pack again; pack once more where anything differs."),
     ] = False,
     workers: Annotated[
         int | None,
@@ -83,16 +87,16 @@ def pack(
     """
     data = _load(
         source,
-        image_size,
-        channels,
-        samples_per_class,
         ratios,
-        seed,
-        skip_bad,
         classes,
+        image_size=image_size,
+        channels=channels,
+        samples_per_class=samples_per_class,
+        split_seed=seed,
+        skip_bad=skip_bad,
         verify=verify,
-        silent=as_json,
         workers=workers,
+        silent=as_json,
     )
     _show(data, as_json)
 
@@ -111,7 +115,15 @@ def info(
 ) -> None:
     """Say what a dataset holds: classes, sizes, splits, fingerprint. Packs it if it is new."""
     data = _load(
-        source, image_size, channels, samples_per_class, ratios, seed, skip_bad, classes, silent=as_json
+        source,
+        ratios,
+        classes,
+        image_size=image_size,
+        channels=channels,
+        samples_per_class=samples_per_class,
+        split_seed=seed,
+        skip_bad=skip_bad,
+        silent=as_json,
     )
     _show(data, as_json, every_class=True)
 
@@ -126,7 +138,7 @@ def check(
     """Look at every image, and name what would spoil a result.
 
     Unreadable files, empty classes, the same picture under two classes or in two splits (leakage) end with exit code
-    1; duplicates within a class, other files, imbalance, and too few images to tell something are notes. Where SRC is
+    1; duplicates within a class, other files, imbalance, and too few images to say something are notes. Where SRC is
     not split, findings are those of the split that --ratios and --split-seed make.
     """
     from convtrials.data.check import check_source
@@ -134,7 +146,7 @@ def check(
 
     report = check_source(find_source(source), ratios=parse_ratios(ratios), split_seed=seed, silent=as_json)
     if as_json:
-        _print_json(report.as_dict())
+        print_json(report.as_dict())
     else:
         _show_report(report)
     if report.spoiled:
@@ -171,41 +183,16 @@ def split(
         silent=as_json,
     )
     if as_json:
-        _print_json({"out": str(out), **counts})
+        print_json({"out": str(out), **counts})
     else:
         shown = ", ".join(f"{count:,} {name}" for name, count in counts.items())
-        _console().print(f"[bold]{_plain(str(out))}[/bold]: {shown}", soft_wrap=True)
+        _console().print(f"[bold]{plain(str(out))}[/bold]: {shown}", soft_wrap=True)
 
 
-def _load(
-    source: str,
-    image_size: int | None,
-    channels: int | None,
-    samples_per_class: int | None,
-    ratios: str,
-    seed: int,
-    skip_bad: bool,
-    classes: str | None,
-    *,
-    verify: bool = False,
-    silent: bool,
-    workers: int | None = None,
-) -> "Dataset":
+def _load(source: str, ratios: str, classes: str | None, **options: Any) -> "Dataset":
     from convtrials.data.open import load_dataset
 
-    return load_dataset(
-        source,
-        image_size=image_size,
-        channels=channels,
-        samples_per_class=samples_per_class,
-        ratios=parse_ratios(ratios),
-        split_seed=seed,
-        skip_bad=skip_bad,
-        classes=parse_classes(classes),
-        verify=verify,
-        workers=workers,
-        silent=silent,
-    )
+    return load_dataset(source, ratios=parse_ratios(ratios), classes=parse_classes(classes), **options)
 
 
 def parse_ratios(text: str) -> tuple[float, ...]:
@@ -226,75 +213,68 @@ def parse_classes(text: str | None) -> tuple[str, ...] | None:
     return None if text is None else tuple(name.strip() for name in text.split(","))
 
 
-def _console() -> Any:
+def _console() -> "Console":
     from rich.console import Console
 
     return Console(highlight=False)
 
 
-def _plain(text: str) -> str:
-    from rich.markup import escape
-
-    return escape(text)
-
-
-def _print_json(value: Any) -> None:
-    import json
-
-    print(json.dumps(value, indent=2, ensure_ascii=False))
-
-
 def _show(data: "Dataset", as_json: bool, *, every_class: bool = False) -> None:
-    facts = {
-        "folder": str(data.folder),
-        **{key: value for key, value in data.manifest.items() if key != "files"},
-    }
     if as_json:
-        _print_json(facts)
+        facts = {key: value for key, value in data.manifest.items() if key != "files"}
+        print_json({"folder": str(data.folder), **facts})
         return
     from rich.table import Table
 
-    from convtrials.data.store import source_paths
+    table = Table(
+        box=None, show_header=False, title=plain(data.name), title_justify="left", title_style="bold"
+    )
+    table.add_column(style="cyan", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in {**_content(data), **_origin(data)}.items():
+        table.add_row(name, plain(value))
+    _console().print(table)
+    if every_class:
+        _show_classes(dict(zip(data.class_names, data.manifest["class_counts"], strict=True)))
 
+
+def _content(data: "Dataset") -> dict[str, str]:
+    """Say what is in a dataset."""
     height, width, channels = data.image_shape
-    rows = {
-        "source": facts["location"],
+    counts = ", ".join(f"{count:,} {name}" for name, count in data.counts().items())
+    return {
+        "source": data.manifest["location"],
         "images": f"{len(data):,} of {height} x {width}, {'grey' if channels == 1 else 'colour'}",
         "classes": f"{len(data.class_names)}: {_shortened(data.class_names)}",
-        "split": ", ".join(f"{count:,} {name}" for name, count in data.counts().items())
-        + f" (by {facts['split_by']})",
+        "split": f"{counts} (by {data.manifest['split_by']})",
         "pixels": f"mean {_numbers(data.mean)}, deviation {_numbers(data.std)} (training split, 0 to 1)",
         "fingerprint": data.fingerprint,
         "pack": str(data.folder),
     }
+
+
+def _origin(data: "Dataset") -> dict[str, str]:
+    """Say what images came from, and which files are not in; only what there is."""
+    from convtrials.data.store import source_paths
+
+    rows = {}
     if data.groups is not None:
         kind = "a sample, each in one split" if data.groups_are_sampled else "a fixed factor, in every split"
         rows["groups"] = f"{len(data.group_names)} of kind {data.group_kind}: {kind}"
     if paths := source_paths(data):
         rows["files"] = f"{paths[0]} to {paths[-1]}; all are listed in the pack's paths.json"
-    if data.manifest.get("left_alone"):
-        rows["left alone"] = f"{data.manifest['left_alone']:,} other file(s) (see: convtrials data check)"
-    if facts["quarantined"]:
-        rows["left out"] = (
-            f"{len(facts['quarantined'])} unreadable file(s), first: {facts['quarantined'][0]['path']}"
-        )
-    table = Table(
-        box=None, show_header=False, title=_plain(data.name), title_justify="left", title_style="bold"
-    )
-    table.add_column(style="cyan", no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, value in rows.items():
-        table.add_row(name, _plain(value))
-    _console().print(table)
-    if every_class:
-        _show_classes(dict(zip(data.class_names, facts["class_counts"], strict=True)))
+    if left_alone := data.manifest.get("left_alone"):
+        rows["left alone"] = f"{left_alone:,} other file(s) (see: convtrials data check)"
+    if bad := data.manifest["quarantined"]:
+        rows["left out"] = f"{len(bad)} unreadable file(s), first: {bad[0]['path']}"
+    return rows
 
 
 def _show_classes(counts: dict[str, int]) -> None:
     from rich.columns import Columns
 
     widest = max(map(len, counts))
-    items = [f"[cyan]{_plain(name.ljust(widest))}[/cyan] {count:>7,}" for name, count in counts.items()]
+    items = [f"[cyan]{plain(name.ljust(widest))}[/cyan] {count:>7,}" for name, count in counts.items()]
     _console().print(Columns(items, padding=(0, 3)))
 
 
@@ -309,21 +289,12 @@ def _numbers(values: tuple[float, ...]) -> str:
 def _show_report(report: "CheckReport") -> None:
     console = _console()
     counts = ", ".join(f"{count:,} {name}" for name, count in report.splits.items())
-    console.print(f"[bold]{_plain(report.location)}[/bold]", soft_wrap=True)
+    console.print(f"[bold]{plain(report.location)}[/bold]", soft_wrap=True)
     console.print(
         f"{report.images:,} images, {len(report.classes)} classes; split by {report.split_by}: {counts}"
     )
     for finding in report.findings:
-        sign = "[bold red]spoils[/bold red]" if finding.spoils else "[yellow]note[/yellow]  "
-        console.print(f"{sign}  {_plain(finding.summary)}", soft_wrap=True)
-        for item in finding.items[:SHOWN]:
-            console.print(f"          {_plain(item)}", style="dim", soft_wrap=True)
-        if len(finding.items) > SHOWN:
-            console.print(
-                f"          ... and {len(finding.items) - SHOWN:,} more (--json names all)", style="dim"
-            )
-        if finding.remedy:
-            console.print(f"          [green]->[/green] {_plain(finding.remedy)}")
+        _show_finding(finding, console)
     if report.spoiled:
         console.print("[bold red]Results from this data would be wrong.[/bold red]")
     elif report.too_few:
@@ -332,3 +303,16 @@ def _show_report(report: "CheckReport") -> None:
         )
     else:
         console.print("[bold green]Nothing here would spoil a result.[/bold green]")
+
+
+def _show_finding(finding: "Finding", console: "Console") -> None:
+    sign = "[bold red]spoils[/bold red]" if finding.spoils else "[yellow]note[/yellow]  "
+    console.print(f"{sign}  {plain(finding.summary)}", soft_wrap=True)
+    for item in finding.items[:SHOWN]:
+        console.print(f"          {plain(item)}", style="dim", soft_wrap=True)
+    if len(finding.items) > SHOWN:
+        console.print(
+            f"          ... and {len(finding.items) - SHOWN:,} more (--json names all)", style="dim"
+        )
+    if finding.remedy:
+        console.print(f"          [green]->[/green] {plain(finding.remedy)}")

@@ -33,23 +33,24 @@ def demo(
     or killed, the same command goes on where it was.
     """
     from convtrials.cli.study import show_study
-    from convtrials.core.machine import available_cores
+    from convtrials.core.process import available_cores
     from convtrials.core.progress import say
     from convtrials.study.directory import StudyDirectory
+    from convtrials.study.execute.autotune import ComputeOptions
     from convtrials.study.plan.study_file import read_study_file
-    from convtrials.study.prepare import Wishes, open_data, prepare
+    from convtrials.study.prepare import open_data, prepare
 
     folder = out or Path(os.environ.get("CONVTRIALS_RUNS", "runs")) / "demo"
     # Known beforehand: so small a network gains nothing from a second thread, and measuring takes seconds.
-    wishes = Wishes(workers=available_cores(), threads=1, device="cpu")
+    options = ComputeOptions(workers=available_cores(), threads=1, device="cpu")
     directory, spec = StudyDirectory(folder), read_study_file(DEMO)
     runs = len(spec.arms) * spec.most
     say(
         f"A study on drawn digits: is a changed recipe better than the baseline? {runs} runs, about a minute."
     )
     dataset = open_data(spec)
-    plan = prepare(directory, spec, dataset, wishes, file=DEMO, may_change=False)
-    incomplete = show_study(directory, plan, dataset, wishes)
+    plan = prepare(directory, spec, dataset, options, file=DEMO, may_change=False)
+    incomplete = show_study(directory, plan, dataset, options)
     print()
     print(NEXT.format(study=folder / "study.yaml"))
     if open_page and has_screen():

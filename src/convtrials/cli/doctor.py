@@ -21,11 +21,12 @@ def doctor(
     from rich.table import Table
 
     from convtrials.core.files import cache_folder
-    from convtrials.core.machine import available_cores
+    from convtrials.core.process import available_cores
     from convtrials.training.engine.environment import describe_environment
-    from convtrials.training.engine.execution import probe_execution
+    from convtrials.training.engine.step_timing import StepProbe, autotune_execution
+    from convtrials.training.recipe.recipe import Recipe
 
-    found = describe_environment()
+    found = describe_environment().to_dict()
     table = Table(show_header=False, box=None, pad_edge=False)
     cores = available_cores()
     table.add_row("convtrials", f"{found['convtrials']}, Python {found['python']}")
@@ -49,12 +50,9 @@ def doctor(
     console = Console()
     console.print(table)
     if speed:
-        from convtrials.models.registry import build_model
-
         console.print("\nTraining AlexNet (full width, 28x28), a few steps each way:")
-        best = probe_execution(
-            lambda: build_model("alexnet", classes=36, channels=1, image_size=28),
-            (28, 28, 1),
+        best = autotune_execution(
+            StepProbe(Recipe(model="alexnet"), (28, 28, 1), 36),
             report=lambda line: console.print("  " + line, highlight=False),
         )
         console.print(f"A run here would use: [bold]{best.describe()}[/bold]")

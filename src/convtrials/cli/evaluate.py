@@ -1,12 +1,13 @@
 """``convtrials evaluate``: the numbers and the report of a finished run."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
     from convtrials.data.dataset import Dataset
+    from convtrials.training.run import Run
 
 
 def evaluate(
@@ -24,12 +25,12 @@ def evaluate(
     with --data must hold it.
     """
     from convtrials.reports.run.report import build_report
-    from convtrials.training.run_record import read_run
+    from convtrials.training.run import load_run
 
-    # Read first: a run that cannot be evaluated must not wait for its dataset.
-    record = read_run(run)
-    dataset, problem = _reopen(record.dataset, data, quiet)
-    page = build_report(record, dataset, silent=quiet, remark=problem)
+    opened = load_run(run)
+    opened.read_predictions()  # a run that cannot be evaluated must not wait for its dataset
+    dataset, problem = open_data(opened, data, quiet)
+    page = build_report(opened, dataset, silent=quiet, remark=problem)
     if problem is not None and not quiet:
         typer.echo(f"note: pictures with images are left out: {problem}", err=True)
     if as_json:
@@ -40,34 +41,26 @@ def evaluate(
         _print_table(run, page)
 
 
-def _reopen(
-    described: dict[str, Any], source: str | None, silent: bool
-) -> "tuple[Dataset | None, str | None]":
-    """Return the run's dataset, or None and why it cannot be had.
+def open_data(run: "Run", source: str | None, silent: bool) -> "tuple[Dataset | None, str | None]":
+    """Return the run's dataset, or None and why it cannot be opened.
 
-    A place that somebody typed must hold the dataset: a mistyped one is an error, and nothing is written.
+    A place that was typed must hold the dataset: a mistyped one is an error, and nothing is written.
     """
     from convtrials.core.errors import DataError
-    from convtrials.data.reopen import reopen_dataset
 
     try:
-        return reopen_dataset(described, source=source, silent=silent), None
+        return run.open_dataset(source, silent=silent), None
     except DataError as problem:
         if source is not None:
             raise
         return None, str(problem)
-    except TypeError as problem:
-        said = "options in dataset.json are not those of a dataset"
-        if source is not None:
-            raise DataError(said) from problem
-        return None, said
 
 
 def _print_table(run: Path, page: Path) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from convtrials.cli.warn import print_warnings
+    from convtrials.cli.terminal import print_warnings
     from convtrials.core.files import read_json
     from convtrials.reports.words import headlines
 

@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from convtrials.cli.evaluate import open_data
+
 if TYPE_CHECKING:
-    from convtrials.data.dataset import Dataset
-    from convtrials.training.run import Run
+    from convtrials.deploy.export_run import ExportPrecision
 
 #: What ``--format`` and ``--precision`` take.
 FORMATS, PRECISIONS = ("onnx",), ("fp32", "int8")
@@ -38,13 +39,13 @@ def export(
     from convtrials.deploy.needs import need_onnx_tools
 
     need_onnx_tools()  # said before time is spent on opening data
-    from convtrials.deploy.export_run import ExportPrecision, export_onnx
+    from convtrials.deploy.export_run import export_onnx
     from convtrials.deploy.predictor import check_usable
     from convtrials.training.run import Run
 
     directory = Run(run)
     check_usable(directory)  # a run that is not finished must not wait for its dataset
-    dataset, problem = _reopen(directory, data, quiet)
+    dataset, problem = open_data(directory, data, quiet)
     if precision == "int8" and problem is not None:
         from convtrials.deploy.needs import DeployError
 
@@ -60,16 +61,3 @@ def export(
             err=True,
         )
     typer.echo(done.path)
-
-
-def _reopen(run: "Run", source: str | None, silent: bool) -> "tuple[Dataset | None, str | None]":
-    """Return the run's dataset, or None and why it cannot be had; a place that somebody typed must hold it."""
-    from convtrials.core.errors import ConvtrialsError
-    from convtrials.deploy.run_data import reopen_run_data
-
-    try:
-        return reopen_run_data(run, source, silent=silent), None
-    except ConvtrialsError as problem:
-        if source is not None:
-            raise
-        return None, str(problem)

@@ -1,4 +1,4 @@
-"""The command line's entry: verbs, global flags, and errors told in a line or two."""
+"""The command line's entry: verbs, global flags, and errors in a line or two."""
 
 import io
 import sys
@@ -17,7 +17,7 @@ from convtrials.cli.models import models
 from convtrials.cli.train import train
 from convtrials.core.errors import ConvtrialsError, Interrupted
 
-#: Exit codes: bad input, and a stop that somebody asked for (128 + SIGINT, as shells count).
+#: Exit codes: bad input, and a stop that was asked for (128 + SIGINT, as shells count).
 BAD_INPUT, STOPPED = 2, 130
 
 app = typer.Typer(

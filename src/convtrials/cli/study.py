@@ -10,8 +10,8 @@ from convtrials.cli.study_copies import merge, publish, report_copy
 if TYPE_CHECKING:
     from convtrials.data.dataset import Dataset
     from convtrials.study.directory import StudyDirectory
+    from convtrials.study.execute.autotune import ComputeOptions
     from convtrials.study.plan.plan import Plan
-    from convtrials.study.prepare import Wishes
     from convtrials.training.engine.execution import Precision
 
 #: Exit code of a study in which a run could not be done or the baseline diverged: it has an end, but not all answers.
@@ -80,16 +80,23 @@ def run(
     """
     if precision not in (None, "fp32", "bf16"):
         raise typer.BadParameter(f"{precision!r}: allowed are fp32 and bf16", param_hint="--precision")
-    from convtrials.study.prepare import Wishes
+    from convtrials.study.execute.autotune import ComputeOptions
 
-    wishes = Wishes(workers, threads, cast("Precision | None", precision), device, checkpoint_every, replicas)
-    directory, plan, dataset = _begin(study, out, data, wishes)
-    if incomplete := show_study(directory, plan, dataset, wishes, report=report):
+    options = ComputeOptions(
+        workers, threads, cast("Precision | None", precision), device, checkpoint_every, replicas
+    )
+    directory, plan, dataset = _begin(study, out, data, options)
+    if incomplete := show_study(directory, plan, dataset, options, report=report):
         raise typer.Exit(incomplete)
 
 
 def show_study(
-    directory: "StudyDirectory", plan: "Plan", dataset: "Dataset", wishes: "Wishes", *, report: bool = True
+    directory: "StudyDirectory",
+    plan: "Plan",
+    dataset: "Dataset",
+    options: "ComputeOptions",
+    *,
+    report: bool = True,
 ) -> int:
     """Run a prepared study with a view of how it stands, draw its report, print its verdicts; return the exit code."""
     from rich.console import Console
@@ -98,14 +105,14 @@ def show_study(
     from convtrials.study.run_study import run_study
 
     with LiveView(Console(stderr=True)) as view:
-        run_study(directory, plan, dataset, wishes, show=view)
+        run_study(directory, plan, dataset, options, show=view)
     if report:
         _report(directory.folder)
     return _end(directory.folder)
 
 
 def _begin(
-    study: Path, out: Path | None, data: str | None, wishes: "Wishes"
+    study: Path, out: Path | None, data: str | None, options: "ComputeOptions"
 ) -> "tuple[StudyDirectory, Plan, Dataset]":
     """Prepare a study from a file, or go on with a directory."""
     import os
@@ -120,7 +127,7 @@ def _begin(
         if out is not None and out.resolve() != study.resolve():
             raise StudyError(f"{study}: a study directory goes on where it is; leave out --out")
         directory, plan, dataset = reopen_study(study, data=data)
-        return directory, prepare(directory, plan.spec, dataset, wishes), dataset
+        return directory, prepare(directory, plan.spec, dataset, options), dataset
     if study.suffix == ".json":
         spec = read_plan(study, recorded=False).spec
         spec = spec if data is None else spec.model_copy(update={"source": data})
@@ -132,13 +139,13 @@ def _begin(
         raise StudyError(f"{study}: choose another --out; to go on with a study, name its directory")
     dataset = open_data(spec)
     if study.suffix != ".json":
-        return directory, prepare(directory, spec, dataset, wishes, file=study), dataset
+        return directory, prepare(directory, spec, dataset, options, file=study), dataset
     if dataset.fingerprint != read_plan(study).dataset_fingerprint:
         raise StudyError(
             f"{study}: {spec.source} is not the data of this plan: it has changed, or is another"
         )
     like = StudyDirectory(study.parent) if (study.parent / "execution.json").is_file() else None
-    return directory, prepare(directory, spec, dataset, wishes, like=like), dataset
+    return directory, prepare(directory, spec, dataset, options, like=like), dataset
 
 
 @app.command()
@@ -217,7 +224,7 @@ def _end(folder: Path) -> int:
     from rich.console import Console
 
     from convtrials.cli.study_view import verdict_table
-    from convtrials.cli.warn import print_warnings
+    from convtrials.cli.terminal import print_warnings
     from convtrials.study.directory import StudyDirectory
 
     study = StudyDirectory(folder)

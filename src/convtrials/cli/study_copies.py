@@ -78,7 +78,7 @@ def report_copy(folder: Path) -> None:
     from rich.console import Console
 
     from convtrials.cli.study_view import verdict_table
-    from convtrials.cli.warn import print_warnings
+    from convtrials.cli.terminal import print_warnings
     from convtrials.study.publish import PublishedStudy
 
     study, console = PublishedStudy.read(folder), Console()

@@ -49,10 +49,10 @@ def train(
         int | None, typer.Option("--batch-size", "-b", help="Images a micro-batch.", rich_help_panel=_RECIPE)
     ] = None,
     optimizer: Annotated[
-        str | None, typer.Option(help="sgd, adam, adamw, muon, ...", rich_help_panel=_RECIPE)
+        str | None, typer.Option(help="sgd, adam, adamw, muon, ... or module:Name.", rich_help_panel=_RECIPE)
     ] = None,
     schedule: Annotated[
-        str | None, typer.Option(help="constant, cosine, one_cycle, plateau, ...", rich_help_panel=_RECIPE)
+        str | None, typer.Option(help="constant, cosine, ... or module:name.", rich_help_panel=_RECIPE)
     ] = None,
     width: Annotated[
         float | None, typer.Option(help="Multiplies channels and hidden units.", rich_help_panel=_RECIPE)
@@ -185,10 +185,13 @@ def _recipe(path: Path | None, flags: dict[str, Any], settings: list[str]) -> "R
 
 def _check_early(recipe: "Recipe") -> None:
     """Find a mistyped model or a missing file before minutes are spent on packing images."""
+    from convtrials.core.custom import find
     from convtrials.core.errors import RecipeError
     from convtrials.models.registry import model_name
 
     model_name(recipe.model)
+    for key, name in recipe.custom_parts().items():
+        find(key, name)
     if recipe.initial_weights and not Path(recipe.initial_weights).is_file():
         raise RecipeError(f"initial_weights: {recipe.initial_weights}: no such file")
 
@@ -221,10 +224,10 @@ def _resume(folder: Path, checkpoint_every: float) -> "Run":
 def _tell(run: "Run", report: bool) -> None:
     """Say how the run ended; evaluate and draw where there is something to draw."""
     result = run.result
-    if result["status"] == "diverged":
+    if result.diverged:
         print(
-            f"{run.folder}: diverged after {result['diverged_at']} steps: the {result['diverged_in']} loss is not "
-            f"finite\n{result['advice']}",
+            f"{run.folder}: diverged after {result.diverged_at} steps: the {result.diverged_in} loss is not "
+            f"finite\n{result.advice}",
             file=sys.stderr,
         )
         raise typer.Exit(DIVERGED)
@@ -233,9 +236,8 @@ def _tell(run: "Run", report: bool) -> None:
 
         evaluate(run.folder)
         return
-    print(f"{run.folder}: val accuracy {result['val_accuracy']:.2%} after {result['epochs']} epochs")
+    print(f"{run.folder}: val accuracy {result.val_accuracy:.2%} after {result.epochs} epochs")
     if run.predictions_path.is_file():
-        from convtrials.cli.warn import print_warnings
-        from convtrials.training.run_record import read_run, warnings_of
+        from convtrials.cli.terminal import print_warnings
 
-        print_warnings(one.text for one in warnings_of(read_run(run.folder)))
+        print_warnings(one.text for one in run.warnings())

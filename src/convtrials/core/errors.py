@@ -2,7 +2,7 @@
 
 
 class ConvtrialsError(Exception):
-    """Bad input, told in one or two lines.
+    """Bad input, named in one or two lines.
 
     The command line prints the message and exits with 2; a traceback appears only with ``--debug``.
     Raise it where a person can do something about it: a bad file, key or value.
@@ -30,4 +30,4 @@ class StudyError(ConvtrialsError):
 
 
 class Interrupted(Exception):
-    """Somebody asked the work to stop, and it stopped cleanly; the message says how to go on."""
+    """Work was asked to stop, and stopped cleanly; the message says how to go on."""

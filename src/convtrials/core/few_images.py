@@ -1,8 +1,8 @@
-"""How few images are too few: one rule wherever counts of images are told."""
+"""How few images are too few: one rule wherever counts of images are reported."""
 
 from collections.abc import Mapping, Sequence
 
-#: Of a class with fewer test images than this it is not told how well it is recognised: with 10 images, half of them
+#: For a class with fewer test images than this, no recall is reported: with 10 images, half of them
 #: right, the 95% interval of its recall goes from 19% to 81%.
 FEWEST_OF_A_CLASS = 10
 
@@ -16,7 +16,7 @@ def few_images(counts: Mapping[str, int]) -> dict[str, int]:
     return {name: int(count) for name, count in counts.items() if count < FEWEST_OF_A_CLASS}
 
 
-def few_images_told(few: Mapping[str, int]) -> str:
+def few_images_sentence(few: Mapping[str, int]) -> str:
     """Say in a sentence that of these classes, with these numbers of test images, nothing can be said."""
     if len(few) == 1:
         [(name, count)] = few.items()

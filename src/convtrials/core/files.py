@@ -1,4 +1,4 @@
-"""Files that are either whole or absent: write beside, flush to disk, rename over."""
+"""Files that are either whole or absent (written next to their place, flushed, renamed), and text between two marks."""
 
 import json
 import os
@@ -14,13 +14,13 @@ from convtrials.core.errors import ConvtrialsError
 #: No text file of a run or a study is larger; one from elsewhere cannot fill the memory.
 LARGEST_TEXT = 64 * 2**20
 
-#: Names of temporary files: ours, and those that safetensors makes beside its target.
+#: Names of temporary files: ours, and those that safetensors makes next to its target.
 _LEFTOVER = re.compile(r"\..+\.tmp|\.tmp\w{6}")
 
 
 @contextmanager
 def atomic_path(target: Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``target``; rename it over ``target`` when the block ends well.
+    """Yield a temporary path next to ``target``; rename it over ``target`` when the block ends well.
 
     A reader sees the old file or the new one, never a part; after an exception nothing is left behind.
     """
@@ -48,9 +48,9 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def write_text(target: Path, text: str) -> None:
-    """Write UTF-8 text atomically."""
+    """Write UTF-8 text atomically; what a path holds besides, bytes of another encoding, is written as an escape."""
     with atomic_path(target) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def write_json(target: Path, value: Any) -> None:
@@ -102,3 +102,59 @@ def finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [finite(item) for item in value]
     return value
+
+
+def check_marks(
+    path: Path, begin: str, end: str, error: type[ConvtrialsError] = ConvtrialsError
+) -> tuple[str, str]:
+    """Return what stands before the first mark and after the second; both are empty for a file that is to be made.
+
+    Parameters
+    ----------
+    path : Path
+    begin, end : str
+        The marks, such as ``<!-- inference:begin -->``.
+    error : type
+        What to raise.
+
+    Raises
+    ------
+    ConvtrialsError
+        (or ``error``) The file cannot be read or made, or does not have each mark once, in order.
+    """
+    if can_be_made(path, error):
+        return "", "\n"
+    text = read_bounded_text(path, error)
+    if text.count(begin) != 1 or text.count(end) != 1 or text.index(begin) > text.index(end):
+        raise error(f"{path}: needs a line {begin} and, below it, a line {end}, each once")
+    before, _, rest = text.partition(begin)
+    return before, rest.partition(end)[2]
+
+
+def can_be_made(path: Path, error: type[ConvtrialsError] = ConvtrialsError) -> bool:
+    """Say whether a file is not there yet, in a folder that is.
+
+    Raises
+    ------
+    ConvtrialsError
+        (or ``error``) The folder is not there either.
+    """
+    if os.path.lexists(path):
+        return False
+    if not path.absolute().parent.is_dir():
+        raise error(f"{path}: must be a file in a folder that is there")
+    return True
+
+
+def put_between_marks(
+    path: Path, begin: str, end: str, text: str, error: type[ConvtrialsError] = ConvtrialsError
+) -> None:
+    """Put a text between two marks; the rest of the file, and the marks, stay as they are. It is made if need be.
+
+    Raises
+    ------
+    ConvtrialsError
+        As `check_marks` does.
+    """
+    before, after = check_marks(path, begin, end, error)
+    write_text(path, f"{before}{begin}\n{text.rstrip()}\n{end}{after}")

@@ -17,7 +17,7 @@ class Task(Protocol):
         """Say that ``amount`` more units are done."""
 
     def show(self, text: str) -> None:
-        """Show ``text`` (loss, rate) beside the bar."""
+        """Show ``text`` (loss, rate) next to the bar."""
 
     def note(self, text: str) -> None:
         """Print a line that stays, such as an epoch's summary."""

@@ -1,4 +1,4 @@
-"""Ctrl-C and the polite kill, caught so that work can stop between two steps."""
+"""Ctrl-C and SIGTERM, caught so that work can stop between two steps."""
 
 import contextlib
 import signal
@@ -7,30 +7,30 @@ from types import FrameType
 from typing import Any
 
 
-class StopWish:
-    """Counts how often somebody has asked to stop.
+class StopRequest:
+    """Counts how often a stop was asked for.
 
     Parameters
     ----------
-    heard : callable, optional
-        Called at each wish with their number so far and the signal; it may raise.
+    on_request : callable, optional
+        Called at each request with their number so far and the signal; it may raise.
     """
 
-    def __init__(self, heard: Callable[[int, int], None] = lambda times, number: None) -> None:
+    def __init__(self, on_request: Callable[[int, int], None] = lambda times, number: None) -> None:
         self.times = 0
-        self._heard = heard
+        self._on_request = on_request
 
     @property
     def asked(self) -> bool:
-        """True once somebody has asked."""
+        """True once a stop was asked for."""
         return self.times > 0
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         self.times += 1
-        self._heard(self.times, number)
+        self._on_request(self.times, number)
 
     @contextlib.contextmanager
-    def listening(self) -> Iterator["StopWish"]:
+    def listening(self) -> Iterator["StopRequest"]:
         """Catch SIGINT and SIGTERM inside the block; outside the main thread nothing is caught."""
         old: dict[signal.Signals, Any] = {}
         with contextlib.suppress(ValueError):

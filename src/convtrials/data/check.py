@@ -12,15 +12,15 @@ from convtrials.core.few_images import (
     FEWEST_OF_A_CLASS,
     FEWEST_OF_A_SPLIT,
     few_images,
-    few_images_told,
+    few_images_sentence,
     interval_of_share,
 )
-from convtrials.data.dataset import SPLITS
-from convtrials.data.pixel_hashes import Survey, survey
-from convtrials.data.plan import split_rows
+from convtrials.data.dataset import DEFAULT_RATIOS, SPLITS
+from convtrials.data.hashes import Survey, survey
+from convtrials.data.selection import split_rows
 from convtrials.data.sources.base import Listing, Source
 from convtrials.data.sources.folder import FolderSource
-from convtrials.data.split import DEFAULT_RATIOS, check_ratios
+from convtrials.data.split import check_ratios
 
 Kind = Literal[
     "unreadable",
@@ -129,10 +129,10 @@ def check_source(
     -------
     CheckReport
     """
-    strangers: tuple[str, ...] = ()
+    other_files: tuple[str, ...] = ()
     if isinstance(source, FolderSource):
         contents = source.contents()
-        listing, strangers = source.listing(contents), contents.strangers
+        listing, other_files = source.listing(contents), contents.other_files
     else:
         listing = source.scan()
     seen = survey(source, listing, silent=silent)
@@ -146,7 +146,7 @@ def check_source(
         *_few_test_images(listing, split),
         *_small_splits(split),
         *_duplicates(listing, seen, split),
-        *_strangers(strangers),
+        *_other_files(other_files),
         *_imbalance(listing, rows),
     ]
     counts = np.bincount(listing.labels[rows], minlength=len(listing.class_names))
@@ -169,11 +169,11 @@ def _unreadable(seen: Survey) -> list[Finding]:
     return [Finding("unreadable", True, f"{len(items)} file(s) cannot be read as images", items, remedy)]
 
 
-def _strangers(strangers: tuple[str, ...]) -> list[Finding]:
-    if not strangers:
+def _other_files(files: tuple[str, ...]) -> list[Finding]:
+    if not files:
         return []
-    summary = f"{len(strangers)} file(s) are no images in class folders by name and place, and are left alone"
-    return [Finding("not-an-image", False, summary, strangers)]
+    summary = f"{len(files)} file(s) are no images in class folders by name and place, and are left alone"
+    return [Finding("not-an-image", False, summary, files)]
 
 
 def _classes(listing: Listing, split: NDArray[np.uint8]) -> list[Finding]:
@@ -203,7 +203,7 @@ def _few_test_images(listing: Listing, split: NDArray[np.uint8]) -> list[Finding
     """Name the classes of which a test split has so few images that it says nothing of them."""
     of_test = np.bincount(listing.labels[split == SPLITS.index("test")], minlength=len(listing.class_names))
     counts = {name: int(count) for name, count in zip(listing.class_names, of_test, strict=True) if count}
-    few = few_images(counts)  # classes without any are told as missing
+    few = few_images(counts)  # classes without any are reported as missing
     if not few:
         return []
     items = tuple(f"{name}: {count}" for name, count in few.items())
@@ -215,7 +215,7 @@ def _few_test_images(listing: Listing, split: NDArray[np.uint8]) -> list[Finding
     summary = f"{len(few)} classes have fewer than {FEWEST_OF_A_CLASS} test images"
     summary += ", too few to say how well each is recognised"
     if len(few) == 1:
-        summary = few_images_told(few).removesuffix(".")
+        summary = few_images_sentence(few).removesuffix(".")
     return [Finding("few-test-images", False, summary, items, remedy)]
 
 
@@ -289,6 +289,6 @@ def _imbalance(listing: Listing, rows: NDArray[np.int64]) -> list[Finding]:
         return []
     summary = (
         f"class {listing.class_names[high]} has {ratio:.1f} times the images of class {listing.class_names[low]} "
-        f"({counts[high]:,} to {counts[low]:,}); read macro F1 beside accuracy"
+        f"({counts[high]:,} to {counts[low]:,}); read macro F1 as well as accuracy"
     )
     return [Finding("imbalance", False, summary)]

@@ -1,5 +1,9 @@
-"""A dataset: packed images, labels, class names, a train/val/test split, and a fingerprint."""
+"""A dataset: images, labels, class names, a train/val/test split, and a fingerprint."""
 
+import base64
+import html
+import io
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -13,6 +17,10 @@ SplitName = Literal["train", "val", "test"]
 
 #: The order gives the codes in ``Dataset.split``: 0 train, 1 val, 2 test.
 SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
+#: Train, validation and test shares unless others are given.
+DEFAULT_RATIOS = (0.7, 0.15, 0.15)
+#: What a notebook shows of a dataset at most: classes by name, and examples, a class each, of so many pixels a side.
+_NAMES, _EXAMPLES, _EXAMPLE_SIDE = 40, 12, 96
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +73,62 @@ class Dataset:
     folder: Path | None = None
     manifest: dict[str, Any] = field(default_factory=dict)
 
+    @classmethod
+    def from_arrays(
+        cls,
+        images: Any,
+        labels: Any,
+        *,
+        class_names: Sequence[str] | None = None,
+        groups: Any = None,
+        split: Any = None,
+        name: str = "arrays",
+        ratios: Sequence[float] = DEFAULT_RATIOS,
+        seed: int = 0,
+    ) -> "Dataset":
+        """Make a dataset of images in memory.
+
+        It trains and is studied as one from `convtrials.load_dataset`, in this process. Same images, labels, class
+        names, split and groups give the same fingerprint as a pack of them.
+
+        Parameters
+        ----------
+        images : array, shape (N, H, W), (N, H, W, C) or (N, C, H, W), C 1 or 3
+            NumPy array, list or tensor; uint8, or other numbers that are exactly whole and within 0 to 255. A
+            transparent fourth channel (last) is laid over white. Copied, unless it cannot be written to (as from
+            ``np.load(..., mmap_mode="r")``).
+        labels : array, shape (N,)
+            Class numbers or names.
+        class_names : sequence of str, optional
+            In the order of the numbers; two or more. Otherwise the labels that occur, sorted, name themselves.
+        groups : array, shape (N,), optional
+            What each image came from (writer, person), as number or name: a drawn split keeps each group whole, and
+            groups are the unit of statistics.
+        split : array or dict, optional
+            ``"train"``, ``"val"`` or ``"test"`` for each image, or positions of the images of each of the three.
+            Otherwise it is drawn as for `convtrials.load_dataset`: stratified, groups kept whole.
+        name : str
+            For people: reports show it.
+        ratios, seed
+            Of a drawn split: train, val, test shares, together 1; another seed, another split.
+
+        Raises
+        ------
+        DataError
+            Lengths differ, pixels are on a scale that would have to be guessed, a label is out of range, there is
+            one class, or a split, or a class in train, is empty.
+
+        Examples
+        --------
+        >>> images = np.random.default_rng(0).integers(0, 256, (40, 8, 8), dtype=np.uint8)
+        >>> data = Dataset.from_arrays(images, ["cat", "dog"] * 20)
+        >>> data.class_names, data.counts()
+        (('cat', 'dog'), {'train': 28, 'val': 6, 'test': 6})
+        """
+        from convtrials.data.from_arrays import dataset_from_arrays
+
+        return dataset_from_arrays(images, labels, class_names, groups, split, name, ratios, seed)
+
     def __len__(self) -> int:
         return len(self.labels)
 
@@ -83,3 +147,44 @@ class Dataset:
     def counts(self) -> dict[str, int]:
         """Images in each split."""
         return {name: int((self.split == code).sum()) for code, name in enumerate(SPLITS)}
+
+    def _repr_html_(self) -> str:
+        """Show in a notebook: name, size, splits, classes with their counts, and an example of the first classes."""
+        height, width, channels = self.image_shape
+        parts = ", ".join(f"{count:,} {name}" for name, count in self.counts().items())
+        counts = np.bincount(self.labels, minlength=len(self.class_names)).tolist()
+        named = [
+            f"{_escaped(name)} <small>{count:,}</small>"
+            for name, count in zip(self.class_names[:_NAMES], counts, strict=False)
+        ]
+        more = f" and {len(counts) - _NAMES} more" if len(counts) > _NAMES else ""
+        colour = "grey" if channels == 1 else "colour"
+        return (
+            f"<div><b>{_escaped(self.name)}</b>: {len(self):,} images of {height} x {width} pixels, {colour}; {parts}"
+            f"<br>{len(counts)} classes: {', '.join(named)}{more}<br>{''.join(self._examples())}</div>"
+        )
+
+    def _examples(self) -> list[str]:
+        first = [
+            np.flatnonzero(self.labels == label)[:1] for label in range(len(self.class_names[:_EXAMPLES]))
+        ]
+        return [
+            f'<img src="data:image/png;base64,{_png(self.images[place[0]])}" title="{_escaped(name)}" alt="" '
+            'style="height:56px;margin:4px 4px 0 0;image-rendering:pixelated">'
+            for name, place in zip(self.class_names, first, strict=False)
+            if len(place)
+        ]
+
+
+def _png(image: NDArray[np.uint8]) -> str:
+    from PIL import Image
+
+    picture = Image.fromarray(np.asarray(image[..., 0] if image.shape[2] == 1 else image))
+    picture.thumbnail((_EXAMPLE_SIDE, _EXAMPLE_SIDE))
+    file = io.BytesIO()
+    picture.save(file, "PNG")
+    return base64.b64encode(file.getvalue()).decode()
+
+
+def _escaped(text: str) -> str:
+    return html.escape(text.encode("utf-8", "replace").decode())

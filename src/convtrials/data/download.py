@@ -1,31 +1,33 @@
 """One large file over HTTP: resumed where it broke off, bounded, checked by MD5, put in place by one rename.
 
-While a download is under way the folder holds ``NAME.part`` (the bytes so far) and ``NAME.part.json`` (what
-the server said of them). ``NAME`` itself exists only once its checksum was right: presence is proof.
+While a download is under way the folder holds ``NAME.part``, the bytes so far. ``NAME`` itself exists only once its
+checksum was right: presence is proof. The checksum also judges resumed bytes, so that nothing is recorded of them.
 """
 
 import errno
 import hashlib
+import os
+import re
 import shutil
+import sys
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from contextlib import ExitStack
-from dataclasses import dataclass
-from http.client import HTTPException, HTTPMessage, HTTPResponse
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from http.client import HTTPException, HTTPResponse
 from pathlib import Path
-from typing import IO
+from typing import Any
 
 from convtrials.core.errors import DataError
 from convtrials.core.progress import Task, progress_task
-from convtrials.data.partial import PartialFile, only_one
 
 #: Bytes asked of the connection at a time.
 CHUNK = 1 << 18
-
 #: HTTP errors that pass: time-outs, too many requests, and whatever ails the server itself.
 PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
+_CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-\d{1,18}/(\d{1,18}|\*)")
 
 
 def download(
@@ -45,65 +47,47 @@ def download(
     Parameters
     ----------
     url : str
-        Where the file is; ``https`` or ``http``. A redirect may lead from ``http`` to ``https``, never back,
-        and to no other scheme.
+        ``https`` or ``http``. A redirect may lead from ``http`` to ``https``, never back, and to no other scheme.
     target : Path
-        Where it goes. Exists afterwards, whole and verified, or not at all.
-    md5 : str
-        Hex digest that the file must have.
+        Exists afterwards, whole and with this MD5 (hex digest), or not at all.
     max_bytes : int
         A file announced or found to be larger is refused; never are more bytes written.
     timeout : float
         Seconds that a connection may stay silent.
-    attempts : int
-        Connections tried in all, at least 1, before giving up. What arrived is kept for the next call.
-    wait : float
-        Seconds before the second attempt, doubled before each further one.
+    attempts, wait : int, float
+        Connections tried, and seconds before the second, doubled before each further one. What arrived is kept for the
+        next call.
     remedy : str
         What else a person can do, such as where to put a copy of the file; ends the error messages.
-    silent : bool
-        Show no progress.
-
-    Returns
-    -------
-    Path
-        ``target``.
 
     Raises
     ------
     DataError
-        If the server cannot be reached, refuses, sends too much, or sends other bytes than ``md5`` says; or
-        if the disk is full or may not be written.
+        The server cannot be reached, refuses, sends too much or other bytes, or the disk cannot be written.
     """
     target = Path(target)
     if target.exists():
         return target
     if urllib.parse.urlsplit(url).scheme not in ("https", "http"):
         raise DataError(f"cannot download {url}: only https and http addresses are allowed")
-    order = _Order(url, max_bytes, timeout, max(1, attempts), wait, remedy)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with only_one(target.with_name(target.name + ".lock")):
+        with only_one(target.with_name(target.name + ".lock")), ExitStack() as stack:
             if target.exists():  # another process finished it while this one waited
                 return target
-            part = PartialFile(target.with_name(target.name + ".part"), url)
-            _fetch(order, part, silent)
-            _verify(order, part, md5)
-            part.move_to(target)
+            transfer = _Transfer(url, target.with_name(target.name + ".part"), max_bytes, timeout, remedy)
+            transfer.show = lambda total: stack.enter_context(
+                progress_task(f"downloading {target.name}", total, silent=silent)
+            )
+            earlier = transfer.size
+            transfer.fetch(attempts, wait)
+            if earlier and transfer.md5() != md5.lower():  # what an earlier call left may be of another file
+                transfer.discard()
+                transfer.fetch(attempts, wait)
+            transfer.move_to(target, md5.lower())
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise DataError(f"cannot write {target}: {reason}{_second_line(remedy)}") from error
+        raise DataError(f"cannot write {target}: {error.strerror or error}{_line(remedy)}") from error
     return target
-
-
-@dataclass(frozen=True)
-class _Order:
-    url: str
-    max_bytes: int
-    timeout: float
-    attempts: int
-    wait: float
-    remedy: str
 
 
 class _Interrupted(Exception):
@@ -118,13 +102,7 @@ class _CarefulRedirects(urllib.request.HTTPRedirectHandler):
     """Follow redirects within http(s) only, and never from https down to http."""
 
     def redirect_request(
-        self,
-        req: urllib.request.Request,
-        fp: IO[bytes],
-        code: int,
-        msg: str,
-        headers: HTTPMessage,
-        newurl: str,
+        self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
     ) -> urllib.request.Request | None:
         scheme = urllib.parse.urlsplit(newurl).scheme
         if scheme != "https" and (scheme != "http" or req.type == "https"):
@@ -132,101 +110,150 @@ class _CarefulRedirects(urllib.request.HTTPRedirectHandler):
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
-def _opener() -> urllib.request.OpenerDirector:
-    # Built by hand: urllib's default also opens file: and ftp: addresses.
-    opener = urllib.request.OpenerDirector()
-    for handler in (
-        urllib.request.ProxyHandler(),
-        urllib.request.HTTPHandler(),
-        urllib.request.HTTPSHandler(),
-        urllib.request.HTTPDefaultErrorHandler(),
-        _CarefulRedirects(),
-        urllib.request.HTTPErrorProcessor(),
-    ):
-        opener.add_handler(handler)
-    return opener
+class _Transfer:
+    """The bytes so far (``part``, ``size``), how many there will be (``total``), and how more are asked for."""
 
+    def __init__(self, url: str, part: Path, max_bytes: int, timeout: float, remedy: str):
+        self._url, self._part, self._max, self._timeout, self._remedy = url, part, max_bytes, timeout, remedy
+        self.size = part.stat().st_size if part.exists() else 0
+        self.total: int | None = None
+        self.show: Any = None
+        self._bar: Task | None = None
+        self._shown = 0
 
-def _fetch(order: _Order, part: PartialFile, silent: bool) -> None:
-    """Bring ``part`` to its full length, in as many connections as ``order`` allows."""
-    reached = False
-    with ExitStack() as stack:
-        bar = _Bar(stack, f"downloading {part.path.name.removesuffix('.part')}", silent)
-        for attempt in range(1, order.attempts + 1):
-            if part.complete():
-                return
+    def fetch(self, attempts: int, wait: float) -> None:
+        """Bring the part to its full length, in as many connections as are allowed."""
+        reached = False
+        for attempt in range(1, attempts + 1):
             try:
-                _attempt(order, part, bar)
-                return
+                return self._attempt()
             except _Interrupted as cut:
                 reached = reached or cut.reached
                 # Where no server ever answered the machine is offline: do not keep the person waiting.
-                if not reached or attempt == order.attempts:
-                    raise _gave_up(order, part, str(cut), attempt) from cut
-                pause = order.wait * 2 ** (attempt - 1)
-                bar.note(f"{cut}; trying again in {pause:g} s")
+                if not reached or attempt == attempts:
+                    raise self._gave_up(str(cut), attempt) from cut
+                pause = wait * 2 ** (attempt - 1)
+                if self._bar is not None:
+                    self._bar.note(f"{cut}; trying again in {pause:g} s")
                 time.sleep(pause)
 
+    def _attempt(self) -> None:
+        """Ask for what is missing and append it."""
+        response = self._open()
+        if response is None:
+            return
+        with response:
+            limit = self._max if self.total is None else self.total
+            if limit > self._max:
+                self.discard()
+                raise DataError(f"{self._url} announces {limit:,} bytes; at most {self._max:,} are allowed")
+            free = shutil.disk_usage(self._part.parent).free
+            if self.total is not None and self.total - self.size > free:
+                raise OSError(
+                    errno.ENOSPC, f"{self.total - self.size:,} bytes to go, {free:,} free on the disk"
+                )
+            with open(self._part, "ab") as file:
+                while chunk := self._read(response):
+                    if self.size + len(chunk) > limit:
+                        file.close()
+                        self.discard()
+                        raise DataError(f"{self._url} sends more than {limit:,} bytes: nothing was kept")
+                    file.write(chunk)
+                    self.size += len(chunk)
+                    self._progress()
+        if self.total is not None and self.size < self.total:
+            raise _Interrupted("the connection was cut")
 
-def _attempt(order: _Order, part: PartialFile, bar: "_Bar") -> None:
-    """Ask for what is missing and append it."""
-    with _open(order, part) as response:
-        part.begin(response.status, response.headers)
-        if part.total is not None and part.total > order.max_bytes:
-            size = part.total
-            part.discard()
-            raise DataError(f"{order.url} announces {size:,} bytes; at most {order.max_bytes:,} are allowed")
-        _check_room(part)
-        bar.start(part.size, part.total)
-        limit = order.max_bytes if part.total is None else part.total
-        with open(part.path, "ab") as file:
-            while chunk := _read(response):
-                if part.size + len(chunk) > limit:
-                    file.close()
-                    part.discard()
-                    raise DataError(f"{order.url} sends more than {limit:,} bytes: nothing was kept")
-                file.write(chunk)
-                part.size += len(chunk)
-                bar.advance(part.size, len(chunk))
-    if part.total is not None and part.size < part.total:
-        raise _Interrupted("the connection was cut")
+    def _open(self) -> HTTPResponse | None:
+        """Open the answer that goes on where the part ends; None where the server has no more."""
+        headers = {"User-Agent": "convtrials", "Accept-Encoding": "identity"}
+        if self.size:
+            headers["Range"] = f"bytes={self.size}-"
+        request = urllib.request.Request(self._url, headers=headers)
+        try:
+            opener = urllib.request.build_opener(_CarefulRedirects)
+            response: HTTPResponse = opener.open(request, timeout=self._timeout)
+        except urllib.error.HTTPError as error:
+            error.close()
+            if error.code == 416 and self.size:
+                return None  # nothing lies behind these bytes: the checksum says whether they are the file
+            if error.code in PASSING:
+                raise _Interrupted(f"the server answered {error.code} {error.reason}") from error
+            raise DataError(
+                f"{self._url} cannot be downloaded: the server answered {error.code} {error.reason}"
+                + _line(self._remedy)
+            ) from error
+        except urllib.error.URLError as error:
+            raise _Interrupted(f"no connection ({_plain(error.reason)})", reached=False) from error
+        except (OSError, HTTPException) as error:
+            raise _Interrupted(_plain(error)) from error
+        if not self._fits(response):
+            response.close()
+            what = "starting over" if self.size else f"status {response.status} makes no sense here"
+            self.discard()
+            raise _Interrupted(f"the server did not send what was asked for, {what}")
+        return response
 
+    def _fits(self, response: HTTPResponse) -> bool:
+        """Take an answer that begins the file (200) or goes on where these bytes end (206: RFC 9110, 14.4)."""
+        if response.status == 200:
+            self.discard()
+            length = response.headers.get("Content-Length", "")
+            self.total = int(length) if re.fullmatch(r"\d{1,18}", length) else None
+            return True
+        found = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", "").strip())
+        if response.status != 206 or found is None or int(found[1]) != self.size:
+            return False
+        total = self.total if found[2] == "*" else int(found[2])
+        same = self.total in (None, total)
+        self.total = total
+        return same
 
-def _open(order: _Order, part: PartialFile) -> HTTPResponse:
-    headers = {"User-Agent": "convtrials", "Accept-Encoding": "identity", **part.request_headers()}
-    request = urllib.request.Request(order.url, headers=headers)
-    try:
-        response = _opener().open(request, timeout=order.timeout)
-    except urllib.error.HTTPError as error:
-        error.close()
-        if error.code == 416:  # the kept bytes do not fit the file as it is now
-            part.discard()
-            raise _Interrupted("the server's file has changed, starting over") from error
-        if error.code in PASSING:
-            raise _Interrupted(f"the server answered {error.code} {error.reason}") from error
-        raise DataError(
-            f"{order.url} cannot be downloaded: the server answered {error.code} {error.reason}"
-            + _second_line(order.remedy)
-        ) from error
-    except urllib.error.URLError as error:
-        raise _Interrupted(f"no connection ({_plain(error.reason)})", reached=False) from error
-    except (OSError, HTTPException) as error:
-        raise _Interrupted(_plain(error)) from error
-    assert isinstance(response, HTTPResponse)
-    kept = part.size
-    if not part.fits(response.status, response.headers):
-        response.close()
-        part.discard()
-        what = "starting over" if kept else f"status {response.status} makes no sense here"
-        raise _Interrupted(f"the server did not send what was asked for, {what}")
-    return response
+    def _read(self, response: HTTPResponse) -> bytes:
+        try:
+            return response.read1(CHUNK)
+        except (OSError, HTTPException) as error:
+            raise _Interrupted(_plain(error)) from error
 
+    def _progress(self) -> None:
+        if self._bar is None:
+            self._bar = self.show(self.total)
+        of_total = "" if self.total is None else f" of {self.total / 1e6:.0f}"
+        self._bar.show(f"{self.size / 1e6:.0f}{of_total} MB")
+        self._bar.advance(self.size - self._shown)  # a download that starts over takes the bar back
+        self._shown = self.size
 
-def _read(response: HTTPResponse) -> bytes:
-    try:
-        return response.read1(CHUNK)
-    except (OSError, HTTPException) as error:
-        raise _Interrupted(_plain(error)) from error
+    def discard(self) -> None:
+        """Forget everything that has arrived."""
+        self._part.unlink(missing_ok=True)
+        self.size, self.total = 0, None
+
+    def md5(self) -> str:
+        """Hex digest of the part."""
+        with open(self._part, "rb") as file:
+            return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+
+    def move_to(self, target: Path, md5: str) -> None:
+        """Put the file in its place by one rename, or remove it where it is another one."""
+        found, size = self.md5(), self.size
+        if found != md5:
+            self.discard()
+            raise DataError(
+                f"{self._url}: wrong checksum, {size:,} bytes have MD5 {found}, not {md5}; they were removed.\n"
+                f"The same command downloads the file again{_or(self._remedy)}"
+            )
+        with open(self._part, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(self._part, target)
+
+    def _gave_up(self, reason: str, attempt: int) -> DataError:
+        tries = "" if attempt == 1 else f" after {attempt} attempts"
+        of_total = "" if self.total is None else f" of {self.total:,}"
+        kept = f"; {self.size:,}{of_total} bytes are kept" if self.size else ""
+        again = "The same command goes on from there" if self.size else "The same command tries again"
+        return DataError(
+            f"{self._url} could not be downloaded{tries}: {reason}{kept}.\n{again}{_or(self._remedy)}"
+        )
 
 
 def _plain(error: object) -> str:
@@ -237,62 +264,20 @@ def _plain(error: object) -> str:
     return str(error) or type(error).__name__
 
 
-def _check_room(part: PartialFile) -> None:
-    free = shutil.disk_usage(part.path.parent).free
-    if part.total is not None and part.total - part.size > free:
-        raise OSError(errno.ENOSPC, f"{part.total - part.size:,} bytes to go, {free:,} free on the disk")
-
-
-def _gave_up(order: _Order, part: PartialFile, reason: str, attempt: int) -> DataError:
-    tries = "" if attempt == 1 else f" after {attempt} attempts"
-    of_total = "" if part.total is None else f" of {part.total:,}"
-    kept = f"; {part.size:,}{of_total} bytes are kept" if part.size else ""
-    again = "The same command goes on from there" if part.size else "The same command tries again"
-    first = f"{order.url} could not be downloaded{tries}: {reason}{kept}."
-    return DataError(f"{first}\n{again}{_or(order.remedy)}")
-
-
 def _or(remedy: str) -> str:
     return f", or {remedy}." if remedy else "."
 
 
-def _second_line(remedy: str) -> str:
+def _line(remedy: str) -> str:
     return f"\n{remedy[0].upper()}{remedy[1:]}." if remedy else ""
 
 
-def _verify(order: _Order, part: PartialFile, md5: str) -> None:
-    with open(part.path, "rb") as file:
-        found = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-    if found != md5.lower():
-        size = part.size
-        part.discard()
-        raise DataError(
-            f"{order.url}: wrong checksum, {size:,} bytes have MD5 {found}, not {md5}; they were removed.\n"
-            f"The same command downloads the file anew{_or(order.remedy)}"
-        )
+@contextmanager
+def only_one(lock: Path) -> Iterator[None]:
+    """Let one process at a time into the block; the others wait (Windows has no such lock)."""
+    with open(lock, "ab") as file:
+        if sys.platform != "win32":
+            import fcntl
 
-
-class _Bar:
-    """A progress bar whose total is known only once the server has answered."""
-
-    def __init__(self, stack: ExitStack, name: str, silent: bool):
-        self._stack, self._name, self._silent = stack, name, silent
-        self._task: Task | None = None
-        self._shown = 0
-        self._total = ""
-
-    def start(self, size: int, total: int | None) -> None:
-        if self._task is None:
-            self._task = self._stack.enter_context(progress_task(self._name, total, silent=self._silent))
-        self._total = "" if total is None else f" of {total / 1e6:.0f}"
-        self.advance(size, size - self._shown)  # a download that starts over takes the bar back
-
-    def advance(self, size: int, amount: int) -> None:
-        assert self._task is not None
-        self._task.show(f"{size / 1e6:.0f}{self._total} MB")
-        self._task.advance(amount)
-        self._shown = size
-
-    def note(self, text: str) -> None:
-        if self._task is not None:
-            self._task.note(text)
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -11,15 +11,16 @@ from numpy.typing import NDArray
 
 from convtrials.core.errors import DataError
 from convtrials.core.progress import Task, progress_task
-from convtrials.data.dataset import SPLITS
+from convtrials.data.dataset import DEFAULT_RATIOS, SPLITS
+from convtrials.data.hashes import survey
 from convtrials.data.open import find_source
 from convtrials.data.pack import bad_images_message
+from convtrials.data.parallel import blocks
 from convtrials.data.paths import typed_path
-from convtrials.data.pixel_hashes import survey
-from convtrials.data.plan import blocks, choose_rows, only_classes, split_rows
+from convtrials.data.selection import choose_rows, only_classes, split_rows
 from convtrials.data.sources.base import Listing, Source
 from convtrials.data.sources.folder import FolderSource
-from convtrials.data.split import DEFAULT_RATIOS, check_ratios
+from convtrials.data.split import check_ratios
 
 
 def write_split(
@@ -36,7 +37,7 @@ def write_split(
 ) -> dict[str, int]:
     """Write ``out/{train,val,test}/CLASS/file``, the same split that `load_dataset` makes.
 
-    Files of a folder are copied; images of other sources are written as PNG. Everything is written beside `out`
+    Files of a folder are copied; images of other sources are written as PNG. Everything is written next to `out`
     and put in place by one rename, so that `out` is whole or absent.
 
     Parameters

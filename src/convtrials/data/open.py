@@ -1,18 +1,19 @@
-"""One door to every dataset: a name or a path in, a packed dataset out."""
+"""Open a dataset by its name or path, or again from what a run's ``dataset.json`` says of it."""
 
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from convtrials.core.errors import DataError
 from convtrials.core.progress import progress_task
-from convtrials.data.dataset import Dataset
+from convtrials.data.dataset import DEFAULT_RATIOS, Dataset
 from convtrials.data.pack import build_pack
 from convtrials.data.paths import typed_path
-from convtrials.data.plan import PackOptions, options_document
+from convtrials.data.selection import PackOptions, options_document
 from convtrials.data.sources.base import Source
-from convtrials.data.split import DEFAULT_RATIOS, check_ratios
-from convtrials.data.store import index_path, look_up, open_pack, remember, telling_disk_errors
+from convtrials.data.split import check_ratios
+from convtrials.data.store import index_path, look_up, open_pack, plain_disk_errors, remember
 
 #: Datasets known by name.
 BUILT_IN = ("glyphs", "emnist36")
@@ -56,7 +57,7 @@ def load_dataset(
     classes : sequence of str or None
         Names of the classes to use, two or more; None: all.
     verify : bool
-        Read the source and the pack again, and pack anew where anything differs.
+        Read the source and the pack again, and pack once more where anything differs.
     workers : int or None
         Processes that decode images; None: one a processor.
     silent : bool
@@ -90,8 +91,8 @@ def load_dataset(
     found = find_source(source, samples_per_class=samples_per_class)
     entry = index_path(found.location, options_document(options))
     started = time.perf_counter()
-    with telling_disk_errors():
-        # Taken before the source is read: what changes during the reading is seen the next time.
+    with plain_disk_errors():
+        # Read before the source is read: what changes during the reading is seen the next time.
         stamp = found.stamp()
         known = None if verify else look_up(entry, stamp)
         if known is not None:
@@ -178,3 +179,52 @@ def _source_at(path: Path) -> Source | None:
     if path.is_file():
         raise DataError(f"{path}: a file of this kind is no dataset; a folder or an .npz file is")
     return None
+
+
+def source_name(dataset: Dataset) -> str | None:
+    """Say what `load_dataset` would take for this dataset: a built-in name or a path; None if made in memory."""
+    location: str | None = dataset.manifest.get("location")
+    if location is None:
+        return None
+    name = location.partition("?")[0]
+    return name if name in BUILT_IN else location
+
+
+def reopen_dataset(
+    record: dict[str, Any], *, source: str | Path | None = None, silent: bool = False
+) -> Dataset:
+    """Open the dataset that ``record`` describes.
+
+    Parameters
+    ----------
+    record : dict
+        ``pack`` (folder or None), ``source``, ``options`` of `load_dataset`, ``fingerprint``.
+    source : str or Path, optional
+        Where the data is now, if it has moved.
+    silent : bool
+        Show no progress.
+
+    Returns
+    -------
+    Dataset
+        With the recorded fingerprint.
+
+    Raises
+    ------
+    DataError
+        The data cannot be found, or it has changed since.
+    """
+    if source is None and record.get("pack"):
+        dataset = open_pack(Path(record["pack"]))
+        if dataset is not None and dataset.fingerprint == record["fingerprint"]:
+            return dataset
+    place = source if source is not None else record.get("source")
+    if place is None:
+        raise DataError(f"dataset {record.get('name')}: was made in memory; say where it is now")
+    dataset = load_dataset(place, **(record.get("options") or {}), silent=silent)
+    if dataset.fingerprint != record["fingerprint"]:
+        raise DataError(
+            f"{place}: the data has changed since the run began "
+            f"(fingerprint {dataset.fingerprint[:12]}, recorded {record['fingerprint'][:12]})"
+        )
+    return dataset

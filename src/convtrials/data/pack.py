@@ -13,25 +13,21 @@ from numpy.typing import NDArray
 
 from convtrials.core.errors import DataError
 from convtrials.core.files import write_json
-from convtrials.core.machine import available_cores
 from convtrials.core.progress import progress_task
 from convtrials.data.dataset import SPLITS
-from convtrials.data.fingerprint import content_fingerprint, pack_key
-from convtrials.data.parallel import Team
-from convtrials.data.plan import (
+from convtrials.data.hashes import content_fingerprint, pack_key
+from convtrials.data.parallel import Team, blocks, team_for
+from convtrials.data.selection import (
     PackOptions,
-    blocks,
     choose_rows,
     choose_shape,
     only_classes,
     options_document,
+    refuse_untrained,
     split_rows,
 )
 from convtrials.data.sources.base import BadImage, Listing, Source
 from convtrials.data.store import FORMAT, building_folder, publish
-
-#: Fewer images than this are decoded here; starting processes would take longer.
-POOL_FROM = 2000
 
 
 @dataclass(frozen=True)
@@ -107,13 +103,6 @@ def bad_images_message(source: Source, bad: Sequence[BadImage]) -> str:
     )
 
 
-def team_for(source: Source, count: int, workers: int | None = None) -> Team:
-    """Return the processes that a source is read with: one, `workers`, or as many as there are processors."""
-    # A source behind one compressed stream is read in order, here; one file per image is read by all processors.
-    alone = count < POOL_FROM or getattr(source, "in_order", False)
-    return Team(1 if alone else workers or available_cores())
-
-
 def _decode(
     source: Source,
     listing: Listing,
@@ -171,7 +160,7 @@ def _write_rest(
     labels = listing.labels[rows].astype(np.int64)
     groups = None if listing.groups is None else listing.groups[rows].astype(np.int32)
     split = split_rows(listing, rows, options.ratios, options.split_seed)
-    _refuse_untrained(source, listing, labels, split)
+    refuse_untrained(source.location, listing, labels, split)
     np.save(folder / "labels.npy", labels)
     np.save(folder / "split.npy", split)
     if groups is not None:
@@ -179,7 +168,8 @@ def _write_rest(
     paths = None if listing.paths is None else [listing.paths[row] for row in rows]
     if paths is not None:
         write_json(folder / "paths.json", paths)
-    content = content_fingerprint(folder / "images.npy", labels, split, groups, listing)
+    images = np.load(folder / "images.npy", mmap_mode="r")
+    content = content_fingerprint(images, labels, split, groups, listing)
     manifest: dict[str, Any] = {
         "format": FORMAT,
         "name": source.name,
@@ -206,15 +196,3 @@ def _write_rest(
         os.fsync(file.fileno())
     write_json(folder / "manifest.json", manifest)
     return manifest
-
-
-def _refuse_untrained(
-    source: Source, listing: Listing, labels: NDArray[np.int64], split: NDArray[np.uint8]
-) -> None:
-    trained = np.bincount(labels[split == 0], minlength=len(listing.class_names))
-    missing = [name for name, count in zip(listing.class_names, trained, strict=True) if not count]
-    if missing:
-        raise DataError(
-            f"{source.location}: no training image for class {', '.join(missing[:5])}"
-            f"{' ...' if len(missing) > 5 else ''}"
-        )

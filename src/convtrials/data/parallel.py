@@ -12,7 +12,17 @@ from multiprocessing.process import BaseProcess
 from multiprocessing.reduction import ForkingPickler
 from typing import Any, cast
 
+import numpy as np
+from numpy.typing import NDArray
+
 from convtrials.core.errors import DataError
+from convtrials.core.process import available_cores
+
+#: Fewer images than this are decoded here; starting processes would take longer.
+POOL_FROM = 2000
+#: A block is what one task decodes: at most so many images (glyphs draws in multiples of 252) and bytes.
+BLOCK_IMAGES = 1008
+BLOCK_BYTES = 16 << 20
 
 _ENDED = "a decoding process was ended from outside (out of memory?)"
 
@@ -83,6 +93,19 @@ class Team:
                     busy[pipe] = following
                     _send(pipe, (None, tasks[following]))
                 yield tasks[done], answer
+
+
+def team_for(source: Any, count: int, workers: int | None = None) -> Team:
+    """Return the processes that a source is read with: one, `workers`, or as many as there are processors."""
+    # A source behind one compressed stream is read in order, here; one file per image is read by all processors.
+    alone = count < POOL_FROM or getattr(source, "in_order", False)
+    return Team(1 if alone else workers or available_cores())
+
+
+def blocks(rows: NDArray[np.int64], image_bytes: int) -> list[tuple[int, NDArray[np.int64]]]:
+    """Cut rows into tasks ``(first position, rows)`` of bounded size."""
+    size = int(min(BLOCK_IMAGES, max(1, BLOCK_BYTES // max(1, image_bytes))))
+    return [(first, rows[first : first + size]) for first in range(0, len(rows), size)]
 
 
 def _send(pipe: Connection, message: Any) -> None:
@@ -158,7 +181,7 @@ def _answer(pipe: Connection, answer: tuple[bool, Any]) -> None:
 
 
 def _portable(error: Exception) -> Exception:
-    """Return the error where it survives the way to another process, else a DataError that tells it."""
+    """Return the error where it survives the way to another process, else a DataError with its text."""
     try:
         ForkingPickler.loads(ForkingPickler.dumps(error))
     except Exception:  # an exception may fail in any way to be taken apart or put together

@@ -7,10 +7,8 @@ from numpy.typing import NDArray
 
 from convtrials.core.errors import DataError
 from convtrials.core.streams import stream_generator
-from convtrials.data.dataset import SPLITS
+from convtrials.data.dataset import DEFAULT_RATIOS, SPLITS
 
-#: Train, validation and test shares unless told otherwise.
-DEFAULT_RATIOS = (0.7, 0.15, 0.15)
 #: Marks an image that the source left unassigned.
 UNASSIGNED = 255
 

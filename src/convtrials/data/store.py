@@ -33,7 +33,7 @@ def packs_folder() -> Path:
 
 
 @contextmanager
-def telling_disk_errors() -> Iterator[None]:
+def plain_disk_errors() -> Iterator[None]:
     """Turn a full disk, a missing permission or a source that cannot be read into one line that says what to do."""
     try:
         yield
@@ -59,7 +59,7 @@ def _of_cache(path: Path) -> bool:
 
 @contextmanager
 def building_folder() -> Iterator[Path]:
-    """Yield a fresh folder beside the packs; it is removed at the end unless it was moved away."""
+    """Yield a fresh folder next to the packs; it is removed at the end unless it was moved away."""
     packs = packs_folder()
     packs.mkdir(parents=True, exist_ok=True)
     _sweep(packs)

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from convtrials.core.machine import available_cores
+from convtrials.core.process import available_cores
 from convtrials.core.progress import Task, progress_task
 from convtrials.data.dataset import Dataset
 from convtrials.data.rows import rows_of
@@ -227,7 +227,7 @@ def _row(engine: Engine, accuracy: dict[str, Any], latencies: dict[str, Any]) ->
 
 
 def _machine() -> dict[str, Any]:
-    found = describe_environment()
+    found = describe_environment().to_dict()
     for package in ("onnx", "onnxruntime"):
         try:
             found["packages"][package] = metadata.version(package)

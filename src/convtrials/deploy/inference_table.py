@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from convtrials.core.markdown_block import check_marks, put_between_marks
+from convtrials.core.files import check_marks, put_between_marks
 from convtrials.deploy.needs import DeployError
 
 #: A Markdown file has these two lines where the table goes.

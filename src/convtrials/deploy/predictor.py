@@ -9,13 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from convtrials.core.custom import source_of
 from convtrials.core.errors import RunError
 from convtrials.data.dataset import Dataset
 from convtrials.models.weights import load_weights
-from convtrials.training.engine.identity import use_recorded_folder
 from convtrials.training.engine.network import recipe_network
-from convtrials.training.run import Run
-from convtrials.training.run_files import check_files, check_result
+from convtrials.training.run import Run, load_run
+from convtrials.training.run_documents import DatasetDescription
 
 # As in `convtrials.data.batches`: a channel without contrast is not divided by zero.
 _SMALLEST_STD = 0.5 / 255
@@ -114,11 +114,7 @@ def check_usable(run: Run) -> None:
     ------
     RunError
     """
-    if not run.folder.is_dir():
-        raise RunError(f"{run.folder}: no such run directory")
-    if not run.exists:
-        raise RunError(f"{run.folder}: no run.json here: not a run directory")
-    if run.result.get("status") == "diverged":
+    if load_run(run.folder).result.diverged:
         raise RunError(f"{run.folder}: the run diverged and has no weights to use")
     if not run.weights_path.is_file():
         raise RunError(
@@ -137,58 +133,43 @@ def load_finished_run(run: Run) -> FinishedRun:
         If the weights do not fit, or one's own network is gone.
     """
     check_usable(run)
-    check_result(run)
-    check_files(run, run.weights_path, *run.described_by)
-    recipe = run.recipe
-    names, shape, mean, std = _described(run)
-    if ":" in recipe.model:
-        use_recorded_folder(run)
-        _check_source(run, recipe.model)
-    network = recipe_network(recipe, shape, len(names), run.identity["seed"])
+    run.check_files(run.weights_path)
+    recipe, data, identity = run.recipe, run.dataset, run.identity
+    _check_sizes(data, f"{run.folder / 'dataset.json'}")
+    for key, name in recipe.custom_parts().items():
+        if key in ("model", "activation"):  # all else was for the training
+            run.use_recorded_folder()
+            _check_source(run, key, name)
+    network = recipe_network(recipe, data.image_shape, len(data.class_names), identity.seed)
     replaced = load_weights(network, run.weights_path)
     if replaced:  # fine for initial weights, but these are a run's own
         raise RunError(f"{run.weights_path}: does not fit the run: {replaced[0]}")
-    identity = run.identity
     origin = {
         "model": recipe.model,
-        "seed": identity["seed"],
-        "recipe": identity.get("recipe"),
-        "dataset": run.dataset.get("fingerprint"),
+        "seed": identity.seed,
+        "recipe": identity.recipe,
+        "dataset": data.fingerprint,
     }
-    return FinishedRun(run, network.eval(), names, shape, mean, std, origin)
+    return FinishedRun(run, network.eval(), data.class_names, data.image_shape, data.mean, data.std, origin)
 
 
-def _described(
-    run: Run,
-) -> tuple[tuple[str, ...], tuple[int, int, int], tuple[float, ...], tuple[float, ...]]:
-    """Class names, image shape, mean and deviation as ``dataset.json`` tells them."""
-    described, where = run.dataset, run.folder / "dataset.json"
-    names, shape = described.get("class_names"), described.get("image_shape")
-    if not isinstance(names, list) or len(names) < 2 or not all(isinstance(name, str) for name in names):
-        raise RunError(f"{where}: class_names must be a list of two names or more")
-    sides = shape if isinstance(shape, list) and len(shape) == 3 else []
-    if not sides or not all(type(side) is int and 1 <= side <= _LARGEST_SIDE for side in sides):
-        raise RunError(f"{where}: image_shape must be [height, width, channels]")
-    mean, std = (_per_channel(described.get(key), sides[2], f"{where}: {key}") for key in ("mean", "std"))
-    return tuple(names), (sides[0], sides[1], sides[2]), mean, std
+def _check_sizes(data: DatasetDescription, where: str) -> None:
+    """Refuse what no network can be built for."""
+    if max(data.image_shape) > _LARGEST_SIDE:
+        raise RunError(f"{where}: image_shape: at most {_LARGEST_SIDE} pixels a side are possible")
+    channels = data.image_shape[2]
+    for key, values in (("mean", data.mean), ("std", data.std)):
+        if len(values) != channels:
+            raise RunError(f"{where}: {key} must be {channels} number(s) from 0 to 1")
 
 
-def _per_channel(values: Any, channels: int, where: str) -> tuple[float, ...]:
-    numbers = values if isinstance(values, list) and len(values) == channels else []
-    if not numbers or not all(isinstance(value, int | float) and 0 <= value <= 1 for value in numbers):
-        raise RunError(f"{where} must be {channels} number(s) from 0 to 1")
-    return tuple(float(value) for value in numbers)
-
-
-def _check_source(run: Run, model: str) -> None:
+def _check_source(run: Run, key: str, part: str) -> None:
     """Refuse one's own network whose source has changed: the weights might fit it and mean something else."""
-    from convtrials.models.custom import factory_source
-
-    source, known = factory_source(model), run.identity.get("model source")
+    source, known = source_of(key, part), run.identity.source(key)
     if source is None or known is None:
         return
     with open(source, "rb") as file:
         if hashlib.file_digest(file, "sha256").hexdigest()[:32] != known:
             raise RunError(
-                f"{run.folder}: the source of {model} ({source}) has changed since the run was trained"
+                f"{run.folder}: the source of {part} ({source}) has changed since the run was trained"
             )

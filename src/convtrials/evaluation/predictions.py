@@ -11,7 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from convtrials.core.documents import check_format
 from convtrials.core.errors import RunError
+from convtrials.core.files import atomic_path
+
+#: The newest format of the file that is read; a file that names none is of format 1.
+NEWEST_FORMAT = 1
 
 #: The most bytes that a predictions file may unpack to; a file from elsewhere cannot fill the memory.
 LARGEST_FILE = 8 * 2**30
@@ -121,7 +126,8 @@ def read_predictions(path: Path) -> Predictions:
     Parameters
     ----------
     path : Path
-        An ``.npz`` with arrays ``probabilities`` (N, K), ``labels`` (N,) and ``indices`` (N,), and ``run``, a text.
+        An ``.npz`` with arrays ``probabilities`` (N, K), ``labels`` (N,) and ``indices`` (N,), and ``run``, a text;
+        ``format``, a whole number, where it is not 1.
 
     Returns
     -------
@@ -149,6 +155,19 @@ def read_predictions(path: Path) -> Predictions:
     return Predictions(probabilities, labels, indices.astype(np.int64), run)
 
 
+def write_predictions(
+    path: Path,
+    probabilities: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    indices: NDArray[np.int64],
+    *,
+    run: str,
+) -> None:
+    """Write a predictions file, atomically; arguments as the attributes of `Predictions`."""
+    with atomic_path(path) as temporary, open(temporary, "wb") as file:
+        np.savez(file, probabilities=probabilities, labels=labels, indices=indices, run=np.array(run))
+
+
 def _load_arrays(path: Path) -> dict[str, NDArray[Any]]:
     names = ("probabilities", "labels", "indices")
     try:
@@ -157,6 +176,7 @@ def _load_arrays(path: Path) -> dict[str, NDArray[Any]]:
         if size > LARGEST_FILE:
             raise RunError(f"{path}: unpacks to {size:,} bytes; at most {LARGEST_FILE:,} are read")
         with np.load(path, allow_pickle=False) as stored:
+            _check_format(stored, path)
             missing = [name for name in names if name not in stored]
             if missing:
                 raise RunError(f"{path}: array {missing[0]!r} is missing; needed are {', '.join(names)}")
@@ -170,3 +190,9 @@ def _load_arrays(path: Path) -> dict[str, NDArray[Any]]:
         if not isinstance(array, np.ndarray):
             raise RunError(f"{path}: {name!r} is no NumPy array; needed are {', '.join(names)}")
     return arrays
+
+
+def _check_format(stored: Any, path: Path) -> None:
+    found = stored["format"] if "format" in stored else np.array(1)
+    whole = isinstance(found, np.ndarray) and found.shape == () and found.dtype.kind in "iu"
+    check_format(int(found) if whole else None, NEWEST_FORMAT, str(path), RunError)

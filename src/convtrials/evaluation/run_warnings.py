@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convtrials.core.few_images import few_images, few_images_told
+from convtrials.core.few_images import few_images, few_images_sentence
 from convtrials.evaluation.guessing import Answers, Standing, against_guessing
 
 #: A smaller rise of the validation accuracy does not matter: the margin that a study has by default.
@@ -102,7 +102,7 @@ def run_warnings(
 def few_images_warnings(support: NDArray[np.int64], class_names: Sequence[str]) -> list[RunWarning]:
     """Return a warning that names the classes with too few test images, if there are any."""
     few = few_images(dict(zip(_told_apart(class_names), support.tolist(), strict=True)))
-    return [RunWarning("few_test_images", few_images_told(few), {"test_images": few})] if few else []
+    return [RunWarning("few_test_images", few_images_sentence(few), {"test_images": few})] if few else []
 
 
 def _told_apart(names: Sequence[str]) -> list[str]:

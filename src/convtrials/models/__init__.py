@@ -4,8 +4,7 @@ Importing this room is cheap: PyTorch is loaded when a model is built, not befor
 """
 
 from convtrials.models.activations import ACTIVATIONS
-from convtrials.models.entries import ModelEntry, parameter_count, register_model
-from convtrials.models.registry import build_model, list_models
+from convtrials.models.registry import ModelEntry, build_model, list_models, parameter_count, register_model
 from convtrials.models.spec import ModelSpec
 from convtrials.models.weights import WeightsError, load_weights, save_weights
 

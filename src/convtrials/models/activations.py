@@ -1,17 +1,4 @@
-"""The activations a recipe can name.
-
-========== ===============================================================================================
-relu       Nair & Hinton, Rectified Linear Units Improve Restricted Boltzmann Machines, ICML 2010
-leaky_relu Maas, Hannun & Ng, Rectifier Nonlinearities Improve Neural Network Acoustic Models, ICML 2013
-prelu      He, Zhang, Ren & Sun, Delving Deep into Rectifiers, ICCV 2015 (one learned slope a layer)
-elu        Clevert, Unterthiner & Hochreiter, Exponential Linear Units, ICLR 2016
-selu       Klambauer, Unterthiner, Mayr & Hochreiter, Self-Normalizing Neural Networks, NeurIPS 2017
-gelu       Hendrycks & Gimpel, Gaussian Error Linear Units, arXiv:1606.08415, 2016
-silu       Elfwing, Uchibe & Doya, Sigmoid-Weighted Linear Units, Neural Networks 107, 2018 ("swish")
-mish       Misra, Mish: A Self Regularized Non-Monotonic Activation Function, BMVC 2020
-tanh       LeCun, Bottou, Orr & Müller, Efficient BackProp, 1998
-sigmoid    Rumelhart, Hinton & Williams, Learning Representations by Back-Propagating Errors, Nature 1986
-========== ===============================================================================================
+"""The activations a recipe can name: one entry says all of one.
 
 Each has PyTorch's default constants. Naming one changes the activation alone: initial weights and dropout
 stay as they are, also for SELU, whose paper changes both.
@@ -20,39 +7,79 @@ stay as they are, also for SELU, whose paper changes both.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from convtrials.core.custom import call, has_form, is_custom
 from convtrials.core.errors import RecipeError
 
 if TYPE_CHECKING:
     from torch import nn
 
-#: Recipe name -> class in ``torch.nn``.
-_CLASSES = {
-    "relu": "ReLU",
-    "leaky_relu": "LeakyReLU",
-    "prelu": "PReLU",
-    "elu": "ELU",
-    "selu": "SELU",
-    "gelu": "GELU",
-    "silu": "SiLU",
-    "mish": "Mish",
-    "tanh": "Tanh",
-    "sigmoid": "Sigmoid",
+
+@dataclass(frozen=True)
+class ActivationEntry:
+    """One activation.
+
+    Attributes
+    ----------
+    made_by : str
+        Class in ``torch.nn``.
+    paper : str
+        Where it was published.
+    monotone : bool
+        Whether it never falls where its input rises: the largest of several outputs is then the output of the largest
+        input.
+    """
+
+    made_by: str
+    paper: str
+    monotone: bool = False
+
+
+ACTIVATIONS: dict[str, ActivationEntry] = {
+    "relu": ActivationEntry(
+        "ReLU",
+        "Nair & Hinton, Rectified Linear Units Improve Restricted Boltzmann Machines, ICML 2010",
+        monotone=True,
+    ),
+    "leaky_relu": ActivationEntry(
+        "LeakyReLU",
+        "Maas, Hannun & Ng, Rectifier Nonlinearities Improve Neural Network Acoustic Models, ICML 2013",
+        monotone=True,
+    ),
+    # Not monotone: its slope is learned and may become negative.
+    "prelu": ActivationEntry(
+        "PReLU", "He, Zhang, Ren & Sun, Delving Deep into Rectifiers, ICCV 2015 (one learned slope a layer)"
+    ),
+    "elu": ActivationEntry(
+        "ELU", "Clevert, Unterthiner & Hochreiter, Exponential Linear Units, ICLR 2016", monotone=True
+    ),
+    "selu": ActivationEntry(
+        "SELU",
+        "Klambauer, Unterthiner, Mayr & Hochreiter, Self-Normalizing Neural Networks, NeurIPS 2017",
+        monotone=True,
+    ),
+    "gelu": ActivationEntry(
+        "GELU", "Hendrycks & Gimpel, Gaussian Error Linear Units, arXiv:1606.08415, 2016"
+    ),
+    "silu": ActivationEntry(
+        "SiLU", 'Elfwing, Uchibe & Doya, Sigmoid-Weighted Linear Units, Neural Networks 107, 2018 ("swish")'
+    ),
+    "mish": ActivationEntry(
+        "Mish", "Misra, Mish: A Self Regularized Non-Monotonic Activation Function, BMVC 2020"
+    ),
+    "tanh": ActivationEntry("Tanh", "LeCun, Bottou, Orr & Müller, Efficient BackProp, 1998", monotone=True),
+    "sigmoid": ActivationEntry(
+        "Sigmoid",
+        "Rumelhart, Hinton & Williams, Learning Representations by Back-Propagating Errors, Nature 1986",
+        monotone=True,
+    ),
 }
-
-#: The names that recipes use.
-ACTIVATIONS = tuple(_CLASSES)
-
-#: These never fall where their input rises, so the largest of several outputs is the output of the largest input.
-#: (PReLU is not among them: its slope is learned and may become negative.)
-MONOTONE = ("relu", "leaky_relu", "elu", "selu", "tanh", "sigmoid")
-
-_BY_SPELLING = {name.replace("_", ""): name for name in ACTIVATIONS}
 
 
 def activation_name(spelling: str) -> str:
-    """Return the recipe's name for an activation, however it is spelt.
+    """Return the recipe's name for an activation, however it is spelt; ``module:Name`` of your own as it is.
 
     Parameters
     ----------
@@ -62,7 +89,7 @@ def activation_name(spelling: str) -> str:
     Returns
     -------
     str
-        One of `ACTIVATIONS`.
+        One of `ACTIVATIONS`, or ``module:Name``.
 
     Raises
     ------
@@ -74,10 +101,20 @@ def activation_name(spelling: str) -> str:
     >>> activation_name("LeakyReLU")
     'leaky_relu'
     """
+    if has_form(str(spelling)):
+        return spelling
     plain = re.sub(r"[\s_-]", "", str(spelling)).lower()
-    if plain not in _BY_SPELLING:
-        raise RecipeError(f"activation: {spelling!r} does not exist; choose one of {', '.join(ACTIVATIONS)}")
-    return _BY_SPELLING[plain]
+    for name in ACTIVATIONS:
+        if name.replace("_", "") == plain:
+            return name
+    raise RecipeError(
+        f"activation: {spelling!r} does not exist; choose one of {', '.join(ACTIVATIONS)}, or module:Name of your own"
+    )
+
+
+def is_monotone(name: str) -> bool:
+    """Whether an activation is known never to fall where its input rises."""
+    return name in ACTIVATIONS and ACTIVATIONS[name].monotone
 
 
 def make_activation(name: str) -> nn.Module:
@@ -89,12 +126,17 @@ def make_activation(name: str) -> nn.Module:
     Raises
     ------
     RecipeError
-        If there is no such activation.
+        If there is no such activation, or your own cannot be made.
     """
     from torch import nn
 
     name = activation_name(name)
+    if is_custom(name):
+        made = call("activation", name, "")
+        if not isinstance(made, nn.Module):
+            raise RecipeError(f"activation: {name} returned a {type(made).__name__}, not a torch.nn.Module")
+        return made
     if name == "relu":
         return nn.ReLU(inplace=True)
-    module: nn.Module = getattr(nn, _CLASSES[name])()
+    module: nn.Module = getattr(nn, ACTIVATIONS[name].made_by)()
     return module

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from convtrials.models.activations import MONOTONE, make_activation
+from convtrials.models.activations import is_monotone, make_activation
 from convtrials.models.spec import ModelSpec
 
 
@@ -99,6 +99,6 @@ def pooled(spec: ModelSpec, layers: list[nn.Module], pool: nn.Module) -> list[nn
     same output (never with ReLU): they go to the larger input, where the usual order takes the first. Parameter names
     do not change, as convolutions keep their places in the list.
     """
-    if spec.activation in MONOTONE:
+    if is_monotone(spec.activation):
         return [*layers[:-1], pool, layers[-1]]
     return [*layers, pool]

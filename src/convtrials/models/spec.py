@@ -7,6 +7,9 @@ from typing import Any
 from convtrials.core.errors import RecipeError
 from convtrials.models.activations import activation_name
 
+#: The largest multiplier of widths, and the largest hidden width of the classifier.
+LARGEST_WIDTH, LARGEST_CLASSIFIER = 16, 65_536
+
 #: Images with both sides up to this many pixels get the layers for small inputs.
 SMALL_IMAGE = 64
 
@@ -57,8 +60,8 @@ class ModelSpec:
         object.__setattr__(self, "image_size", tuple(whole))
         object.__setattr__(self, "classes", _whole("classes", self.classes, 2, 1_000_000))
         object.__setattr__(self, "channels", _whole("channels", self.channels, 1, 1024))
-        if not _is_number(self.width) or not 0 < self.width <= 16:
-            raise RecipeError(f"width: {self.width!r} is impossible; allowed: above 0, up to 16")
+        if not _is_number(self.width) or not 0 < self.width <= LARGEST_WIDTH:
+            raise RecipeError(f"width: {self.width!r} is impossible; allowed: above 0, up to {LARGEST_WIDTH}")
         if not _is_number(self.dropout) or not 0 <= self.dropout < 1:
             raise RecipeError(
                 f"dropout: {self.dropout!r} is impossible; allowed: 0 up to, but not including, 1"
@@ -67,7 +70,7 @@ class ModelSpec:
         if not isinstance(self.batch_norm, bool):
             raise RecipeError(f"batch_norm: {self.batch_norm!r} is impossible; allowed: true, false")
         if self.classifier_width is not None:
-            _whole("classifier_width", self.classifier_width, 1, 65_536)
+            _whole("classifier_width", self.classifier_width, 1, LARGEST_CLASSIFIER)
 
     @property
     def small(self) -> bool:

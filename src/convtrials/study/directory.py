@@ -1,6 +1,7 @@
 """The study directory is the database: every file of a study, where it lies, and who may write it."""
 
 import fcntl
+import json
 import os
 import re
 import socket
@@ -11,16 +12,16 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
+from convtrials.core.documents import parse_object, read_document
 from convtrials.core.errors import StudyError
 from convtrials.core.files import finite, read_bounded_text, remove_leftovers, write_json
 from convtrials.data.dataset import Dataset
-from convtrials.data.reopen import reopen_dataset
+from convtrials.data.open import reopen_dataset
 from convtrials.study.plan.arms import Arm
 from convtrials.study.plan.plan import Plan, parse_plan, read_plan
 from convtrials.study.plan.plan_log import (
@@ -37,20 +38,11 @@ from convtrials.study.schemas import (
     Piece,
     PlanVersion,
     SessionTime,
-    Shape,
     StudyDataset,
     StudyExecution,
     Verdicts,
-    first_problem,
-    parse_object,
-    printable,
-    read_document,
-    write_document,
 )
 from convtrials.training.run import Run
-
-if TYPE_CHECKING:
-    from convtrials.training.engine.execution import Execution
 
 #: What is written before the plan, and may be all that a killed process has left.
 WRITTEN_FIRST = (
@@ -61,9 +53,6 @@ WRITTEN_FIRST = (
     "test-units.npy",
     LOG_NAME,
 )
-
-#: What of execution.json holds for every single run.
-RUN_EXECUTION = ("device", "precision", "channels_last", "threads")
 
 
 @dataclass(frozen=True)
@@ -163,15 +152,15 @@ class StudyDirectory:
     @property
     def dataset(self) -> StudyDataset:
         """What data the study is on."""
-        return self._loose("dataset.json", StudyDataset)
+        return read_document(self.dataset_path, StudyDataset, StudyError)
 
     def write_dataset(self, dataset: StudyDataset) -> None:
         """Say where the data is."""
-        write_document(self.dataset_path, dataset)
+        dataset.write(self.dataset_path)
 
     def open_dataset(self, *, source: str | None = None) -> Dataset:
         """Open that data; `source` says where it is now, if it has moved."""
-        return reopen_dataset(self.dataset.model_dump(), source=source, silent=True)
+        return reopen_dataset(self.dataset.to_dict(), source=source, silent=True)
 
     @property
     def execution_path(self) -> Path:
@@ -181,18 +170,11 @@ class StudyDirectory:
     @property
     def execution(self) -> StudyExecution:
         """How every run is computed, and how many at a time."""
-        return self._loose("execution.json", StudyExecution)
+        return read_document(self.execution_path, StudyExecution, StudyError)
 
     def write_execution(self, execution: StudyExecution) -> None:
         """Fix how every run is computed."""
-        write_document(self.execution_path, execution)
-
-    @property
-    def run_execution(self) -> "Execution":
-        """How every run is computed."""
-        from convtrials.training.engine.execution import Execution  # torch: not for those who only read
-
-        return Execution(**self.execution.model_dump(include={*RUN_EXECUTION}))
+        execution.write(self.execution_path)
 
     @property
     def verdicts_path(self) -> Path:
@@ -206,23 +188,23 @@ class StudyDirectory:
             raise StudyError(
                 f"{self.folder}: no verdicts.json in it; run the study first (convtrials study run)"
             )
-        return read_document(self.verdicts_path, Verdicts)
+        return read_document(self.verdicts_path, Verdicts, StudyError)
 
     @property
     def costs(self) -> Costs:
         """What the runs cost; all None where nobody wrote it down."""
         path = self.folder / "costs.json"
-        return read_document(path, Costs) if path.is_file() else Costs()
+        return read_document(path, Costs, StudyError) if path.is_file() else Costs()
 
     def write_results(self, verdicts: Verdicts, costs: Costs) -> None:
         """Write verdicts.json and costs.json."""
-        write_document(self.folder / "costs.json", costs)
-        write_document(self.verdicts_path, verdicts)
+        costs.write(self.folder / "costs.json")
+        verdicts.write(self.verdicts_path)
 
     def shown(self, name: str) -> dict[str, Any]:
         """Return all that a JSON file holds, for a page; nothing where it is absent."""
         path = self.folder / name
-        return printable(self._object(name)) if path.is_file() else {}
+        return printable(path) if path.is_file() else {}
 
     def use_recorded_folder(self) -> None:
         """Find one's own modules where they were when the study began, wherever it goes on from."""
@@ -344,17 +326,17 @@ class StudyDirectory:
     def failures(self, run: Run) -> Failures:
         """Return what went wrong with a run; nothing, where nothing did."""
         with suppress(StudyError):
-            return read_document(self.failure_path(run), Failures)
+            return read_document(self.failure_path(run), Failures, StudyError)
         return Failures()
 
     def write_failures(self, run: Run, failures: Failures) -> None:
         """Keep what went wrong with a run."""
-        write_document(self.failure_path(run), failures)
+        failures.write(self.failure_path(run))
 
     def live(self, run: Run) -> LiveRun | None:
         """Return how far a run is, as its worker last said; None where it has said nothing."""
         with suppress(StudyError):
-            return read_document(self.live_path(run), LiveRun)
+            return read_document(self.live_path(run), LiveRun, StudyError)
         return None
 
     @contextmanager
@@ -374,7 +356,7 @@ class StudyDirectory:
         spans = []
         for path in self.folder.glob("sessions/*.json"):
             with suppress(StudyError):
-                session = read_document(path, SessionTime)
+                session = read_document(path, SessionTime, StudyError)
                 spans.append((session.started, session.started + session.seconds))
         total, until = 0.0, float("-inf")
         for start, end in sorted(spans):
@@ -400,17 +382,6 @@ class StudyDirectory:
         whole: NDArray[np.int64] = units.astype(np.int64)
         return whole
 
-    def _loose(self, name: str, shape: type[Shape]) -> Shape:
-        """Read a file in which more stands than its model has, paths that are no UTF-8 among it."""
-        try:
-            return shape.model_validate(self._object(name))
-        except ValidationError as problem:
-            raise StudyError(f"{self.folder / name}: {first_problem(problem)}") from None
-
-    def _object(self, name: str) -> dict[str, Any]:
-        path = self.folder / name
-        return parse_object(read_bounded_text(path, StudyError), str(path))
-
 
 class Session:
     """One process at work on a study: how long, kept on disk every few seconds."""
@@ -427,4 +398,11 @@ class Session:
         now = time.monotonic()
         if always or now - self._last >= self.INTERVAL:
             self._last = now
-            write_document(self._path, SessionTime(started=self._began, seconds=now - self._started))
+            SessionTime(started=self._began, seconds=now - self._started).write(self._path)
+
+
+def printable(path: Path) -> dict[str, Any]:
+    """Read a JSON object that a page can hold: names that are no UTF-8 come with signs of replacement."""
+    value = parse_object(read_bounded_text(path, StudyError), str(path), StudyError)
+    shown: dict[str, Any] = json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
+    return shown

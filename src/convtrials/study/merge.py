@@ -23,7 +23,6 @@ from convtrials.study.plan.plan import Plan
 from convtrials.study.plan.plan_log import LOG_NAME, remarks
 from convtrials.study.publish import Machine, PublishedStudy, is_published, made_from_of
 from convtrials.study.results.documents import write_documents
-from convtrials.study.results.metrics import predictions_of
 from convtrials.study.results.scores import Outcomes
 from convtrials.study.schemas import Piece, StudyExecution, TotalCost
 from convtrials.training.run import Run
@@ -169,19 +168,23 @@ def _directory_part(folder: Path) -> _Part[StudyDirectory]:
     for arm in plan.arms:
         for position in range(plan.spec.most):
             run = study.run(arm, position)
+            status = _status(study, run)
+            if status is not None:
+                runs[arm.name, arm.seed_offset + position] = status
             if run.finished:
-                status = str(run.result.get("status"))
                 made_from.setdefault(arm.name, made_from_of(run))
-            elif study.failures(run).given_up:
-                status = "failed"
-            elif run.exists:
-                status = "begun"
-            else:
-                continue
-            runs[arm.name, arm.seed_offset + position] = status
     return _Part(
         str(folder), study, plan, study.execution, Machine.of(study), made_from, study.units(), None, runs
     )
+
+
+def _status(study: StudyDirectory, run: Run) -> str | None:
+    """Return one of `_FURTHER`; None where there is nothing of a run."""
+    if run.finished:
+        return run.result.status
+    if study.failures(run).given_up:
+        return "failed"
+    return "begun" if run.exists else None
 
 
 def _published_part(study: PublishedStudy) -> _Part[PublishedStudy]:
@@ -324,7 +327,7 @@ def _same_run(one: _Part[StudyDirectory], other: _Part[StudyDirectory], arm: Arm
         return False
     if one.runs[arm.name, seed] == "diverged":
         return True
-    ours, theirs = (predictions_of(_run(part, arm.name, seed)) for part in (one, other))
+    ours, theirs = (_run(part, arm.name, seed).read_predictions() for part in (one, other))
     return all(
         np.array_equal(getattr(ours, name), getattr(theirs, name))
         for name in ("probabilities", "labels", "indices")

@@ -3,53 +3,28 @@
 import os
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from convtrials.core.errors import ConvtrialsError, StudyError
-from convtrials.core.files import atomic_path, finite, write_json, write_text
+from convtrials.core.files import atomic_path, write_json, write_text
 from convtrials.core.progress import say
 from convtrials.data.dataset import Dataset
 from convtrials.data.open import load_dataset
 from convtrials.study.directory import StudyDirectory
 from convtrials.study.execute.arm_data import dataset_of_arm
-from convtrials.study.execute.autotune import Arrangement, choose_arrangement
+from convtrials.study.execute.autotune import ComputeOptions, autotune_study
 from convtrials.study.plan.plan import Plan
 from convtrials.study.plan.plan_log import LOG_NAME
 from convtrials.study.plan.spec import StudySpec
 from convtrials.study.results.scores import units_of_test
-from convtrials.study.schemas import StudyDataset, StudyExecution
+from convtrials.study.schemas import StudyDataset
+from convtrials.training.engine.custom import try_custom_parts
 from convtrials.training.engine.environment import describe_environment
-from convtrials.training.engine.execution import Execution, Precision
 from convtrials.training.engine.identity import check_trainable, describe_dataset
 from convtrials.training.engine.network import initial_network
-from convtrials.training.replicas.choose import choose_replicas
-
-
-@dataclass(frozen=True)
-class Wishes:
-    """What a person asks of the computing; None: measured and chosen.
-
-    Attributes
-    ----------
-    workers, threads : int or None
-        Runs at a time, threads of each.
-    precision, device : str or None
-    checkpoint_seconds : float
-        Between checkpoints inside an epoch.
-    replicas : int or None
-        Seeds of one arm trained at once, in one process.
-    """
-
-    workers: int | None = None
-    threads: int | None = None
-    precision: Precision | None = None
-    device: str | None = None
-    checkpoint_seconds: float = 60.0
-    replicas: int | None = None
+from convtrials.training.engine.step_timing import StepProbe
 
 
 def open_data(spec: StudySpec, *, workers: int | None = None, silent: bool = False) -> Dataset:
@@ -61,7 +36,7 @@ def prepare(
     study: StudyDirectory,
     spec: StudySpec,
     dataset: Dataset,
-    wishes: Wishes,
+    options: ComputeOptions,
     *,
     file: Path | None = None,
     like: StudyDirectory | None = None,
@@ -85,6 +60,7 @@ def prepare(
         check_trainable(arm.recipe, dataset_of_arm(dataset, arm))
     if not len(dataset.indices("test")):
         raise StudyError(f"dataset {dataset.name}: no images in the test split; verdicts need some")
+    _check_custom_parts(study, spec, dataset)
     _check_initial_weights(study, spec, dataset)
     plan = Plan(spec, dataset.fingerprint)
     with study.preparing(), ExitStack() as held:
@@ -93,10 +69,10 @@ def prepare(
             held.enter_context(study.changing_plan())
         if like is not None and not study.execution_path.is_file():
             study.write_execution(like.execution)
-        _write_execution(study, plan, dataset, wishes, note)
+        _write_execution(study, plan, dataset, options, note)
         _write_dataset(study, dataset)
         if not study.exists:
-            write_json(study.folder / "environment.json", describe_environment())
+            write_json(study.folder / "environment.json", describe_environment().to_dict())
         if changes:
             note(
                 f"on record of the plan, after {len(study.ended_runs())} ended runs; the report will say so:"
@@ -114,6 +90,17 @@ def prepare(
             note(f"{study.plan_path}: {why}; it is written as {LOG_NAME} has it")
         study.write_plan(plan, changes)
     return plan
+
+
+def _check_custom_parts(study: StudyDirectory, spec: StudySpec, dataset: Dataset) -> None:
+    """Try one's own optimizers, losses and so on before anything is measured; those of arms that have begun work."""
+    for arm in spec.arms:
+        data = dataset_of_arm(dataset, arm)
+        if not (study.folder / "runs" / arm.slug).is_dir():
+            try:
+                try_custom_parts(arm.recipe, data.image_shape, len(data.class_names))
+            except ConvtrialsError as error:
+                raise StudyError(f"{arm.name}: {error}") from error
 
 
 def _check_initial_weights(study: StudyDirectory, spec: StudySpec, dataset: Dataset) -> None:
@@ -166,41 +153,26 @@ def _standing(study: StudyDirectory) -> Plan | None:
 
 
 def _write_execution(
-    study: StudyDirectory, plan: Plan, dataset: Dataset, wishes: Wishes, note: Callable[[str], None]
+    study: StudyDirectory, plan: Plan, dataset: Dataset, options: ComputeOptions, note: Callable[[str], None]
 ) -> None:
-    """Choose how everything is computed, once; a later wish may change the number of workers alone."""
+    """Choose how everything is computed, once; later options may change the number of workers alone."""
     if study.execution_path.is_file():
         known = study.execution
         for key in ("threads", "precision", "device", "replicas"):
-            wanted = getattr(wishes, key)
+            wanted = getattr(options, key)
             found = getattr(known, key)
             if wanted not in (None, found):
                 raise StudyError(
                     f"{study.folder}: was begun with {key} {found} and keeps it for all runs; "
                     f"leave out --{key}, or choose another --out"
                 )
-        _one_process(wishes.workers, known.replicas)
+        _one_process(options.workers, known.replicas)
         return
-    _one_process(wishes.workers, wishes.replicas or 1)
-    chosen: Arrangement = choose_arrangement(
-        plan.arms[0].recipe,
-        dataset_of_arm(dataset, plan.arms[0]).image_shape,
-        len(dataset.class_names),
-        workers=1 if (wishes.replicas or 1) > 1 else wishes.workers,
-        precision=wishes.precision,
-        threads=wishes.threads,
-        device=wishes.device,
-        report=note,
-    )
-    study.write_execution(
-        StudyExecution(
-            **chosen.execution.to_dict(),
-            workers=chosen.workers,
-            measured=chosen.measured,
-            folder=os.getcwd(),
-            **_replicas(plan, dataset, wishes, chosen.execution, note),
-        )
-    )
+    _one_process(options.workers, options.replicas or 1)
+    baseline = plan.arms[0]
+    probe = StepProbe.of(baseline.recipe, dataset_of_arm(dataset, baseline))
+    chosen = autotune_study(probe, options, report=note)
+    study.write_execution(chosen.model_copy(update={"folder": os.getcwd()}))
 
 
 def _one_process(workers: int | None, replicas: int) -> None:
@@ -211,24 +183,11 @@ def _one_process(workers: int | None, replicas: int) -> None:
         )
 
 
-def _replicas(
-    plan: Plan, dataset: Dataset, wishes: Wishes, execution: Execution, note: Callable[[str], None]
-) -> dict[str, Any]:
-    """Choose how many seeds are trained at once: as asked for, or measured on a GPU, or one."""
-    if wishes.replicas is not None or execution.device != "cuda" or wishes.workers is not None:
-        return {"replicas": wishes.replicas or 1, "replica_way": None}
-    data = dataset_of_arm(dataset, plan.arms[0])
-    chosen = choose_replicas(
-        plan.arms[0].recipe, data.image_shape, len(data.class_names), execution, report=note
-    )
-    return {"replicas": chosen.replicas, "replica_way": chosen.way, "replicas_measured": chosen.measured}
-
-
 def _write_dataset(study: StudyDirectory, dataset: Dataset) -> None:
     """Say where the data is now: it may have moved since the study began."""
     sampled = units_of_test(dataset)
     kind, grouped = dataset.group_kind, sampled is not None
-    found = StudyDataset(**finite(describe_dataset(dataset)), group_kind=kind, grouped=grouped)
+    found = StudyDataset(**describe_dataset(dataset).to_dict(), group_kind=kind, grouped=grouped)
     if not study.dataset_path.is_file() or study.dataset != found:
         study.write_dataset(found)
     if sampled is not None:  # so that the statistics need no more than this directory
@@ -237,7 +196,7 @@ def _write_dataset(study: StudyDirectory, dataset: Dataset) -> None:
 
 
 def reopen_study(folder: Path, *, data: str | None = None) -> tuple[StudyDirectory, Plan, Dataset]:
-    """Open a study from its directory alone, to go on with it: a plan.json that was changed by hand is a wish.
+    """Open a study from its directory alone, to go on with it: a plan.json that was changed by hand is asked for.
 
     Parameters
     ----------

@@ -14,12 +14,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, Strict
 
+from convtrials.core.documents import Several, Text, parse_document, read_document
 from convtrials.core.errors import StudyError
 from convtrials.core.files import atomic_path, finite, read_bounded_text, write_json, write_text
 from convtrials.core.progress import progress_task
@@ -30,36 +31,36 @@ from convtrials.study.plan.arms import Arm
 from convtrials.study.plan.plan import Plan, parse_plan
 from convtrials.study.plan.plan_log import fingerprint_of, read_plan_document, remarks
 from convtrials.study.results.documents import StudyResults, study_results
-from convtrials.study.results.ended_runs import HISTORY_NUMBERS, EndedRun
-from convtrials.study.results.metrics import SECONDARY_METRICS, predictions_of, scores_of
+from convtrials.study.results.ended_runs import EndedRun
+from convtrials.study.results.metrics import SECONDARY_METRICS, scores_of
 from convtrials.study.results.runs_table import RunRow, write_runs_table
 from convtrials.study.results.scores import Outcomes
 from convtrials.study.schemas import (
     Costs,
-    Document,
     Piece,
     StudyDataset,
+    StudyDocument,
     StudyExecution,
     Verdicts,
-    parse_document,
-    read_document,
-    write_document,
 )
 from convtrials.training.run import Run
 
 #: Files of a published copy; pictures and ``study.yaml`` may be there as well.
 HOW, ANSWERS, HISTORIES = "how.json", "answers.npz", "histories.csv"
 
+#: What each line of the histories must hold.
+HISTORY_NUMBERS = ("step", "val_accuracy", "seconds", "cpu_seconds")
+
 #: A path from the root of a machine, or from somebody's home, in a text.
 _MACHINE_PATH = re.compile(r"(?<![\w.:/\\~$-])(?:[A-Za-z]:[\\/]|~?/)[^\s'\",;\]})]+")
 
 
-class Machine(Document):
+class Machine(StudyDocument):
     """What a study ran on; of other versions some of it is not known."""
 
     processor: str | None = None
     cores: int | None = None
-    vector_units: tuple[str, ...] | None = None
+    vector_units: Annotated[tuple[str, ...] | None, Strict(False)] = None
     gpu: str | None = None
     python: str | None = None
     torch: str | None = None
@@ -78,7 +79,7 @@ class Machine(Document):
         packages = environment.get("packages")
         torch = packages.get("torch") if isinstance(packages, dict) else None
         text = json.dumps({**environment, "torch": torch})
-        return parse_document(text, Machine, str(study.folder / "environment.json"))
+        return parse_document(text, Machine, str(study.folder / "environment.json"), StudyError)
 
 
 class PublishedDataset(StudyDataset):
@@ -86,11 +87,11 @@ class PublishedDataset(StudyDataset):
 
     model_config = ConfigDict(extra="ignore")
 
-    name: str | None = None
-    class_names: tuple[str, ...] = ()
+    name: Text | None = None
+    class_names: Several[Text] = ()
 
 
-class HowMade(Document):
+class HowMade(StudyDocument):
     """``how.json``: what a reader must know besides plan and verdicts.
 
     Attributes
@@ -108,28 +109,31 @@ class HowMade(Document):
         The studies that were merged into this one; empty for a study of one piece.
     """
 
+    model_config = ConfigDict(extra="ignore")
+
     format: int = 1
     plan: str
-    plan_remarks: tuple[str, ...] = ()
+    plan_remarks: Several[str] = ()
     made_from: dict[str, dict[str, str]] = Field(default={})
-    pictures: tuple[str, ...] = ()
-    merged: tuple[Piece, ...] = ()
+    pictures: Several[str] = ()
+    merged: Several[Piece] = ()
     execution: StudyExecution
     machine: Machine
     dataset: PublishedDataset
 
-    def written(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Return what the file holds: what is not known is left out."""
-        return self.model_dump(mode="json", exclude_none=True)
+        plain: dict[str, Any] = finite(self.model_dump(exclude_none=True))
+        return plain
 
 
-class _FirstOutline(Document):
+class _FirstOutline(StudyDocument):
     """What ``how.json`` of the first version holds in place of a ``plan.json``."""
 
     title: str | None = None
     metric: str
     margin: float
-    looks: tuple[int, ...]
+    looks: Several[int]
     arms: dict[str, dict[str, Any]]
 
 
@@ -301,8 +305,8 @@ class PublishedStudy:
         if study_file is not None:
             write_text(target / "study.yaml", study_file)
         write_json(target / "plan.json", published_plan(self.plan))
-        write_document(target / "verdicts.json", self.verdicts)
-        write_document(target / "costs.json", self.costs)
+        self.verdicts.write(target / "verdicts.json")
+        self.costs.write(target / "costs.json")
         write_runs_table(
             target / "runs.csv",
             self.judged.rows,
@@ -315,7 +319,7 @@ class PublishedStudy:
         for path in pictures:
             shutil.copyfile(path, target / path.name)
         names = sorted({path.stem for path in pictures})
-        write_document(target / HOW, self.how.model_copy(update={"pictures": tuple(names)}))
+        self.how.model_copy(update={"pictures": tuple(names)}).write(target / HOW)
 
     def _write_answers(self, target: Path) -> None:
         finished = [one for one in self.runs if one.answers is not None]
@@ -444,7 +448,7 @@ def _copy_of(study: StudyDirectory, *, silent: bool) -> PublishedStudy:
             ended, status = outcomes.ended_run(row.run), row.status or "unfinished"
             run = PublishedRun(row.arm, row.seed, status, ended, len(ended.history) if ended else 0)
             if status == "finished":
-                found = predictions_of(row.run)
+                found = row.run.read_predictions()
                 labels = found.labels
                 run = replace(
                     run,
@@ -493,8 +497,10 @@ def _how_made(study: StudyDirectory, plan: Plan, rows: Sequence[RunRow]) -> HowM
 
 def made_from_of(run: Run) -> dict[str, str]:
     """Return the digests of what a run was made from besides seed, recipe and data."""
-    known = {key: value for key, value in run.identity.items() if key not in ("seed", "recipe", "dataset")}
-    return {key: value for key, value in known.items() if value is not None}
+    identity = run.identity.to_dict()
+    return {
+        key: identity[key] for key in identity if key not in ("seed", "recipe", "dataset") and identity[key]
+    }
 
 
 def check_target(target: Path, plan: str) -> HowMade | None:
@@ -504,7 +510,7 @@ def check_target(target: Path, plan: str) -> HowMade | None:
     if not target.is_dir():
         raise StudyError(f"{target}: is a file; choose another folder")
     if is_published(target):
-        older = read_document(target / HOW, HowMade)
+        older = read_document(target / HOW, HowMade, StudyError)
         if older.plan == plan:
             return older
         raise StudyError(
@@ -551,7 +557,10 @@ def _number(value: float | None) -> float:
 def _read(folder: Path) -> PublishedStudy:
     if not is_published(folder):
         raise StudyError(f"{folder}: no {HOW} and {ANSWERS} in it: not a published copy of a study")
-    how, verdicts = read_document(folder / HOW, HowMade), read_document(folder / "verdicts.json", Verdicts)
+    how, verdicts = (
+        read_document(folder / HOW, HowMade, StudyError),
+        read_document(folder / "verdicts.json", Verdicts, StudyError),
+    )
     plan = _read_plan(folder, how, verdicts)
     arrays = _read_arrays(folder / ANSWERS)
     labels = arrays["labels"].astype(np.int64)
@@ -563,7 +572,7 @@ def _read(folder: Path) -> PublishedStudy:
         labels=labels,
         groups=arrays["groups"].astype(np.int64) if "groups" in arrays else None,
         verdicts=verdicts,
-        costs=read_document(folder / "costs.json", Costs),
+        costs=read_document(folder / "costs.json", Costs, StudyError),
     )
 
 
@@ -574,7 +583,7 @@ def _read_plan(folder: Path, how: HowMade, verdicts: Verdicts) -> Plan:
         if document.get("fingerprint") != fingerprint_of(document):
             raise StudyError(f"{path}: was changed after it was written; publish the study again")
         return replace(parse_plan(document, str(path)), recorded=how.plan)
-    outline = read_document(folder / HOW, _FirstOutline)
+    outline = read_document(folder / HOW, _FirstOutline, StudyError)
     document = {
         "title": outline.title,
         "metric": outline.metric,

@@ -6,12 +6,13 @@ from pathlib import Path
 from convtrials.core.errors import Interrupted
 from convtrials.data.dataset import Dataset
 from convtrials.study.directory import StudyDirectory
-from convtrials.study.execute.executor import Executor, InProcess, RunEnd
+from convtrials.study.execute.autotune import ComputeOptions
+from convtrials.study.execute.executor import Executor, RunEnd
+from convtrials.study.execute.in_process import InProcess, ReplicaExecutor
 from convtrials.study.execute.local_processes import LocalProcesses
-from convtrials.study.execute.replica_executor import ReplicaExecutor
-from convtrials.study.execute.scheduler import conduct
+from convtrials.study.execute.run_trainer import RunTrainer
+from convtrials.study.execute.scheduler import run_to_end
 from convtrials.study.plan.plan import Plan
-from convtrials.study.prepare import Wishes
 from convtrials.study.results.documents import judge_study, write_documents
 from convtrials.study.results.scores import Outcomes, units_of_test
 from convtrials.study.schemas import Verdicts
@@ -21,26 +22,27 @@ from convtrials.study.status import StudyState, survey
 Show = Callable[[StudyState, list[RunEnd]], None]
 
 
-def run_study(study: StudyDirectory, plan: Plan, dataset: Dataset, wishes: Wishes, *, show: Show) -> Verdicts:
-    """Conduct a prepared study and write its documents, also where it is stopped before its end."""
-    execution, workers = study.run_execution, wishes.workers or study.execution.workers
+def run_study(
+    study: StudyDirectory, plan: Plan, dataset: Dataset, options: ComputeOptions, *, show: Show
+) -> Verdicts:
+    """Run a prepared study to its end and write its documents, also where it is stopped before its end."""
+    known = study.execution
+    execution, workers = known.execution, options.workers or known.workers
+    trainer = RunTrainer(study, plan, dataset, execution, options.checkpoint_seconds)
     executor: Executor
-    replicas, seconds = study.execution.replicas, wishes.checkpoint_seconds
-    if replicas > 1 or (execution.device == "cuda" and workers == 1):  # one replica too gains by CUDA graphs
-        way = study.execution.replica_way
-        executor, workers = (
-            ReplicaExecutor(study, plan, dataset, execution, replicas, way=way, checkpoint_seconds=seconds),
-            1,
-        )
+    if known.replicas > 1 or (
+        execution.device == "cuda" and workers == 1
+    ):  # one replica too gains by CUDA graphs
+        executor, workers = ReplicaExecutor(trainer, known.replicas, method=known.replica_way), 1
     elif dataset.folder is None:
-        executor, workers = InProcess(study, plan, dataset, execution, checkpoint_seconds=seconds), 1
+        executor, workers = InProcess(trainer), 1
     else:
         executor = LocalProcesses(
-            study.folder, workers, execution.threads, checkpoint_seconds=wishes.checkpoint_seconds
+            study.folder, workers, execution.threads, checkpoint_seconds=options.checkpoint_seconds
         )
     outcomes = Outcomes(study, plan, units_of_test(dataset))
     try:
-        conduct(study, plan, outcomes, executor, show, workers=workers)
+        run_to_end(study, plan, outcomes, executor, show, workers=workers)
     except Interrupted:
         write_documents(study, plan, outcomes)  # what is known so far, marked as such
         raise

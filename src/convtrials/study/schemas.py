@@ -5,46 +5,37 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AliasChoices, Field, Strict
 
-from convtrials.core.errors import StudyError
-from convtrials.core.files import read_bounded_text, write_json
+from convtrials.core.documents import Document, Several, Share, Text
+from convtrials.core.files import finite
 from convtrials.core.formatting import confidence, holds_one
 
-#: Version of plan.json, verdicts.json and costs.json.
-FORMAT = 1
+if TYPE_CHECKING:
+    from convtrials.training.engine.execution import Execution
 
 #: Numbers of this size are damage; larger ones would overflow in drawing.
 _Number = Annotated[float, Field(gt=-1e12, lt=1e12)]
 _Count = Annotated[int, Field(ge=0, lt=2**53)]
-_Share = Annotated[float, Field(ge=0, le=1)]
 
 Status = Literal["finished", "diverged", "failed"]
 Word = Literal["better", "worse", "equivalent", "inconclusive", "unstable", "failed"]
 Metrics = dict[str, _Number | None]
-Interval = Annotated[tuple[_Number, _Number] | None, Field(strict=False)]
+Interval = Annotated[tuple[_Number, _Number] | None, Strict(False)]
 
 
-class Document(BaseModel):
-    """A file of a study, or a part of one; keys that this version does not know are left out."""
+class StudyDocument(Document):
+    """A file of a study, or a part of one. All keys are written, those whose value is not known as null."""
 
-    model_config = ConfigDict(
-        extra="ignore", strict=True, frozen=True, allow_inf_nan=False, populate_by_name=True
-    )
-
-    def written(self) -> dict[str, Any]:
-        """Return what the file holds."""
-        return self.model_dump(mode="json", by_alias=True)
+    def to_dict(self) -> dict[str, Any]:
+        """Return what stands in the file."""
+        plain: dict[str, Any] = finite(self.model_dump(by_alias=True))
+        return plain
 
 
-Shape = TypeVar("Shape", bound=Document)
-
-
-class SingleRuns(Document):
+class SingleRuns(StudyDocument):
     """How all comparisons of one run of the baseline with one run of a technique come out.
 
     Attributes
@@ -72,7 +63,7 @@ class SingleRuns(Document):
     wrong: _Count | None = None
 
 
-class ArmVerdict(Document):
+class ArmVerdict(StudyDocument):
     """What every arm of ``verdicts.json`` has: its runs, and the metrics without a verdict.
 
     Scores, means and secondary metrics are as people know the metric: a log loss is positive.
@@ -80,19 +71,21 @@ class ArmVerdict(Document):
 
     name: str
     slug: str = ""
-    scores: tuple[_Number | None, ...] = ()
-    status: tuple[Status, ...] = ()
+    scores: Several[_Number | None] = ()
+    status: Several[Status] = ()
     mean: _Number | None = None
     mean_interval: Interval = None
     secondary_metrics: Metrics = Field(
-        default={}, validation_alias=AliasChoices("also", "secondary_metrics"), serialization_alias="also"
+        default_factory=dict,
+        validation_alias=AliasChoices("also", "secondary_metrics"),
+        serialization_alias="also",
     )
 
 
 class BaselineVerdict(ArmVerdict):
     """The baseline in ``verdicts.json``."""
 
-    seeds: tuple[_Count, ...] = ()
+    seeds: Several[_Count] = ()
     images_to_baseline: _Count | None = None
 
     @property
@@ -113,8 +106,8 @@ class TechniqueVerdict(ArmVerdict):
     high: _Number | None = None
     standard_error: _Number | None = None
     degrees_of_freedom: _Number | None = None
-    p_value: _Share | None = None
-    p_adjusted: _Share | None = None
+    p_value: Share | None = None
+    p_adjusted: Share | None = None
     fixed_low: _Number | None = None
     fixed_high: _Number | None = None
     fixed_verdict: str | None = None
@@ -126,13 +119,13 @@ class TechniqueVerdict(ArmVerdict):
     own_variance: bool = False
     seed_sd: _Number | None = None
     image_se: _Number | None = None
-    run_seeds: tuple[_Count, ...] = ()
+    run_seeds: Several[_Count] = ()
     secondary_differences: Metrics = Field(
-        default={},
+        default_factory=dict,
         validation_alias=AliasChoices("also_difference", "secondary_differences"),
         serialization_alias="also_difference",
     )
-    probability_better: _Share | None = None
+    probability_better: Share | None = None
     single_runs: SingleRuns | None = None
     images_to_baseline: _Count | None = None
     sentence: str = ""
@@ -143,7 +136,7 @@ class TechniqueVerdict(ArmVerdict):
         return self.difference is None and self.verdict == "inconclusive" and not self.final
 
 
-class StudyWarning(Document):
+class StudyWarning(StudyDocument):
     """One thing that a reader must know before believing the verdicts.
 
     Attributes
@@ -164,10 +157,10 @@ class StudyWarning(Document):
     arm: str | None = None
     text: str
     mark: str = ""
-    numbers: dict[str, Any] = {}
+    numbers: dict[str, Any] = Field(default_factory=dict)
 
 
-class Verdicts(Document):
+class Verdicts(StudyDocument):
     """``verdicts.json``; those of older versions have no warnings.
 
     Attributes
@@ -180,20 +173,20 @@ class Verdicts(Document):
         How many there are.
     """
 
-    format: int = FORMAT
+    format: int = 1
     plan: str
     complete: bool
     metric: Literal["accuracy", "log_loss"]
     margin: Annotated[float, Field(gt=0, lt=1e6)]
     alpha: Annotated[float, Field(gt=0, lt=1)]
-    looks: tuple[_Count, ...] = ()
+    looks: Several[_Count] = ()
     unit: str = "image"
     test_images: _Count
     test_units: _Count
     single_runs: str = ""
-    warnings: tuple[StudyWarning, ...] = ()
+    warnings: Several[StudyWarning] = ()
     baseline: BaselineVerdict
-    techniques: tuple[TechniqueVerdict, ...]
+    techniques: Several[TechniqueVerdict]
 
     @property
     def arms(self) -> tuple[BaselineVerdict | TechniqueVerdict, ...]:
@@ -210,11 +203,11 @@ class Verdicts(Document):
         return next((one.mark for one in self.warnings if one.arm == arm and one.mark), "")
 
 
-class _Named(Document):
+class _Named(StudyDocument):
     name: str = ""
 
 
-class ArmCost(Document):
+class ArmCost(StudyDocument):
     """What the runs of an arm cost on average; None where nobody measured."""
 
     seconds: _Number | None = None
@@ -237,7 +230,7 @@ class TechniqueCost(ArmCost, _Named):  # the name stands first in the file
         return holds_one(self.cost_ratio_interval)
 
 
-class TotalCost(Document):
+class TotalCost(StudyDocument):
     """What the whole study cost."""
 
     runs: _Count | None = None
@@ -246,7 +239,7 @@ class TotalCost(Document):
     wall_seconds: _Number | None = None
 
 
-class Costs(Document):
+class Costs(StudyDocument):
     """``costs.json``; every field may be missing.
 
     Attributes
@@ -255,10 +248,10 @@ class Costs(Document):
         What costs are compared in: ``cpu_seconds``, or ``seconds`` by the clock.
     """
 
-    format: int = FORMAT
+    format: int = 1
     unit: Literal["cpu_seconds", "seconds"] = "seconds"
     baseline: ArmCost = ArmCost()
-    techniques: tuple[TechniqueCost, ...] = ()
+    techniques: Several[TechniqueCost] = ()
     total: TotalCost = TotalCost()
 
     def of(self, technique: str) -> TechniqueCost:
@@ -266,38 +259,66 @@ class Costs(Document):
         return next((one for one in self.techniques if one.name == technique), TechniqueCost(name=technique))
 
 
-class StudyDataset(Document):
-    """``dataset.json`` of a study: where its data is, and what the statistics must know of it."""
+class StudyDataset(StudyDocument):
+    """``dataset.json`` of a study: what a run's says, and how its test images were sampled.
 
-    model_config = ConfigDict(extra="allow")
+    Attributes
+    ----------
+    group_kind : str or None
+        What groups of images are, such as ``writer``, where they are known.
+    grouped : bool
+        Whether groups were sampled, not single images.
+    """
 
-    fingerprint: str
+    fingerprint: Text
     counts: dict[str, _Count]
-    class_names: Any = None  # of folders, they need not be UTF-8
-    group_kind: str | None = None
+    class_names: Any = None
+    group_kind: Text | None = None
     grouped: bool = False
 
 
-class StudyExecution(Document):
-    """``execution.json`` of a study: how every run is computed, and how many at a time."""
+class StudyExecution(StudyDocument):
+    """``execution.json`` of a study: how its runs are computed, and how many at a time.
 
-    model_config = ConfigDict(extra="allow")
+    Attributes
+    ----------
+    workers : int
+        Runs at a time. Another number on another day changes speed, never results.
+    measured : list of dict
+        ``workers``, ``threads`` and ``images_per_second`` (of all workers together) of what was timed.
+    folder : str or None
+        Where one's own modules were found when the study began.
+    replicas, replica_way : int, str or None
+        Seeds of one arm trained at once in one process, and by which method.
+    """
 
-    device: str
-    precision: str
+    device: Text
+    precision: Text
     channels_last: bool
     threads: int
     workers: Annotated[int, Field(ge=1)]
-    measured: Any = None
-    folder: str | None = None
+    measured: list[dict[str, Any]] = Field(default_factory=list)
+    folder: Text | None = None
     replicas: Annotated[int, Field(ge=1)] = 1
     replica_way: Literal["grouped", "side_by_side"] | None = None
 
+    @classmethod
+    def of(cls, execution: Execution, workers: int = 1, **more: Any) -> Self:
+        """Join how one run is computed with how many are."""
+        return cls(**execution.to_dict(), workers=workers, **more)
 
-class Failures(Document):
+    @property
+    def execution(self) -> Execution:
+        """How every run is computed: the same for all, a part of what makes them comparable."""
+        from convtrials.training.engine.execution import Execution  # torch: not for those who only read
+
+        return Execution(**self.model_dump(include={"device", "precision", "channels_last", "threads"}))
+
+
+class Failures(StudyDocument):
     """What went wrong with a run, the oldest first, and whether it is not tried again."""
 
-    errors: tuple[str, ...] = ()
+    errors: Several[str] = ()
     given_up: bool = False
 
     @property
@@ -311,14 +332,14 @@ class Failures(Document):
         return Failures(errors=(*self.errors, error[-4000:])[-10:], given_up=given_up)
 
 
-class SessionTime(Document):
+class SessionTime(StudyDocument):
     """How long a process has worked on a study: seconds, from a moment in seconds since 1970."""
 
     started: _Number
     seconds: Annotated[float, Field(ge=0, lt=1e12)]
 
 
-class LiveRun(Document):
+class LiveRun(StudyDocument):
     """How far a run is that is being trained."""
 
     images: _Number = 0
@@ -327,7 +348,7 @@ class LiveRun(Document):
     val_accuracy: _Number | None = None
 
 
-class Piece(Document):
+class Piece(StudyDocument):
     """A study that was merged with others into one.
 
     Attributes
@@ -348,7 +369,7 @@ class Piece(Document):
     processor: str | None = None
 
 
-class PlanVersion(Document):
+class PlanVersion(StudyDocument):
     """A line of ``plan-log.jsonl``: a plan, when it came, and what it changed.
 
     Attributes
@@ -366,89 +387,7 @@ class PlanVersion(Document):
     time: str = ""
     fingerprint: str
     finished_runs: _Count = 0
-    changes: Annotated[tuple[str, ...], Field(strict=False)] = ()
-    merged: Annotated[tuple[Piece, ...], Field(strict=False)] = ()
+    changes: Several[str] = ()
+    merged: Several[Piece] = ()
     plan: dict[str, Any] | None = None
     chain: str | None = None
-
-
-def read_document(path: Path, shape: type[Shape]) -> Shape:
-    """Read a JSON file of bounded size.
-
-    Raises
-    ------
-    StudyError
-        It is absent, too large, no UTF-8, or as `parse_document` has it.
-    """
-    return parse_document(read_bounded_text(path, StudyError), shape, str(path))
-
-
-def write_document(path: Path, document: Document) -> None:
-    """Write a JSON file atomically."""
-    write_json(path, document.written())
-
-
-def parse_document(text: str, shape: type[Shape], where: str) -> Shape:
-    """Return `text` as a document of that shape.
-
-    Raises
-    ------
-    StudyError
-        A newer version wrote it; or it is none, with the first wrong key, and what is allowed there.
-    """
-    if "format" in shape.model_fields:
-        check_format(parse_object(text, where), where)
-    try:
-        return shape.model_validate_json(text)
-    except ValidationError as problem:
-        raise StudyError(f"{where}: {first_problem(problem)}") from problem
-
-
-def first_problem(problem: ValidationError) -> str:
-    """Say in a line which key is wrong, and what is allowed there."""
-    first = problem.errors(include_url=False, include_context=False)[0]
-    key = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "missing":
-        return f"says nothing of {key}"
-    found = "" if first["type"] == "json_invalid" else f", not {first['input']!r:.60}"
-    return f"{key + ': ' if key else ''}{first['msg']}{found}"
-
-
-def check_format(document: dict[str, Any], where: str) -> None:
-    """Refuse a file of a version that this one cannot read; a file that names none is of the first.
-
-    Raises
-    ------
-    StudyError
-    """
-    found = document.get("format", FORMAT)
-    if isinstance(found, int) and found > FORMAT:
-        raise StudyError(
-            f"{where}: written by a newer convtrials (format {found}, this one reads up to {FORMAT}); "
-            "update convtrials"
-        )
-    if found != FORMAT:
-        raise StudyError(f"{where}: format {found!r:.20}; this version of convtrials reads {FORMAT}")
-
-
-def parse_object(text: str, where: str) -> dict[str, Any]:
-    """Return any JSON object.
-
-    Raises
-    ------
-    StudyError
-        Where `text` is no JSON object.
-    """
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError) as problem:
-        raise StudyError(f"{where}: not valid JSON ({problem})") from problem
-    if not isinstance(value, dict):
-        raise StudyError(f"{where}: a JSON object is needed, not {type(value).__name__}")
-    return value
-
-
-def printable(value: dict[str, Any]) -> dict[str, Any]:
-    """Return a JSON object that a page can hold: names that are no UTF-8 come with signs of replacement."""
-    shown: dict[str, Any] = json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
-    return shown

@@ -111,10 +111,10 @@ def _look_at(study: StudyDirectory, outcomes: Outcomes, run: Run, arm: str, seed
         return RunState(
             arm,
             seed,
-            str(result.get("status")),
+            result.status,
             share=1.0,
             score=outcomes.score(run),
-            seconds=result.get("train_seconds"),
+            seconds=result.train_seconds,
             errors=failures.errors,
             learned=outcomes.learned(run),
         )
@@ -140,7 +140,7 @@ def _look_at(study: StudyDirectory, outcomes: Outcomes, run: Run, arm: str, seed
 def _checkpointed(run: Run) -> float:
     """The share of a paused run that its history tells; its checkpoint may be a little further."""
     with contextlib.suppress(OSError, ValueError, KeyError, ConvtrialsError):
-        return float(min(1.0, len(run.history) / run.recipe.epochs))
+        return float(min(1.0, len(run.read_history()) / run.recipe.epochs))
     return 0.0
 
 

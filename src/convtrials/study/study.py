@@ -8,12 +8,13 @@ from typing import Any, cast
 from convtrials.core.files import read_json
 from convtrials.core.progress import say, say_nothing
 from convtrials.data.dataset import Dataset
-from convtrials.data.reopen import source_name
+from convtrials.data.open import source_name
 from convtrials.study.directory import StudyDirectory
+from convtrials.study.execute.autotune import ComputeOptions
 from convtrials.study.execute.executor import RunEnd
 from convtrials.study.plan.arms import build_arms
 from convtrials.study.plan.spec import DATASET_OPTIONS, DEFAULT_ALPHA, StudyRules, StudySpec
-from convtrials.study.prepare import Wishes, prepare
+from convtrials.study.prepare import prepare
 from convtrials.study.run_study import run_study
 from convtrials.study.status import StudyState
 from convtrials.training.engine.execution import Precision
@@ -119,14 +120,14 @@ class Study:
             `out` holds another study, or something else.
         """
         study = StudyDirectory(out)
-        wishes = Wishes(workers, threads, precision)
+        options = ComputeOptions(workers, threads, precision)
         where = {"source": source_name(dataset) or IN_MEMORY, "dataset_options": _options_of(dataset)}
         spec = self.spec().model_copy(update=where)
         plan = prepare(
-            study, spec, dataset, wishes, may_change=change_plan, note=say_nothing if silent else say
+            study, spec, dataset, options, may_change=change_plan, note=say_nothing if silent else say
         )
         show = (lambda state, ended: None) if silent else _tell_ended
-        run_study(study, plan, dataset, wishes, show=show)
+        run_study(study, plan, dataset, options, show=show)
         return StudyResult(study.folder)
 
 

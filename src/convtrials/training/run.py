@@ -1,31 +1,61 @@
-"""The run directory is the database: every file of a run, where it lies, and who may write it."""
+"""A run on disk: the one class that writes and reads its directory.
+
+``run.json`` says what the run is. ``result.json`` names that run and holds a digest of every file that it rests on; the
+file of predictions and the checkpoint name their run too. Another run's file, or one that was changed since, is
+refused.
+Runs of the first version say none of this and are read all the same.
+"""
 
 import fcntl
 import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, TypeVar
 
-from convtrials.core.errors import RunError, RunTaken
-from convtrials.core.files import finite, read_json, remove_leftovers, write_json, write_text
+from convtrials.core.documents import parse_document, read_document
+from convtrials.core.errors import DataError, RunError, RunTaken
+from convtrials.core.files import read_bounded_text, remove_leftovers, write_json, write_text
 from convtrials.data.dataset import Dataset
+from convtrials.evaluation.predictions import Predictions, read_predictions, write_predictions
+from convtrials.training.engine.execution import Execution
 from convtrials.training.recipe.recipe import Recipe
+from convtrials.training.run_documents import (
+    DatasetDescription,
+    Environment,
+    HistoryEntry,
+    Identity,
+    RunOrigin,
+    RunResult,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from convtrials.evaluation.run_warnings import RunWarning
+
+T = TypeVar("T")
+
+#: What to do where a file is not the run's.
+_ADVICE = "put the run's own file back, or remove the folder and train the run again"
 
 
 @dataclass(frozen=True)
 class Run:
     """A run on disk: one recipe, one seed, one dataset.
 
-    Present ``result.json`` means finished; nothing else is needed to resume, report or move a run.
+    Present ``result.json`` means ended; nothing else is needed to resume, report or move a run. Every file is read when
+    it is asked for, and checked: a file that is damaged or not the run's own is a `RunError` of one or two lines.
 
     Examples
     --------
-    >>> Run("runs/base-1").result["status"]
+    >>> Run("runs/base-1").result.status
     'finished'
     """
 
@@ -33,6 +63,8 @@ class Run:
 
     def __init__(self, folder: str | Path) -> None:
         object.__setattr__(self, "folder", Path(folder))
+
+    # Where things are.
 
     @property
     def checkpoint_path(self) -> Path:
@@ -54,10 +86,7 @@ class Run:
         """One line per epoch."""
         return self.folder / "history.jsonl"
 
-    @property
-    def described_by(self) -> tuple[Path, Path]:
-        """What says how it was trained and on what."""
-        return self.folder / "recipe.yaml", self.folder / "dataset.json"
+    # How it stands.
 
     @property
     def exists(self) -> bool:
@@ -67,69 +96,187 @@ class Run:
     @property
     def finished(self) -> bool:
         """True once the run has ended, well or as diverged."""
-        return (self.folder / "result.json").is_file()
+        return self._result_path.is_file()
+
+    @property
+    def status(self) -> str:
+        """``finished`` or ``diverged``, ``running`` while a process trains it, else ``unfinished``."""
+        if self.finished:
+            return self.result.status
+        return "running" if self.taken else "unfinished"
+
+    # What it says.
 
     @property
     def recipe(self) -> Recipe:
         """The resolved recipe."""
-        return Recipe.load(self._need("recipe.yaml"))
+        return Recipe.load(self._own(self.folder / "recipe.yaml"))
 
     @property
-    def identity(self) -> dict[str, Any]:
+    def identity(self) -> Identity:
         """Seed and the fingerprints of recipe and dataset: what makes this run this run."""
-        identity = self.record.get("identity")
-        if not isinstance(identity, dict) or not isinstance(identity.get("seed"), int):
-            raise RunError(f"{self.folder / 'run.json'}: says nothing of seed, recipe and dataset")
-        return identity
+        return self._origin.identity
 
     @property
-    def record(self) -> dict[str, Any]:
-        """All of ``run.json``."""
-        return self._json("run.json")
-
-    @property
-    def execution(self) -> dict[str, Any]:
+    def execution(self) -> Execution:
         """How it is computed."""
-        return self._json("execution.json")
+        return self._document("execution.json", Execution)
 
     @property
-    def dataset(self) -> dict[str, Any]:
+    def dataset(self) -> DatasetDescription:
         """Name, source, fingerprint, counts and class names of the data."""
-        return self._json("dataset.json")
+        return read_document(self._own(self.folder / "dataset.json"), DatasetDescription, RunError)
 
     @property
-    def environment(self) -> dict[str, Any]:
+    def environment(self) -> Environment:
         """What it ran on."""
-        return self._json("environment.json")
+        return self._document("environment.json", Environment)
 
     @property
-    def result(self) -> dict[str, Any]:
+    def result(self) -> RunResult:
         """How it ended."""
         if not self.finished:
-            raise RunError(
-                f"{self.folder}: not finished: run the same `convtrials train` command again to go on"
-            )
-        return self._json("result.json")
+            what = "not finished: run the same `convtrials train` command again to go on"
+            raise RunError(f"{self.folder}: {what if self.exists else _why_no_run(self.folder)}")
+        result = read_document(self._result_path, RunResult, RunError)
+        self.check_named(self._result_path, result.run)
+        return result
 
-    @property
-    def history(self) -> list[dict[str, Any]]:
-        """One entry per epoch."""
+    def read_history(self) -> tuple[HistoryEntry, ...]:
+        """Return one entry per epoch; none before the first epoch has ended.
+
+        Raises
+        ------
+        RunError
+            The file is damaged or not the run's own, or steps do not rise.
+        """
         path = self.history_path
-        if not path.is_file():
-            return []
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        if not path.is_file() and not self.finished:
+            return ()
+        lines = [line for line in read_bounded_text(self._own(path), RunError).splitlines() if line.strip()]
+        entries, step = [], 0
+        for number, line in enumerate(lines, 1):
+            where = f"{path} line {number}"
+            entry = parse_document(line, HistoryEntry, where, RunError)
+            if entry.step <= step:
+                raise RunError(f"{where}: step {entry.step} after step {step}; steps must rise")
+            entries.append(entry)
+            step = entry.step
+        return tuple(entries)
 
-    def begin(self, recipe: Recipe, **documents: dict[str, Any]) -> None:
+    def open_dataset(self, source: str | Path | None = None, *, silent: bool = False) -> Dataset:
+        """Open the data that the run was trained on.
+
+        Parameters
+        ----------
+        source : str or path, optional
+            Where the data is now, if it has moved.
+        silent : bool
+            Show no progress.
+
+        Raises
+        ------
+        DataError
+            It cannot be found, or has changed since.
+        """
+        from convtrials.data.open import reopen_dataset
+
+        try:
+            return reopen_dataset(self.dataset.to_dict(), source=source, silent=silent)
+        except TypeError as problem:
+            raise DataError(f"{self.folder}: options in dataset.json are not those of a dataset") from problem
+
+    def read_predictions(self) -> Predictions:
+        """Return the predictions of the test split.
+
+        Raises
+        ------
+        RunError
+            The run has none, or the file is damaged, changed since, or another run's.
+        """
+        result = self.result
+        if result.diverged:
+            at = result.steps if result.diverged_at is None else result.diverged_at
+            raise RunError(f"{self.folder}: the run diverged at step {at} and has no predictions to evaluate")
+        path = self.predictions_path
+        found = read_predictions(path)
+        self.check_named(path, found.run)
+        self._check_digests(result, [path])
+        told, counted = result.test_accuracy, float((found.predicted == found.labels).mean())
+        # All that runs of the first version say of their predictions.
+        if told is not None and abs(told - counted) > 1e-9:
+            raise RunError(
+                f"{path}: {counted:.4%} right, where result.json beside it says {told:.4%}: changed, or another run's"
+            )
+        return found
+
+    def class_names_of(self, predictions: Predictions) -> tuple[str, ...]:
+        """Return the class names of the run, K as in its predictions."""
+        names, classes = self.dataset.class_names, predictions.probabilities.shape[1]
+        if classes != len(names):
+            raise RunError(f"{self.folder}: predictions have {classes} classes, dataset.json {len(names)}")
+        return names
+
+    def warnings(
+        self, macro_auc: float | None = None, predictions: Predictions | None = None
+    ) -> "list[RunWarning]":
+        """Return what a reader must know before believing the run's numbers, the gravest first.
+
+        Parameters
+        ----------
+        macro_auc : float, optional
+            Of the test predictions, where it is known.
+        predictions : Predictions, optional
+            The run's own, where they have been read already.
+        """
+        from convtrials.evaluation.run_warnings import run_warnings
+
+        found = self.read_predictions() if predictions is None else predictions
+        return run_warnings(
+            found.labels,
+            found.predicted,
+            self.class_names_of(found),
+            [entry.to_dict() for entry in self.read_history()],
+            macro_auc=macro_auc,
+            val_images=self.dataset.counts.val,
+        )
+
+    # What it is written by.
+
+    def begin(
+        self,
+        recipe: Recipe,
+        *,
+        identity: Identity,
+        execution: Execution,
+        environment: Environment,
+        dataset: DatasetDescription,
+    ) -> None:
         """Write what is known before step 0; ``run.json`` last, so that it vouches for the others."""
         write_text(self.folder / "recipe.yaml", recipe.to_yaml())
-        for name in ("execution", "environment", "dataset"):
-            write_json(self.folder / f"{name}.json", documents[name])
-        write_json(self.folder / "run.json", documents["record"])
+        write_json(self.folder / "execution.json", execution.to_dict())
+        environment.write(self.folder / "environment.json")
+        dataset.write(self.folder / "dataset.json")
+        RunOrigin(identity=identity, folder=os.getcwd()).write(self.folder / "run.json")
 
-    def write_history(self, history: list[dict[str, Any]]) -> None:
+    def write_history(self, history: Iterable[HistoryEntry]) -> None:
         """Replace the history by ``history``, one JSON object a line."""
-        lines = (json.dumps(finite(entry), allow_nan=False) + "\n" for entry in history)
+        lines = (json.dumps(entry.to_dict(), allow_nan=False) + "\n" for entry in history)
         write_text(self.history_path, "".join(lines))
+
+    def write_predictions(
+        self, probabilities: "NDArray[np.float32]", labels: "NDArray[np.int64]", indices: "NDArray[np.int64]"
+    ) -> None:
+        """Write the predictions of the test split, arrays as in `Predictions`."""
+        write_predictions(self.predictions_path, probabilities, labels, indices, run=self.identity.digest)
+
+    def end(self, result: RunResult) -> None:
+        """Write the result, which vouches for the files that are there, and remove the checkpoint."""
+        described = (self.history_path, self.folder / "recipe.yaml", self.folder / "dataset.json")
+        made = () if result.diverged else (self.weights_path, self.predictions_path)
+        files = {path.name: _digest(path) for path in (*described, *made) if path.is_file()}
+        result.model_copy(update={"run": self.identity.digest, "files": files}).write(self._result_path)
+        self.checkpoint_path.unlink(missing_ok=True)
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -162,20 +309,77 @@ class Run:
             return False
         return False
 
-    def _need(self, name: str) -> Path:
-        path = self.folder / name
-        if not path.is_file():
-            raise RunError(f"{self.folder}: no {name} here: not a run directory")
+    # What belongs to it.
+
+    def check_named(self, path: Path, named: str | None) -> None:
+        """Refuse a file that names another run than ``run.json`` does; one that names none is of the first version."""
+        if named is not None and named != self.identity.digest:
+            raise RunError(f"{path}: belongs to another run than run.json beside it\n{_ADVICE}")
+
+    def check_files(self, *paths: Path) -> None:
+        """Refuse files that are not those that the run wrote by its end; a missing one is for its reader to name."""
+        if self.finished:
+            self._check_digests(self.result, paths)
+
+    def use_recorded_folder(self) -> None:
+        """Find one's own modules where they were when the run began, wherever it is resumed from."""
+        folder = self._origin.folder
+        if folder is not None and folder not in sys.path:
+            sys.path.append(folder)
+
+    @property
+    def _result_path(self) -> Path:
+        return self.folder / "result.json"
+
+    @property
+    def _origin(self) -> RunOrigin:
+        return self._document("run.json", RunOrigin)
+
+    def _document(self, name: str, shape: type[T]) -> T:
+        return read_document(self._need(self.folder / name), shape, RunError)
+
+    def _own(self, path: Path) -> Path:
+        self.check_files(self._need(path))
         return path
 
-    def _json(self, name: str) -> dict[str, Any]:
-        try:
-            value = read_json(self._need(name))
-        except (ValueError, RecursionError):
-            raise RunError(f"{self.folder / name}: not valid JSON") from None
-        if not isinstance(value, dict):
-            raise RunError(f"{self.folder / name}: expected a JSON object")
-        return value
+    def _need(self, path: Path) -> Path:
+        if not path.is_file():
+            if self.exists or self.finished:
+                raise RunError(f"{path}: no such file; the run directory is not whole")
+            raise RunError(f"{self.folder}: {_why_no_run(self.folder)}")
+        return path
+
+    def _check_digests(self, result: RunResult, paths: Iterable[Path]) -> None:
+        for path in paths:
+            known = (result.files or {}).get(path.name)
+            if known is not None and path.is_file() and _digest(path) != known:
+                raise RunError(
+                    f"{path}: is not the file that this run wrote: it was changed, or is another run's\n{_ADVICE}"
+                )
+
+
+def load_run(folder: str | Path) -> Run:
+    """Open a run directory.
+
+    Parameters
+    ----------
+    folder : path
+        Of a run that was begun: finished, diverged or not ended yet.
+
+    Raises
+    ------
+    RunError
+        There is no run.
+
+    Examples
+    --------
+    >>> load_run("runs/base-1").result.test_accuracy  # doctest: +SKIP
+    0.952
+    """
+    run = Run(folder)
+    if not run.exists:
+        raise RunError(f"{run.folder}: {_why_no_run(run.folder)}")
+    return run
 
 
 def default_run_folder(recipe: Recipe, dataset: Dataset, seed: int) -> Path:
@@ -188,3 +392,12 @@ def default_run_folder(recipe: Recipe, dataset: Dataset, seed: int) -> Path:
         f"{recipe.fingerprint()} {dataset.fingerprint}".encode(), digest_size=4
     ).hexdigest()
     return Path(os.environ.get("CONVTRIALS_RUNS", "runs")) / f"{name}-{both}-seed{seed}"
+
+
+def _why_no_run(folder: Path) -> str:
+    return "no run.json here: not a run directory" if folder.is_dir() else "no such run directory"
+
+
+def _digest(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()

@@ -1,11 +1,29 @@
 """The recipe's ``augment`` section: how strongly images are changed before they are learned from."""
 
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
+
+from convtrials.core.custom import has_form
 
 #: What lies beyond the edge of an image, where a rotation or a crop looks there.
 Border = Literal["edge", "zeros", "reflect"]
+
+
+class CustomOperation(BaseModel):
+    """Your own operation: ``module:name``, called with images, a generator and the options."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(description="module:name of a function.", max_length=200)
+    options: dict[str, JsonValue] = Field(default_factory=dict, description="Its arguments, by name.")
+
+    @field_validator("name")
+    @classmethod
+    def _well_formed(cls, value: str) -> str:
+        if not has_form(value):
+            raise ValueError("is not of the form module:name, such as my_augmentations:posterize")
+        return value
 
 
 class AugmentConfig(BaseModel):
@@ -73,11 +91,23 @@ class AugmentConfig(BaseModel):
         le=10,
         description="Blend pairs of images and labels; weight drawn from Beta(mixup, mixup).",
     )
+    custom: tuple[CustomOperation, ...] = Field(
+        (),
+        exclude_if=lambda value: not value,  # files stay those of versions without it
+        description="Your own operations, module:name or {name, options}, in this order before mixup.",
+    )
     border: Border = Field(
         "edge",
         description="What lies beyond the edge of an image: its edge pixels repeated (any plain background), "
         "zeros (black), or its mirror image (photographs).",
     )
+
+    @field_validator("custom", mode="before")
+    @classmethod
+    def _in_short(cls, value: Any) -> Any:
+        """Let a name stand for an operation without options, and one operation for a list of one."""
+        several = value if isinstance(value, list | tuple) else [value]
+        return [{"name": one} if isinstance(one, str) else one for one in several]
 
     @model_validator(mode="after")
     def _area_is_a_range(self) -> Self:
@@ -89,11 +119,7 @@ class AugmentConfig(BaseModel):
         return self
 
     @property
-    def warps(self) -> bool:
-        """Whether images are interpolated at new places (affine or elastic)."""
-        return any((self.degrees, self.translate, self.scale, self.shear, self.elastic_alpha))
-
-    @property
     def active(self) -> bool:
-        """Whether anything is changed at all."""
-        return self.warps or self.flip or any((self.crop, self.erasing, self.mixup))
+        """Whether anything is changed at all: a strength is a field that is off, 0 or empty by default."""
+        fields = type(self).model_fields.items()
+        return any(getattr(self, key) for key, field in fields if not field.default)

@@ -1,15 +1,16 @@
 """The whole augmentation as a function of images, labels, config, seed and step."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from convtrials.core.custom import call
+from convtrials.core.errors import RecipeError
 from convtrials.core.streams import stream_seed
-from convtrials.data.augmentation.config import AugmentConfig
-from convtrials.data.augmentation.erasing import erase
-from convtrials.data.augmentation.mixup import mixup
-from convtrials.data.augmentation.placement import flip, random_crop
+from convtrials.data.augmentation.config import AugmentConfig, CustomOperation
+from convtrials.data.augmentation.operations import erase, flip, mixup, random_crop
 from convtrials.data.augmentation.warp import AffineRange, draw_affine, draw_elastic, warp
 from convtrials.data.batches import as_channels_last
 
@@ -42,7 +43,7 @@ class AugmentedBatch:
 
 
 def augmented(images: Tensor, labels: Tensor, config: AugmentConfig, seed: int, step: int) -> AugmentedBatch:
-    """Flip, crop, warp, erase and mix a whole group of images.
+    """Flip, crop, warp, erase, change by your own operations, and mix a whole group of images.
 
     Call it on the whole group of a step and cut micro-batches afterwards (`AugmentedBatch.part`): the size of
     the micro-batches then changes nothing.
@@ -72,57 +73,107 @@ def augmented(images: Tensor, labels: Tensor, config: AugmentConfig, seed: int, 
     """
     if not config.active:
         return AugmentedBatch(images, labels)
-    if config.flip:
-        images = flip(images, generator=_generator(seed, "flip", step))
-    if config.crop:
-        images = random_crop(images, config.crop, config.border, generator=_generator(seed, "crop", step))
-    if config.warps:
-        images = _warped(images, config, seed, step)
-    if config.erasing:
-        images = _erased(images, config, seed, step)
+
+    def draws(operation: str) -> torch.Generator:
+        """On the CPU whatever the device, so that a GPU sees the same draws."""
+        return torch.Generator().manual_seed(stream_seed(seed, f"augment/{operation}", step))
+
+    for operation in OPERATIONS:
+        images = operation(images, config, draws)
     if not config.mixup:
         return AugmentedBatch(as_channels_last(images), labels)
-    images, partner_labels, lam = mixup(
-        images, labels, config.mixup, generator=_generator(seed, "mixup", step)
-    )
+    images, partner_labels, lam = mixup(images, labels, config.mixup, generator=draws("mixup"))
     return AugmentedBatch(as_channels_last(images), labels, partner_labels, lam)
 
 
-def _warped(images: Tensor, config: AugmentConfig, seed: int, step: int) -> Tensor:
+#: Gives the generator of an operation by its name; each name has a stream of its own.
+Draws = Callable[[str], torch.Generator]
+
+
+def _flipped(images: Tensor, config: AugmentConfig, draws: Draws) -> Tensor:
+    return flip(images, generator=draws("flip")) if config.flip else images
+
+
+def _cropped(images: Tensor, config: AugmentConfig, draws: Draws) -> Tensor:
+    if not config.crop:
+        return images
+    return random_crop(images, config.crop, config.border, generator=draws("crop"))
+
+
+def _warped(images: Tensor, config: AugmentConfig, draws: Draws) -> Tensor:
+    """Affine and elastic, in one interpolation."""
     height, width = images.shape[-2:]
     limits = AffineRange(config.degrees, config.translate, config.scale, config.shear)
     matrices = field = None
     if not limits.identity:
-        generator = _generator(seed, "affine", step)
-        matrices = draw_affine(len(images), (height, width), limits, generator)
+        matrices = draw_affine(len(images), (height, width), limits, draws("affine"))
     if config.elastic_alpha:
-        field = draw_elastic(
-            len(images),
-            (height, width),
-            config.elastic_alpha,
-            config.elastic_sigma,
-            _generator(seed, "elastic", step),
-            images.device,
-        )
+        alpha, sigma = config.elastic_alpha, config.elastic_sigma
+        field = draw_elastic(len(images), (height, width), alpha, sigma, draws("elastic"), images.device)
     return warp(images, matrices, field, config.border)
 
 
-def _erased(images: Tensor, config: AugmentConfig, seed: int, step: int) -> Tensor:
+def _erased(images: Tensor, config: AugmentConfig, draws: Draws) -> Tensor:
+    if not config.erasing:
+        return images
     if config.erasing_fill == "mean":
         fill = images.mean(dim=(2, 3), keepdim=True)
     else:
         # A stream of its own, so that both fills erase the same rectangles.
-        fill = torch.rand(images.shape, generator=_generator(seed, "erasing-noise", step)).to(images.device)
+        fill = torch.rand(images.shape, generator=draws("erasing-noise")).to(images.device)
     return erase(
         images,
         config.erasing,
         config.erasing_area,
         config.erasing_aspect,
         fill=fill,
-        generator=_generator(seed, "erasing", step),
+        generator=draws("erasing"),
     )
 
 
-def _generator(seed: int, operation: str, step: int) -> torch.Generator:
-    """On the CPU whatever the device, so that a GPU sees the same draws."""
-    return torch.Generator().manual_seed(stream_seed(seed, f"augment/{operation}", step))
+def _custom(images: Tensor, config: AugmentConfig, draws: Draws) -> Tensor:
+    """Your own operations, in the order of the recipe."""
+    for place, operation in enumerate(config.custom):
+        # By its name, so that another operation in the list changes no draw of this one.
+        again = sum(one.name == operation.name for one in config.custom[:place])
+        images = _own(images, operation, draws(f"{operation.name}/{again}" if again else operation.name))
+    return images
+
+
+def _own(images: Tensor, operation: CustomOperation, generator: torch.Generator) -> Tensor:
+    key = f"augment.custom {operation.name}"
+    made = call(key, operation.name, "images, generator", images, generator, **operation.options)
+    if not isinstance(made, Tensor) or made.shape != images.shape or made.dtype != images.dtype:
+        got = f"{made.dtype} {tuple(made.shape)}" if isinstance(made, Tensor) else type(made).__name__
+        raise RecipeError(f"{key}: gives {got} for images of {images.dtype} {tuple(images.shape)}")
+    return made
+
+
+#: What is done to images, in this order; each leaves them as they are where the recipe has it off. Mixup, which
+#: changes labels too, comes last.
+OPERATIONS: tuple[Callable[[Tensor, AugmentConfig, Draws], Tensor], ...] = (
+    _flipped,
+    _cropped,
+    _warped,
+    _erased,
+    _custom,
+)
+
+
+def try_custom(config: AugmentConfig, image_shape: tuple[int, int, int]) -> None:
+    """See that your own operations work on images of a shape (H, W, C), and draw from the generator they get alone.
+
+    Raises
+    ------
+    RecipeError
+    """
+    height, width, channels = image_shape
+    drawn = torch.Generator().manual_seed(0)
+    images = as_channels_last(torch.rand((16, channels, height, width), generator=drawn))
+    for operation in config.custom:
+        one, other = (_own(images.clone(), operation, torch.Generator().manual_seed(1)) for _ in range(2))
+        if not torch.equal(one, other):
+            raise RecipeError(
+                f"augment.custom {operation.name}: gives other images when called again; "
+                "every random number must come from the generator that it is given, or a resumed run is another one"
+            )

@@ -6,10 +6,15 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from convtrials.core.errors import DataError
+
 
 @dataclass(frozen=True, eq=False)
 class Listing:
     """Everything that a source knows of its images before any is decoded.
+
+    Names of classes and groups are text: a file name of other bytes than UTF-8 is refused here, since pages, tables and
+    JSON files could not hold it.
 
     Attributes
     ----------
@@ -28,7 +33,7 @@ class Listing:
     group_names, group_kind, groups_are_sampled
         As in `convtrials.data.dataset.Dataset`.
     left_alone : int
-        Files beside the images that are no images by their names or places.
+        Other files, which are no images by their names or places.
     """
 
     class_names: tuple[str, ...]
@@ -41,6 +46,16 @@ class Listing:
     group_kind: str | None = None
     groups_are_sampled: bool = False
     left_alone: int = 0
+
+    def __post_init__(self) -> None:
+        for kind, names in (("class", self.class_names), ("group", self.group_names)):
+            for name in names:
+                try:
+                    name.encode()
+                except UnicodeEncodeError:
+                    raise DataError(
+                        f"{kind} name {name!a:.80}: not UTF-8 text; rename that folder, or the name in the file"
+                    ) from None
 
 
 @dataclass(frozen=True)

@@ -173,7 +173,7 @@ class EmnistSource:
         except DataError as error:
             if self._path is not None:
                 raise
-            raise DataError(f"{error}\nRemove {place}: the same command then downloads it anew.") from error
+            raise DataError(f"{error}\nRemove {place}: the same command then downloads it again.") from error
 
 
 def find_emnist(path: Path) -> Path | None:

@@ -10,11 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convtrials.core.errors import DataError
+from convtrials.data.paths import count_entries, descend, entries, image_endings
 from convtrials.data.sources.base import BadImage, Listing
-from convtrials.data.sources.endings import image_endings
 from convtrials.data.sources.images import UnreadableImageError, decode_image, header_shape
 from convtrials.data.sources.split_folders import split_folders
-from convtrials.data.sources.walk import count_entries, descend, entries
 
 MAX_FILE_BYTES = 1 << 30
 
@@ -29,7 +28,7 @@ class Contents:
         Names of class folders, in plain string order (as torchvision's ``ImageFolder`` has them).
     paths, labels, codes : parallel lists
         Relative path, class and split code of every image file; codes are 255 where the folder has no splits.
-    strangers : tuple of str
+    other_files : tuple of str
         Files that are no images by their names.
     parts : tuple of int
         Codes of the split folders that are there; empty for a plain folder of class folders.
@@ -41,7 +40,7 @@ class Contents:
     paths: list[str]
     labels: list[int]
     codes: list[int]
-    strangers: tuple[str, ...]
+    other_files: tuple[str, ...]
     parts: tuple[int, ...]
     empty: tuple[str, ...]
 
@@ -96,21 +95,21 @@ class FolderSource:
         labels: list[int] = []
         codes: list[int] = []
         empty: list[str] = []
-        strangers = [name for name in entries(str(self.folder))[0]]
+        other_files = [name for name in entries(str(self.folder))[0]]
         for prefix, code in homes:
             if prefix:
-                strangers += [f"{prefix}/{name}" for name in entries(str(self.folder / prefix))[0]]
+                other_files += [f"{prefix}/{name}" for name in entries(str(self.folder / prefix))[0]]
             for name in sorted(found[prefix]):
                 relative = f"{prefix}/{name}" if prefix else name
                 images, others = self._files(relative)
-                strangers += others
+                other_files += others
                 paths += images
                 labels += [class_names.index(name)] * len(images)
                 codes += [code] * len(images)
                 if not images:
                     empty.append(relative)
         codes_there = tuple(code for _, code in parts)
-        return Contents(class_names, paths, labels, codes, tuple(strangers), codes_there, tuple(empty))
+        return Contents(class_names, paths, labels, codes, tuple(other_files), codes_there, tuple(empty))
 
     def scan(self) -> Listing:
         """List the images; opens none."""
@@ -133,7 +132,7 @@ class FolderSource:
             if len(set(contents.parts)) < 3:
                 split[split == 0] = 255  # what is absent is taken from train
         labels = np.array(contents.labels, np.int64)
-        left_alone = len(contents.strangers)
+        left_alone = len(contents.other_files)
         return Listing(contents.class_names, labels, None, split, self._paths, left_alone=left_alone)
 
     def read(

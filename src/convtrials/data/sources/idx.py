@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convtrials.core.errors import DataError
-from convtrials.data.sources.rows import RowStream, read_fully
+from convtrials.data.sources.array_stream import RowStream, read_fully
 
 #: More bytes than this are refused: a header that announces them is wrong or hostile.
 MAX_BYTES = 1 << 40
@@ -47,7 +47,7 @@ def read_idx(
     Raises
     ------
     DataError
-        Where the header is not IDX, the type is not unsigned byte, the axes or a size are out of bounds (told
+        Where the header is not IDX, the type is not unsigned byte, the axes or a size are out of bounds (said
         before any value is read), or the data end early or go on after the last value.
     """
     what = str(source) if isinstance(source, str | Path) else str(getattr(source, "name", "IDX stream"))
@@ -81,7 +81,7 @@ def _open(path: Path) -> BinaryIO:
 
 
 def _unzipped(stream: BinaryIO) -> BinaryIO:
-    # Told by content, not by name: EMNIST copies come with and without ".gz" for either form.
+    # Known by content, not by name: EMNIST copies come with and without ".gz" for either form.
     peekable: Any = stream if hasattr(stream, "peek") else io.BufferedReader(cast(Any, stream))
     if peekable.peek(2)[:2] == b"\x1f\x8b":
         return cast(BinaryIO, _OwningGzip(peekable))

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convtrials.core.errors import DataError
+from convtrials.data.sources.array_stream import RowStream, read_across
 from convtrials.data.sources.base import BadImage, Listing
 from convtrials.data.sources.idx import MAX_LABELS, idx_rows, read_idx
 from convtrials.data.sources.images import fit_images, refuse_huge
-from convtrials.data.sources.rows import RowStream, read_across
 
 _PART = re.compile(
     r"(?P<stem>.*?)(?:^|[-_.])?(?P<part>train|val|valid|validation|test|t10k)[-_](?P<kind>images|labels)"

@@ -9,18 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convtrials.core.errors import DataError
-from convtrials.data.sources.base import BadImage, Listing
-from convtrials.data.sources.images import fit_images
-from convtrials.data.sources.npz_members import (
-    image_layout,
+from convtrials.data.sources.array_stream import (
+    RowStream,
     npy_header,
     open_member,
+    read_across,
     read_one,
     read_small,
     refuse_narrow,
-    to_bytes,
 )
-from convtrials.data.sources.rows import RowStream, read_across
+from convtrials.data.sources.arrays import image_layout, label_vector, name_classes, text_of, to_bytes
+from convtrials.data.sources.base import BadImage, Listing
+from convtrials.data.sources.images import fit_images
 
 IMAGE_NAMES = ("images", "image", "x", "data", "imgs", "features")
 LABEL_NAMES = ("labels", "label", "y", "targets", "target")
@@ -72,7 +72,7 @@ class NpzSource:
         """Read labels, names and the headers of images."""
         parts = self._parts()
         streams = self._opened(parts)
-        shapes = {image_layout(stream)[0] for stream in streams}
+        shapes = {image_layout(stream.what, stream.shape, stream.dtype)[0] for stream in streams}
         if len(shapes) > 1:
             raise DataError(
                 f"{self.path}: images of {len(shapes)} sizes: {sorted(shapes)}; all must have one"
@@ -105,7 +105,8 @@ class NpzSource:
             self._opened(self._parts())
         assert self._streams is not None
         pieces = [
-            fit_images(to_bytes(rows, what), shape) for rows, what in read_across(self._streams, start, stop)
+            fit_images(to_bytes(rows, stream.what), shape)
+            for rows, stream in read_across(self._streams, start, stop)
         ]
         return np.concatenate(pieces), []
 
@@ -161,47 +162,20 @@ class NpzSource:
         if order:
             raise DataError(f"{what}: stored in Fortran order; save np.ascontiguousarray(...) of it")
         rows = RowStream(what, lambda: open_member(self.path, member), offset, shape, dtype)
-        image_layout(rows)
+        image_layout(what, shape, dtype)
         return rows
 
     def _labels(self, member: str, count: int) -> NDArray[Any]:
-        what = f"{self.path}, {member[:-4]}"
-        labels = read_small(self.path, member)
-        if labels.ndim == 2 and labels.shape[1] == 1:
-            labels = labels[:, 0]
-        if labels.ndim == 2 and ((labels == 0) | (labels == 1)).all() and (labels.sum(1) == 1).all():
-            labels = labels.argmax(1)
-        if labels.ndim != 1:
-            raise DataError(
-                f"{what}: shape {labels.shape}; (N,), (N, 1) or one-hot (N, classes) is understood"
-            )
-        if len(labels) != count:
-            raise DataError(f"{what}: {len(labels)} labels for {count} images")
-        if labels.dtype.kind == "f" and (labels == np.rint(labels)).all():
-            labels = labels.astype(np.int64)
-        if labels.dtype.kind not in "iubUS":
-            raise DataError(f"{what}: type {labels.dtype}; integers or strings are understood")
-        return labels
+        return label_vector(read_small(self.path, member), count, f"{self.path}, {member[:-4]}")
 
     def _classes(self, labels: NDArray[Any]) -> tuple[tuple[str, ...], NDArray[np.int64]]:
-        named = next((self._members()[name] for name in CLASS_NAMES if name in self._members()), None)
-        values, codes = np.unique(labels, return_inverse=True)
-        codes = codes.astype(np.int64)
+        members = self._members()
+        named = next((members[name] for name in CLASS_NAMES if name in members), None)
         if named is None:
-            return tuple(_text(value) for value in values), codes
-        names = tuple(_text(value) for value in read_small(self.path, named).ravel())
-        what = f"{self.path}, {named[:-4]}"
-        if len(set(names)) < len(names):
-            raise DataError(f"{what}: a name comes twice")
-        if labels.dtype.kind in "US":
-            strange = sorted({_text(value) for value in values} - set(names))
-            if strange:
-                raise DataError(f"{what}: lacks {strange[0]!r}, which is a label")
-            place = np.array([names.index(_text(value)) for value in values], np.int64)
-            return names, place[codes]
-        if len(values) and (values[0] < 0 or values[-1] >= len(names)):
-            raise DataError(f"{what}: {len(names)} names for labels {values[0]} to {values[-1]}")
-        return names, labels.astype(np.int64)
+            return name_classes(labels, None, "")
+        return name_classes(
+            labels, read_small(self.path, named).ravel().tolist(), f"{self.path}, {named[:-4]}"
+        )
 
     def _groups(
         self, parts: dict[int, dict[str, str]], streams: list[RowStream]
@@ -219,11 +193,11 @@ class NpzSource:
         members = self._members()
         kind = "writer" if "writer" in having[0].lower() else "group"
         if "group_kind" in members:
-            kind = _text(read_one(self.path, members["group_kind"]))
+            kind = text_of(read_one(self.path, members["group_kind"]))
         sampled = True
         if "groups_are_sampled" in members:
             sampled = bool(read_one(self.path, members["groups_are_sampled"]))
-        return codes.astype(np.int32), tuple(_text(value) for value in values), kind, sampled
+        return codes.astype(np.int32), tuple(text_of(value) for value in values), kind, sampled
 
 
 def _part_of(member: str, word: str) -> int | None:
@@ -234,7 +208,3 @@ def _part_of(member: str, word: str) -> int | None:
         if member in (f"{word}_{part}", f"{part}_{word}", f"{word}{part}", f"{part}{word}"):
             return code
     return None
-
-
-def _text(value: Any) -> str:
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)

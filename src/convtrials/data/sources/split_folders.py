@@ -1,11 +1,10 @@
-"""Folders that are splits, told from folders that are classes."""
+"""Which folders are splits, and which are classes."""
 
 import os
 from pathlib import Path
 
 from convtrials.core.errors import DataError
-from convtrials.data.sources.endings import image_endings
-from convtrials.data.sources.walk import entries
+from convtrials.data.paths import entries, image_endings
 
 #: Names of split folders, in any case, and their codes.
 SPLIT_FOLDERS = {
@@ -38,7 +37,7 @@ def split_folders(folder: Path, top: list[str]) -> list[tuple[str, int]]:
     Raises
     ------
     DataError
-        Where a folder beside train is no split, two mean the same split, or all look like splits by what is in
+        Where a folder next to train is no split, two mean the same split, or all look like splits by what is in
         them while none is named as training.
     """
     codes = {name: SPLIT_FOLDERS[name.lower()] for name in top if name.lower() in SPLIT_FOLDERS}
@@ -50,7 +49,7 @@ def split_folders(folder: Path, top: list[str]) -> list[tuple[str, int]]:
     if len(codes) < len(top):
         other = min(set(top) - set(codes))
         raise DataError(
-            f"{folder}: beside {training[0]} there is {other}, which is neither val nor test; known are {_KNOWN}"
+            f"{folder}: next to {training[0]} there is {other}, which is neither val nor test; known are {_KNOWN}"
         )
     for code, part in enumerate(("training", "validation", "test")):
         same = sorted(name for name, own in codes.items() if own == code)

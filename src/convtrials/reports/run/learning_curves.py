@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
 from typing import Any
 
 from convtrials.reports.picture import Picture
 from convtrials.reports.style import BLUE, INK, MUTED, ORANGE, new_figure
+from convtrials.training.run_documents import HistoryEntry
 
 _COLUMNS = (
     "epoch",
@@ -22,14 +23,13 @@ _COLUMNS = (
 )
 
 
-def learning_curves(history: list[dict[str, Any]], best_epoch: Any) -> Picture:
+def learning_curves(history: Sequence[HistoryEntry], best_epoch: int | None) -> Picture:
     """Return the picture of a run's history.
 
     Parameters
     ----------
-    history : list of dict
-        One entry per epoch: ``epoch``, ``train_loss``, ``val_loss``, ``train_accuracy`` (may be None),
-        ``val_accuracy``, ``learning_rate``.
+    history : sequence of HistoryEntry
+        One per epoch.
     best_epoch : int or None
         The epoch whose weights were kept, marked where known.
     """
@@ -42,11 +42,11 @@ def learning_curves(history: list[dict[str, Any]], best_epoch: Any) -> Picture:
         alt="Line charts of training and validation loss and accuracy by epoch, with the learning rate below.",
         draw=lambda: _draw(history, best_epoch),
         header=_COLUMNS,
-        rows=[[entry.get(column) for column in _COLUMNS] for entry in history],
+        rows=[[getattr(entry, column) for column in _COLUMNS] for entry in history],
     )
 
 
-def _draw(history: list[dict[str, Any]], best_epoch: Any) -> Any:
+def _draw(history: Sequence[HistoryEntry], best_epoch: int | None) -> Any:
     from matplotlib.ticker import MaxNLocator, PercentFormatter
 
     figure = new_figure(9, 4.6)
@@ -66,27 +66,24 @@ def _draw(history: list[dict[str, Any]], best_epoch: Any) -> Any:
     for axes in (loss, accuracy, rate):
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.margins(x=0.04)
-    if isinstance(best_epoch, int) and len(history) > 1:
+    if best_epoch is not None and len(history) > 1:
         _mark_best(loss, accuracy, history, best_epoch)
     loss.legend(loc="best")
     return figure
 
 
-def _lines(axes: Any, history: list[dict[str, Any]], train: str, val: str) -> None:
+def _lines(axes: Any, history: Sequence[HistoryEntry], train: str, val: str) -> None:
     axes.plot(*_series(history, train), color=BLUE, marker="o", markersize=3.5, label="training")
     axes.plot(*_series(history, val), color=ORANGE, marker="s", markersize=3.5, label="validation")
 
 
-def _series(history: list[dict[str, Any]], key: str) -> tuple[list[float], list[float]]:
-    points = [
-        (float(entry.get("epoch", number)), float(entry[key]))
-        for number, entry in enumerate(history, 1)
-        if isinstance(entry.get(key), int | float) and math.isfinite(entry[key])
-    ]
-    return [x for x, _ in points], [y for _, y in points]
+def _series(history: Sequence[HistoryEntry], key: str) -> tuple[list[float], list[float]]:
+    points = [(float(entry.epoch), getattr(entry, key)) for entry in history]
+    known = [(epoch, value) for epoch, value in points if value is not None]
+    return [epoch for epoch, _ in known], [value for _, value in known]
 
 
-def _mark_best(loss: Any, accuracy: Any, history: list[dict[str, Any]], best_epoch: int) -> None:
+def _mark_best(loss: Any, accuracy: Any, history: Sequence[HistoryEntry], best_epoch: int) -> None:
     for axes, key in ((loss, "val_loss"), (accuracy, "val_accuracy")):
         axes.axvline(best_epoch, color=MUTED, linewidth=1, linestyle=(0, (3, 3)), zorder=0)
         at = [(x, y) for x, y in zip(*_series(history, key), strict=True) if x == best_epoch]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,13 @@ from convtrials.core.progress import progress_task
 from convtrials.data.dataset import Dataset
 from convtrials.evaluation.metrics import evaluate_predictions
 from convtrials.evaluation.mistakes import most_confused_pairs
-from convtrials.reports.html import PageFigure, render_page
+from convtrials.evaluation.predictions import Predictions
+from convtrials.reports.html import PageFigure
 from convtrials.reports.picture import Picture
-from convtrials.reports.run.reproduce import commands
-from convtrials.reports.words import summary
-from convtrials.training.run_record import RunRecord, read_run, warnings_of
+from convtrials.reports.run.page import describe_run, render_page
+from convtrials.reports.words import headlines, learned, summary
+from convtrials.training.run import Run, load_run
+from convtrials.training.run_documents import DatasetDescription, HistoryEntry, RunResult
 
 #: Pictures that need the images themselves.
 _IMAGE_PICTURES = ("confused-pairs", "worst-mistakes")
@@ -29,7 +31,7 @@ _PICTURES = 8
 
 
 def build_report(
-    run: Path | RunRecord,
+    run: Run | str | Path,
     dataset: Dataset | None = None,
     *,
     silent: bool = False,
@@ -40,8 +42,8 @@ def build_report(
 
     Parameters
     ----------
-    run : Path or RunRecord
-        The run directory, or what `read_run` made of it.
+    run : Run or path
+        The run, or its directory.
     dataset : Dataset or None
         The data of the run, for pictures with images and for sampled groups. Ignored, with a remark in the report,
         where its fingerprint is not the run's.
@@ -62,70 +64,81 @@ def build_report(
     RunError
         Where the run directory is absent, partial or damaged, or the run diverged.
     """
-    record = run if isinstance(run, RunRecord) else read_run(Path(run))
-    folder = record.folder
-    usable, remarks = _usable_dataset(record, dataset, remark)
+    run = run if isinstance(run, Run) else load_run(run)
+    # All is read before anything is drawn or written: a damaged file must not leave half a report.
+    predictions, history, described = run.read_predictions(), run.read_history(), describe_run(run)
+    names, data, result = run.class_names_of(predictions), run.dataset, run.result
+    usable, remarks = _usable_dataset(data, predictions, dataset, remark)
     with progress_task("report", _PICTURES + 2, silent=silent, log_steps=False) as task:
         task.show("metrics")
-        metrics = _measure(record, usable, resamples)
+        measured = _measure(predictions, names, usable, resamples)
+        warnings = run.warnings(measured["roc_auc"]["macro"], predictions)
+        metrics = {"warnings": [one.as_dict() for one in warnings], **measured}
         task.advance()
         drawn: list[tuple[Picture, Path]] = []
         try:
-            for picture in _pictures(record, metrics, usable):
+            for picture in _pictures(predictions, history, result, metrics, usable):
                 task.show(picture.title)
-                drawn.append((picture, picture.save(folder / "figures")))
+                drawn.append((picture, picture.save(run.folder / "figures")))
                 task.advance()
             if usable is not None:
-                _remove_stale(folder / "figures", {picture.name for picture, _ in drawn})
-            figures = [PageFigure.of(picture, png) for picture, png in drawn]
-            page = _page(record, metrics, figures, [*remarks, *metrics["notes"]])
-            write_json(folder / "metrics.json", _with_origin(metrics, record))
-            write_text(folder / "report.html", page)
+                _remove_stale(run.folder / "figures", {picture.name for picture, _ in drawn})
+            page = render_page(
+                described,
+                metrics=metrics,
+                headlines=headlines(metrics),
+                learned=learned(metrics),
+                figures=[PageFigure.of(picture, png) for picture, png in drawn],
+                summary=summary(metrics, _most_confused(metrics)),
+                remarks=[*remarks, *metrics["notes"]],
+            )
+            origin = {"name": data.name, "fingerprint": data.fingerprint}
+            document = {"split": "test", "dataset": origin, "seed": result.seed, **metrics}
+            write_json(run.folder / "metrics.json", document)
+            write_text(run.folder / "report.html", page)
         except OSError as problem:
-            raise RunError(f"{folder}: the report cannot be written ({problem})") from problem
+            raise RunError(f"{run.folder}: the report cannot be written ({problem})") from problem
         task.advance()
-    return folder / "report.html"
+    return run.folder / "report.html"
 
 
 def _usable_dataset(
-    record: RunRecord, dataset: Dataset | None, remark: str | None
+    described: DatasetDescription, predictions: Predictions, dataset: Dataset | None, remark: str | None
 ) -> tuple[Dataset | None, list[str]]:
     """Return the dataset if it is the run's own, else None and why."""
     left_out = "The pictures with images are left out: "
     if dataset is None:
         return None, [left_out + (remark or "the report was built without the dataset.")]
-    trained_on = record.dataset.get("fingerprint")
-    if dataset.fingerprint != trained_on or tuple(dataset.class_names) != record.class_names:
+    if dataset.fingerprint != described.fingerprint or tuple(dataset.class_names) != described.class_names:
         return None, [
             f"{left_out}the dataset at hand (fingerprint {dataset.fingerprint[:12]}) is not the one of the run "
-            f"({str(trained_on)[:12]})."
+            f"({described.fingerprint[:12]})."
         ]
-    found = record.predictions
-    if found.indices.max() >= len(dataset):
+    if predictions.indices.max() >= len(dataset):
         return None, [f"{left_out}predictions point at images beyond the dataset's {len(dataset):,}."]
-    if not np.array_equal(dataset.labels[found.indices], found.labels):
+    if not np.array_equal(dataset.labels[predictions.indices], predictions.labels):
         return None, [f"{left_out}the labels of the predictions are not those of the dataset."]
     return dataset, []
 
 
-def _measure(record: RunRecord, dataset: Dataset | None, resamples: int) -> dict[str, Any]:
-    found = record.predictions
+def _measure(
+    predictions: Predictions, names: Sequence[str], dataset: Dataset | None, resamples: int
+) -> dict[str, Any]:
     groups: NDArray[Any] | None = None
     if dataset is not None and dataset.groups is not None and dataset.groups_are_sampled:
-        groups = dataset.groups[found.indices]
-    metrics = evaluate_predictions(
-        found.probabilities, found.labels, record.class_names, resamples=resamples, groups=groups
+        groups = dataset.groups[predictions.indices]
+    return evaluate_predictions(
+        predictions.probabilities, predictions.labels, names, resamples=resamples, groups=groups
     )
-    warnings = warnings_of(record, metrics["roc_auc"]["macro"])
-    return {"warnings": [one.as_dict() for one in warnings], **metrics}
 
 
-def _with_origin(metrics: dict[str, Any], record: RunRecord) -> dict[str, Any]:
-    origin = {key: record.dataset.get(key) for key in ("name", "fingerprint")}
-    return {"split": "test", "dataset": origin, "seed": record.result.get("seed"), **metrics}
-
-
-def _pictures(record: RunRecord, metrics: dict[str, Any], dataset: Dataset | None) -> Iterator[Picture]:
+def _pictures(
+    predictions: Predictions,
+    history: Sequence[HistoryEntry],
+    result: RunResult,
+    metrics: dict[str, Any],
+    dataset: Dataset | None,
+) -> Iterator[Picture]:
     # Late, for they import what draws.
     from convtrials.reports.run.confusion import confusion_picture
     from convtrials.reports.run.image_grids import confused_pairs_picture, worst_mistakes_picture
@@ -134,21 +147,21 @@ def _pictures(record: RunRecord, metrics: dict[str, Any], dataset: Dataset | Non
     from convtrials.reports.run.ranking_curves import precision_recall_picture, roc_picture
     from convtrials.reports.run.reliability import reliability_picture
 
-    names, found = record.class_names, record.predictions
+    names = metrics["class_names"]
     confusion = np.array(metrics["confusion_matrix"], dtype=np.int64)
-    if record.history:
-        yield learning_curves(record.history, record.result.get("best_epoch"))
+    if history:
+        yield learning_curves(history, result.best_epoch)
     yield confusion_picture(confusion, names)
     if dataset is not None:
         with_images = (
-            confused_pairs_picture(found, confusion, dataset),
-            worst_mistakes_picture(found, dataset),
+            confused_pairs_picture(predictions, confusion, dataset),
+            worst_mistakes_picture(predictions, dataset),
         )
         yield from (picture for picture in with_images if picture is not None)
     yield per_class_picture(metrics["per_class"], metrics["f1"]["macro"])
     yield reliability_picture(metrics["reliability"], metrics["expected_calibration_error"])
-    yield roc_picture(found, names)
-    yield precision_recall_picture(found, names)
+    yield roc_picture(predictions, names)
+    yield precision_recall_picture(predictions, names)
 
 
 def _remove_stale(folder: Path, drawn: set[str]) -> None:
@@ -161,19 +174,10 @@ def _remove_stale(folder: Path, drawn: set[str]) -> None:
             (folder / f"{name}.{ending}").unlink(missing_ok=True)
 
 
-def _page(record: RunRecord, metrics: dict[str, Any], figures: list[PageFigure], remarks: list[str]) -> str:
-    confusion = np.array(metrics["confusion_matrix"], dtype=np.int64)
-    names = record.class_names
-    pairs = [
+def _most_confused(metrics: dict[str, Any]) -> list[tuple[str, str, int, int]]:
+    """Return the most confused pair as `summary` takes it, or nothing."""
+    confusion, names = np.array(metrics["confusion_matrix"], dtype=np.int64), metrics["class_names"]
+    return [
         (names[pair.true], names[pair.predicted], pair.count, int(confusion[pair.true].sum()))
         for pair in most_confused_pairs(confusion, 1)
     ]
-    return render_page(
-        record,
-        metrics,
-        figures,
-        model=str(record.settings.get("model", "network")),
-        summary=summary(metrics, pairs),
-        commands=commands(record),
-        remarks=remarks,
-    )

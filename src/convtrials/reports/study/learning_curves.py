@@ -75,10 +75,10 @@ def _extremes(shown: list[StudyArm]) -> list[StudyArm]:
 def _band(arm: StudyArm, key: str) -> _Band | None:
     values: dict[float, list[float]] = {}
     for run in arm.finished:
-        for number, entry in enumerate(run.history(), 1):
-            epoch, value = _number(entry.get("epoch", number)), _number(entry.get(key))
-            if epoch is not None and value is not None:
-                values.setdefault(epoch, []).append(value)
+        for entry in run.run.read_history():
+            value = _number(getattr(entry, key))
+            if value is not None:
+                values.setdefault(float(entry.epoch), []).append(value)
     if not values:
         return None
     epochs = sorted(values)

@@ -13,8 +13,6 @@ from convtrials.evaluation.curves import macro_roc, roc_curves
 from convtrials.evaluation.metrics import confusion_matrix
 from convtrials.evaluation.predictions import Predictions
 from convtrials.reports.study.record import StudyArm, StudyRun
-from convtrials.training.run import Run
-from convtrials.training.run_record import read_run_predictions
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +67,7 @@ class TestImages:
         first, labels, indices = self._first
         if not (np.array_equal(labels, found.labels) and np.array_equal(indices, found.indices)):
             raise StudyError(
-                f"{run.folder / 'predictions-test.npz'}: other test images or labels than in {first.folder}; "
+                f"{run.run.predictions_path}: other test images or labels than in {first.run.folder}; "
                 "the runs of a study share one test split"
             )
 
@@ -101,10 +99,10 @@ def gather_predictions(
     tables, f1, rocs = [], [], []
     support = np.zeros(len(class_names), dtype=np.int64)
     for run in arm.finished:
-        found = read_run_predictions(Run(run.folder))
+        found = run.run.read_predictions()
         if found.probabilities.shape[1] != len(class_names):
             raise StudyError(
-                f"{run.folder / 'predictions-test.npz'}: {found.probabilities.shape[1]} classes, "
+                f"{run.run.predictions_path}: {found.probabilities.shape[1]} classes, "
                 f"dataset.json has {len(class_names)}"
             )
         images.check(run, found)

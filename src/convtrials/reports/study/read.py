@@ -12,7 +12,6 @@ from convtrials.study.directory import StudyDirectory
 from convtrials.study.plan.arms import Arm
 from convtrials.study.plan.plan import Plan
 from convtrials.study.schemas import BaselineVerdict, Costs, TechniqueCost, TechniqueVerdict, Verdicts
-from convtrials.training.run_files import check_result
 
 
 def read_study(folder: Path) -> StudyRecord:
@@ -79,10 +78,9 @@ def _runs(
         known = dict(zip(judged.run_seeds, pairs, strict=True))
     for seed in sorted({*known, *study.seeds_on_disk(arm)}):
         run = study.run(arm, seed - arm.seed_offset)
-        if run.finished:
-            check_result(run)
-        status, score = known.get(seed, ("unused" if run.finished else "unfinished", None))
-        yield StudyRun(seed, run.folder, status, score, run.result if run.finished else {})
+        result = run.result if run.finished else None
+        status, score = known.get(seed, ("unfinished" if result is None else "unused", None))
+        yield StudyRun(seed, run, status, score, result)
 
 
 def _class_names(dataset: dict[str, Any], path: Path) -> tuple[str, ...]:

@@ -10,16 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from convtrials.core.errors import StudyError
-from convtrials.core.files import read_bounded_text
 from convtrials.study.directory import StudyDirectory
 from convtrials.study.plan.arms import Arm
 from convtrials.study.plan.plan import Plan
 from convtrials.study.plan.plan_log import PlanLog
 from convtrials.study.plan.spec import StudySpec
-from convtrials.study.schemas import Costs, TechniqueCost, TechniqueVerdict, Verdicts, parse_object, printable
+from convtrials.study.schemas import Costs, TechniqueCost, TechniqueVerdict, Verdicts
 from convtrials.training.run import Run
-from convtrials.training.run_files import check_files
+from convtrials.training.run_documents import RunResult
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,34 +28,22 @@ class StudyRun:
     ----------
     seed : int
         The seed itself, the arm's offset included.
-    folder : Path
-        Its run directory, which may be absent.
+    run : Run
+        Its directory, which may be absent.
     status : str
         ``finished``, ``diverged`` or ``failed`` as the verdicts say, ``unfinished``, or ``unused`` for one that ended
         without being part of a verdict.
     score : float or None
         On the study's metric.
-    result : dict
-        Its ``result.json``, empty where there is none.
+    result : RunResult or None
+        None where it has not ended.
     """
 
     seed: int
-    folder: Path
+    run: Run
     status: str
     score: float | None
-    result: dict[str, Any]
-
-    def history(self) -> list[dict[str, Any]]:
-        """Read its history, one entry per epoch; empty where there is none."""
-        run = Run(self.folder)
-        path = run.history_path
-        if not path.is_file():
-            return []
-        check_files(run, path)
-        lines = [line for line in read_bounded_text(path, StudyError).splitlines() if line.strip()]
-        return [
-            printable(parse_object(line, f"{path} line {number}")) for number, line in enumerate(lines, 1)
-        ]
+    result: RunResult | None
 
 
 @dataclass(frozen=True, eq=False)

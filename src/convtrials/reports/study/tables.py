@@ -11,7 +11,6 @@ from convtrials.reports.html import plain
 from convtrials.reports.study.record import StudyArm, StudyRecord, StudyRun
 from convtrials.reports.study.verdict_style import VerdictLook, look_of
 from convtrials.study.results.verdict_row import VerdictRow, row_without_result, verdict_rows
-from convtrials.training.run import Run
 
 _BEYOND = {
     "all": "beyond the margin",
@@ -135,8 +134,8 @@ def run_rows(study: StudyRecord) -> list[tuple[str, str, str, str, str, str]]:
     scale = scale_of(study.spec.metric)
     unit = study.costs.unit if study.costs.unit == "cpu_seconds" else "train_seconds"
     return [
-        (arm.name, str(run.seed), run.status, scale.score(run.score), plain(run.result.get("epochs")),
-         duration(run.result.get(unit)))
+        (arm.name, str(run.seed), run.status, scale.score(run.score), plain(run.result and run.result.epochs),
+         duration(run.result and getattr(run.result, unit)))
         for arm in study.arms
         for run in arm.runs
     ]  # fmt: skip
@@ -148,9 +147,9 @@ def lost_runs(study: StudyRecord) -> list[str]:
     for arm in study.arms:
         for run in arm.runs:
             if run.status in ("diverged", "failed"):
-                step = run.result.get("diverged_at")
-                at = f" at step {step:,}" if isinstance(step, int) and run.status == "diverged" else ""
-                place = f"{run.folder.parent.name}/{run.folder.name}"
+                step = run.result.diverged_at if run.result else None
+                at = f" at step {step:,}" if step is not None and run.status == "diverged" else ""
+                place = f"{run.run.folder.parent.name}/{run.run.folder.name}"
                 why = _why_failed(study, run) if run.status == "failed" else ""
                 told.append(f"{arm.name}, seed {run.seed}: {run.status}{at} (runs/{place}){why}")
     return told
@@ -158,7 +157,7 @@ def lost_runs(study: StudyRecord) -> list[str]:
 
 def _why_failed(study: StudyRecord, run: StudyRun) -> str:
     """Return why the run failed the last time; nothing where that was not written."""
-    failures = study.directory.failures(Run(run.folder))
+    failures = study.directory.failures(run.run)
     return f": {failures.reason}" if failures.errors else ""
 
 

@@ -4,8 +4,7 @@ import numpy as np
 
 from convtrials.core.errors import StudyError
 from convtrials.data.dataset import Dataset
-from convtrials.data.open import load_dataset
-from convtrials.data.reopen import source_name
+from convtrials.data.open import load_dataset, source_name
 from convtrials.study.plan.arms import Arm
 
 _opened: dict[tuple[str, int], Dataset] = {}

@@ -1,114 +1,136 @@
-"""The arrangement: how many runs at a time, with how many threads each; measured side by side, recorded."""
+"""Autotune: how the runs of a study are computed, and how many at a time; timed side by side, recorded."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from convtrials.core.errors import StudyError
-from convtrials.core.machine import available_cores
-from convtrials.study.execute.step_rate import StepProbe, begin_measuring, measured_together
-from convtrials.training.engine.execution import Execution, Precision, check_device, probe_execution
+from convtrials.core.process import available_cores
+from convtrials.study.schemas import StudyExecution
+from convtrials.training.engine.execution import Execution, Precision, check_device
+from convtrials.training.engine.step_timing import (
+    StepProbe,
+    autotune_execution,
+    mean_time,
+    step_times,
+    training_step,
+)
 from convtrials.training.recipe.recipe import Recipe
+from convtrials.training.replicas.choose import choose_replicas
 
-#: Seconds that every arrangement trains while it is measured, after its first steps.
+#: Seconds that every number of workers trains while it is timed, after its first step.
 MEASURED_SECONDS = 1.5
 
-#: At most so many arrangements are measured; each needs processes that import torch.
-MOST_ARRANGEMENTS = 4
+#: At most so many numbers of workers are timed; each needs processes that import torch.
+MOST_CANDIDATES = 4
+
+#: Images of 28x28 in a timed step at most, so that timing large batches stays short.
+_MOST_IMAGES = 256
 
 
 @dataclass(frozen=True)
-class Arrangement:
-    """How the runs of a study are computed.
+class ComputeOptions:
+    """What a person asks of the computing; None: chosen by `autotune_study`.
 
     Attributes
     ----------
-    execution : Execution
-        The same for every run: a part of what makes them comparable.
-    workers : int
-        Runs at a time. Another number on another day changes speed, never results.
-    measured : list of dict
-        ``workers``, ``threads`` and ``images_per_second`` (of all workers together) of what was tried.
+    workers, threads : int or None
+        Runs at a time, threads of each.
+    precision, device : str or None
+    checkpoint_seconds : float
+        Between checkpoints inside an epoch.
+    replicas : int or None
+        Seeds of one arm trained at once, in one process.
     """
 
-    execution: Execution
-    workers: int
-    measured: list[dict[str, Any]]
+    workers: int | None = None
+    threads: int | None = None
+    precision: Precision | None = None
+    device: str | None = None
+    checkpoint_seconds: float = 60.0
+    replicas: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in (("workers", self.workers), ("threads", self.threads)):
+            if value is not None and value < 1:
+                raise StudyError(f"--{name} {value}: must be 1 or more")
 
 
-def choose_arrangement(
-    recipe: Recipe,
-    image_shape: tuple[int, int, int],
-    classes: int,
-    *,
-    workers: int | None = None,
-    precision: Precision | None = None,
-    threads: int | None = None,
-    device: str | None = None,
-    report: Callable[[str], None] = lambda line: None,
-) -> Arrangement:
-    """Choose precision, memory format, threads and workers by training the baseline for some seconds.
+def autotune_study(
+    probe: StepProbe, options: ComputeOptions, report: Callable[[str], None] = lambda line: None
+) -> StudyExecution:
+    """Choose precision, memory format, threads, workers and replicas by training the baseline for some seconds.
 
     Parameters
     ----------
-    recipe : Recipe
+    probe : StepProbe
         The baseline.
-    image_shape : tuple of int
-        (H, W, C).
-    classes : int
-    workers, precision, threads, device
-        Given by a person: then kept, and not measured.
+    options : ComputeOptions
+        What is given is kept, and not timed.
     report : callable
-        Takes a line for each thing measured.
+        Takes a line for each thing timed.
     """
-    cores = available_cores()
-    for name, value in (("--workers", workers), ("--threads", threads)):
-        if value is not None and value < 1:
-            raise StudyError(f"{name} {value}: must be 1 or more")
-    probe = StepProbe(recipe, image_shape, classes)
+    if (options.replicas or 1) > 1:
+        options = replace(options, workers=1)
+        chosen = _autotune_workers(probe, options, report)
+        return chosen.model_copy(update={"replicas": options.replicas})
+    chosen = _autotune_workers(probe, options, report)
+    if chosen.execution.device != "cuda" or options.replicas is not None or options.workers is not None:
+        return chosen
+    found = choose_replicas(probe, chosen.execution, report=report)
+    measured = {"replicas_measured": found.measured} if found.measured else {}
+    return chosen.model_copy(update={"replicas": found.replicas, "replica_way": found.method, **measured})
+
+
+def _autotune_workers(
+    probe: StepProbe, options: ComputeOptions, report: Callable[[str], None]
+) -> StudyExecution:
+    cores, workers, threads = available_cores(), options.workers, options.threads
 
     def choose(count: int) -> Execution:
-        return probe_execution(
-            probe.network, image_shape, precision=precision, threads=count, device=device, report=report
+        return autotune_execution(
+            probe, precision=options.precision, threads=count, device=options.device, report=report
         )
 
-    if device is not None:
-        check_device(device)
+    if options.device is not None:
+        check_device(options.device)
     if workers is not None or threads is not None:
         known_threads = threads or max(1, cores // (workers or 1))
         execution = choose(known_threads)
-        return Arrangement(execution, workers or _as_many(execution, cores // known_threads), [])
+        fitting = max(1, cores // known_threads) if execution.device == "cpu" else 1
+        return StudyExecution.of(execution, workers or fitting)
     execution = choose(1)
     if execution.device != "cpu" or cores == 1:
-        return Arrangement(execution, 1, [])
-    measured = [_measure(probe, execution, count, cores // count, report) for count in _candidates(cores)]
+        return StudyExecution.of(execution)
+    measured = [
+        _time_workers(probe, execution, count, cores // count, report) for count in _candidates(cores)
+    ]
     best = max(measured, key=lambda one: one["images_per_second"])
-    chosen = Execution(execution.device, execution.precision, execution.channels_last, best["threads"])
-    return Arrangement(chosen, best["workers"], measured)
-
-
-def _as_many(execution: Execution, fitting: int) -> int:
-    return max(1, fitting) if execution.device == "cpu" else 1
+    return StudyExecution.of(replace(execution, threads=best["threads"]), best["workers"], measured=measured)
 
 
 def _candidates(cores: int) -> list[int]:
-    """One worker a core, then half as many, and so on; one alone last."""
+    """One worker per core, then half as many, and so on; one alone last."""
     counts: list[int] = []
     count = cores
-    while count > 1 and len(counts) < MOST_ARRANGEMENTS - 1:
+    while count > 1 and len(counts) < MOST_CANDIDATES - 1:
         counts.append(count)
         count //= 2
     return [*counts, 1]
 
 
-def _measure(
+def _time_workers(
     probe: StepProbe, execution: Execution, workers: int, threads: int, report: Callable[[str], None]
 ) -> dict[str, Any]:
     """Train in so many processes side by side; return their images per second together."""
-    one = Execution(execution.device, execution.precision, execution.channels_last, threads)
-    processes = [begin_measuring(probe, one, MEASURED_SECONDS) for _ in range(workers)]
+    one = replace(execution, threads=threads)
+    processes = [begin_timing(probe, one, MEASURED_SECONDS) for _ in range(workers)]
     try:
-        rate = sum(measured_together(processes))
+        rate = sum(rates_side_by_side(processes))
     finally:
         for process in processes:
             process.kill()
@@ -118,3 +140,69 @@ def _measure(
         f"{'s' if threads > 1 else ''} each: {rate:,.0f} images/s together"
     )
     return {"workers": workers, "threads": threads, "images_per_second": rate}
+
+
+def begin_timing(probe: StepProbe, execution: Execution, seconds: float) -> "subprocess.Popen[str]":
+    """Start a process that trains for some seconds once a line on its input says so; see `rates_side_by_side`."""
+    wanted = {
+        "probe": {**asdict(probe), "recipe": probe.recipe.model_dump(mode="json")},
+        "execution": execution.to_dict(),
+        "seconds": seconds,
+    }
+    return subprocess.Popen(
+        [sys.executable, "-m", "convtrials.study.execute.autotune", json.dumps(wanted)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": str(execution.threads)},
+    )
+
+
+def rates_side_by_side(processes: "Sequence[subprocess.Popen[str]]") -> list[float]:
+    """Let all processes train during the same moment; return the images per second of each.
+
+    Raises
+    ------
+    StudyError
+        One of them ended without an answer.
+    """
+    for process in processes:  # each says when its network is ready
+        _line(process)
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    return [float(_line(process)) for process in processes]
+
+
+def _line(process: "subprocess.Popen[str]") -> str:
+    assert process.stdout is not None
+    text = process.stdout.readline()
+    if not text:
+        raise StudyError(
+            f"a process that should measure the speed of training ended with code {process.wait()}; "
+            "--workers N leaves the measuring out"
+        )
+    return text
+
+
+def main() -> None:
+    """Time what the command line says, when a line on standard input says so."""
+    wanted = json.loads(sys.argv[1])
+    recipe, shape = Recipe.make(wanted["probe"]["recipe"]), tuple(wanted["probe"]["image_shape"])
+    execution = Execution(**wanted["execution"])
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # what a network of one's own prints must not look like an answer
+
+    step, images = training_step(
+        StepProbe(recipe, shape, wanted["probe"]["classes"]), execution, _MOST_IMAGES
+    )
+    times = step_times(step, execution.device)
+    next(times)  # warms up
+    print("ready", file=answers, flush=True)
+    sys.stdin.readline()
+    print(images / mean_time(times, wanted["seconds"]), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    main()

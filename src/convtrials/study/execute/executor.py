@@ -1,14 +1,11 @@
-"""Executors: who trains the runs. One small interface; local processes and the process itself now."""
+"""The interface between the scheduler, which knows which runs a study needs, and whatever trains them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
-from convtrials.data.dataset import Dataset
-from convtrials.study.directory import StudyDirectory
-from convtrials.study.execute.worker import train_one
-from convtrials.study.plan.plan import Plan
-from convtrials.training.engine.execution import Execution
+#: How the training of a run ended; see `RunEnd`.
+How = Literal["finished", "diverged", "failed", "locked", "stopped"]
 
 
 @dataclass(frozen=True)
@@ -27,79 +24,67 @@ class RunEnd:
     ----------
     task : RunTask
     how : str
-        ``finished``, ``diverged``, ``failed``, ``taken`` (another process has it) or ``stopped`` (with a checkpoint).
+        ``finished`` or ``diverged``: its ``result.json`` is written. ``failed``: it could not be trained, or its
+        process died; the scheduler has it tried once more. ``locked``: another process is training it or has just
+        finished it; the scheduler asks for it again when its lock is free. ``stopped``: it was asked to stop and has
+        written a checkpoint; the scheduler then stops the study.
     error : str
         Why, where it failed.
     """
 
     task: RunTask
-    how: str
+    how: How
     error: str = ""
 
 
 class Executor(Protocol):
-    """Trains runs, some at a time."""
+    """Trains the runs of a study: in this process, in others, or on other machines.
+
+    The scheduler calls `advance` again and again, and `stop` once, at the end of the study or on the way out of an
+    error. All calls come from one thread. Between two calls the scheduler reads the study's directory, so a run that
+    has ended may make others needless: an executor keeps no queue of runs that have not begun.
+
+    To implement one, it is enough to get a run trained somewhere that sees the study's directory.
+    `convtrials.study.execute.run_trainer.RunTrainer` trains a run there: it locks the run, goes on from its
+    checkpoint, writes all its files, and returns its `RunEnd`. ``python -m convtrials.study.execute.worker FOLDER
+    SECONDS`` does the same for runs that are named on its standard input. Results travel by the directory alone; what
+    an executor returns only says that it is time to look.
+    """
 
     @property
-    def free(self) -> int:
-        """How many more runs can be started now."""
+    def busy(self) -> Sequence[RunTask]:
+        """Runs that have begun and whose end `advance` has not returned yet."""
 
-    @property
-    def busy(self) -> list[RunTask]:
-        """Runs that have been started and have not ended."""
+    def advance(self, wanted: Sequence[RunTask], seconds: float) -> list[RunEnd]:
+        """Begin runs where there is room, and return the runs that have ended.
 
-    def start(self, task: RunTask) -> None:
-        """Begin a run; there must be a free place."""
+        Parameters
+        ----------
+        wanted : sequence of RunTask
+            All runs that may begin, the most urgent first; those in `busy` are not among them. May be empty. Runs that
+            do not begin now are forgotten: as long as they are needed they are in the next call's ``wanted``.
+        seconds : float
+            How long to wait for the first end; also where nothing is wanted or nothing can begin. An executor that
+            trains in the calling thread takes as long as its runs.
 
-    def wait(self, seconds: float) -> list[RunEnd]:
-        """Return the runs that have ended, waiting up to ``seconds`` for the first."""
+        Returns
+        -------
+        list of RunEnd
+            Exactly one for each run that has begun, in this call or the one after it ended.
+
+        Raises
+        ------
+        StudyError
+            No run can be trained any more, so that trying again is of no use.
+        Interrupted
+            A stop was asked for, and no returned end would be ``stopped``.
+        """
 
     def stop(self, hurry: Callable[[], bool] = lambda: False) -> None:
-        """Ask all runs for a checkpoint and wait for it; kill them as soon as ``hurry`` says so."""
+        """Ask the runs in `busy` to write a checkpoint, and wait for them.
 
-
-class InProcess:
-    """Trains in this process, one run at a time: for data that lives in memory, and for looking closely."""
-
-    def __init__(
-        self,
-        study: StudyDirectory,
-        plan: Plan,
-        dataset: Dataset,
-        execution: Execution,
-        *,
-        checkpoint_seconds: float = 60.0,
-    ) -> None:
-        self._make = (study, plan, dataset, execution)
-        self._checkpoint_seconds = checkpoint_seconds
-        self._waiting: list[RunTask] = []
-
-    @property
-    def free(self) -> int:
-        """One place."""
-        return 1 - len(self._waiting)
-
-    @property
-    def busy(self) -> list[RunTask]:
-        """The run that `wait` will train."""
-        return list(self._waiting)
-
-    def start(self, task: RunTask) -> None:
-        """Take a run; `wait` trains it."""
-        self._waiting.append(task)
-
-    def wait(self, seconds: float) -> list[RunEnd]:
-        """Train the run to its end, however long that takes."""
-        ended = []
-        while self._waiting:
-            task = self._waiting[0]
-            answer = train_one(
-                *self._make, task.arm, task.position, checkpoint_seconds=self._checkpoint_seconds
-            )
-            self._waiting.pop(0)
-            ended.append(RunEnd(task, answer["ended"], answer.get("error", "")))
-        return ended
-
-    def stop(self, hurry: Callable[[], bool] = lambda: False) -> None:
-        """Forget what has not begun."""
-        self._waiting.clear()
+        Parameters
+        ----------
+        hurry : callable
+            Asked while waiting; once it returns True the runs are killed. They go on from their last checkpoints.
+        """

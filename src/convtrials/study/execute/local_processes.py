@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,9 @@ from convtrials.study.execute.executor import RunEnd, RunTask
 
 #: Seconds that a worker may take for its checkpoint when it is asked to stop.
 STOP_SECONDS = 60.0
+
+#: Workers that may die in training before the study gives up.
+MOST_DEATHS = 100
 
 
 class _Worker:
@@ -45,7 +48,7 @@ class _Worker:
         """Give it a run."""
         self.task = task
         assert self.process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):  # it has died; `read` will tell
+        with contextlib.suppress(BrokenPipeError):  # it has died; `read` will say so
             self.process.stdin.write(
                 json.dumps({"arm": task.arm, "position": task.position}).encode() + b"\n"
             )
@@ -64,19 +67,19 @@ class _Worker:
         with contextlib.suppress(BrokenPipeError):
             self.process.stdin.close()
 
-    def how_it_died(self) -> str:
-        """Say why it is gone."""
+    def exit_reason(self) -> str:
+        """Wait for its end and say why it came."""
         code = self.process.wait()
         with open(self.log, "rb") as log:  # whatever a network prints is in it
             log.seek(max(0, log.seek(0, os.SEEK_END) - 65_536))
             last = log.read().decode("utf-8", errors="replace").strip().splitlines()[-1:]
-        told = f": {last[0][:300]}" if last else ""
+        logged = f": {last[0][:300]}" if last else ""
         if code < 0:
             with contextlib.suppress(ValueError):
                 name = signal.Signals(-code).name
                 hint = " (often: too little memory for so many workers)" if name == "SIGKILL" else ""
-                return f"its process was ended by {name}{hint}{told}"
-        return f"its process ended with code {code}{told}"
+                return f"its process was ended by {name}{hint}{logged}"
+        return f"its process ended with code {code}{logged}"
 
 
 class LocalProcesses:
@@ -101,17 +104,30 @@ class LocalProcesses:
         self._deaths = 0
 
     @property
-    def free(self) -> int:
-        """Places without a run."""
-        return self._places - len(self.busy)
-
-    @property
     def busy(self) -> list[RunTask]:
         """Runs in training."""
         return [worker.task for worker in self._workers if worker.task is not None]
 
-    def start(self, task: RunTask) -> None:
-        """Give the run to an idle worker, or to a new one."""
+    def advance(self, wanted: Sequence[RunTask], seconds: float) -> list[RunEnd]:
+        """Give wanted runs to idle or new workers; return the runs that have ended. A dead worker's run has failed."""
+        for task in wanted[: self._places - len(self.busy)]:
+            self._begin(task)
+        return self._ends(seconds)
+
+    def stop(self, hurry: Callable[[], bool] = lambda: False) -> None:
+        """Ask all workers for a checkpoint and wait for them; kill them as soon as ``hurry`` says so."""
+        for worker in self._workers:
+            worker.leave()
+        deadline = time.monotonic() + STOP_SECONDS
+        while self._workers and time.monotonic() < deadline and not hurry():
+            self._ends(0.2)
+        for worker in self._workers:
+            worker.process.kill()
+            worker.process.wait()
+        self._workers.clear()
+        self._selector.close()
+
+    def _begin(self, task: RunTask) -> None:
         worker = next((one for one in self._workers if one.task is None), None)
         if worker is None:
             worker = _Worker(self._folder, self._threads, self._checkpoint)
@@ -120,41 +136,28 @@ class LocalProcesses:
             self._selector.register(worker.process.stdout, selectors.EVENT_READ, worker)
         worker.send(task)
 
-    def wait(self, seconds: float) -> list[RunEnd]:
-        """Return the runs that have ended; a worker that died makes its run fail."""
+    def _ends(self, seconds: float) -> list[RunEnd]:
+        """Wait for answers of workers, and reap those that have died."""
         ended: list[RunEnd] = []
         for key, _ in self._selector.select(seconds):
             worker: _Worker = key.data
             answers, there = worker.read()
             for answer in answers:
                 if "ended" in answer and worker.task is not None:
-                    ended.append(RunEnd(worker.task, answer["ended"], answer.get("error", "")))
+                    ended.append(RunEnd(worker.task, answer["ended"], answer["error"]))
                     worker.task = None
             if not there:
-                ended += self._buried(worker)
+                ended += self._reap(worker)
         return ended
 
-    def stop(self, hurry: Callable[[], bool] = lambda: False) -> None:
-        """Ask all workers for a checkpoint and wait for them; kill them as soon as ``hurry`` says so."""
-        for worker in self._workers:
-            worker.leave()
-        deadline = time.monotonic() + STOP_SECONDS
-        while self._workers and time.monotonic() < deadline and not hurry():
-            self.wait(0.2)
-        for worker in self._workers:
-            worker.process.kill()
-            worker.process.wait()
-        self._workers.clear()
-        self._selector.close()
-
-    def _buried(self, worker: _Worker) -> list[RunEnd]:
+    def _reap(self, worker: _Worker) -> list[RunEnd]:
         assert worker.process.stdout is not None
         self._selector.unregister(worker.process.stdout)
         self._workers.remove(worker)
-        why = worker.how_it_died()
+        why = worker.exit_reason()
         if worker.task is None:
             return []
         self._deaths += 1
-        if self._deaths > 100:
+        if self._deaths > MOST_DEATHS:
             raise StudyError(f"{self._folder}: workers keep dying: {why}")
         return [RunEnd(worker.task, "failed", why)]

@@ -1,15 +1,14 @@
-"""Conduct a study: start the runs that the next look needs, until every technique has its verdict."""
+"""The scheduler: ask for the runs that the next look needs, until every technique has its verdict."""
 
-import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from convtrials.core.errors import Interrupted, StudyError
-from convtrials.core.stopping import StopWish
+from convtrials.core.stopping import StopRequest
 from convtrials.statistics.decision import Decision
 from convtrials.study.directory import StudyDirectory
 from convtrials.study.execute.executor import Executor, RunEnd, RunTask
-from convtrials.study.execute.worker import drop_weights
+from convtrials.study.execute.run_trainer import drop_weights
 from convtrials.study.plan.plan import Plan
 from convtrials.study.results.scores import Outcomes
 from convtrials.study.status import StudyState, survey
@@ -22,15 +21,15 @@ ATTEMPTS = 2
 TICK = 1.0
 
 
-class _Queue:
-    """Which runs are wanted, which are tried, and which other processes have."""
+class _Retries:
+    """Which of the needed runs may begin: a failed one once more, a locked one when its lock is free."""
 
     def __init__(self, study: StudyDirectory, plan: Plan) -> None:
         self._study, self._plan = study, plan
         self._failed: Counter[RunTask] = Counter()
-        self._elsewhere: set[RunTask] = set()
+        self._locked: set[RunTask] = set()
 
-    def forgive(self) -> None:
+    def reset_failures(self) -> None:
         """Try again what an earlier command gave up: its cause may be gone."""
         for arm in self._plan.arms:
             for position in range(self._plan.spec.most):
@@ -39,7 +38,7 @@ class _Queue:
                 if failures.given_up and not run.finished:
                     self._study.write_failures(run, failures.model_copy(update={"given_up": False}))
 
-    def wanted(self, decision: Decision, busy: list[RunTask]) -> list[RunTask]:
+    def wanted(self, decision: Decision, busy: Sequence[RunTask]) -> list[RunTask]:
         """Return runs to start, all arms' first seeds before any second: verdicts come early that way."""
         tasks = []
         for position in range(max(decision.needed.values(), default=0)):
@@ -50,24 +49,24 @@ class _Queue:
                 run = self._study.run(arm, position)
                 if run.finished or self._study.failures(run).given_up:
                     continue
-                if task in self._elsewhere and run.taken:
+                if task in self._locked and run.taken:
                     continue
                 if self._failed[task] >= ATTEMPTS:
-                    self._insist(run)
+                    self._mark_failed(run)
                     continue
-                self._elsewhere.discard(task)
+                self._locked.discard(task)
                 tasks.append(task)
         return tasks
 
-    def _insist(self, run: Run) -> None:
+    def _mark_failed(self, run: Run) -> None:
         """Give a run up again, after another process took that back and went away without trying."""
         if not run.taken:
             self._study.write_failures(run, self._study.failures(run).model_copy(update={"given_up": True}))
 
     def note(self, end: RunEnd) -> None:
         """Remember how a run ended."""
-        if end.how == "taken":
-            self._elsewhere.add(end.task)
+        if end.how == "locked":
+            self._locked.add(end.task)
         if end.how == "failed":
             self._failed[end.task] += 1
             run = self._study.run(self._plan.arm(end.task.arm), end.task.position)
@@ -76,7 +75,7 @@ class _Queue:
             self._study.write_failures(run, failures.with_error(end.error, given_up=given_up))
 
 
-def conduct(
+def run_to_end(
     study: StudyDirectory,
     plan: Plan,
     outcomes: Outcomes,
@@ -85,7 +84,7 @@ def conduct(
     *,
     workers: int,
 ) -> Decision:
-    """Run the study to its end.
+    """Train the runs that each look needs until every technique has its verdict.
 
     Parameters
     ----------
@@ -94,7 +93,7 @@ def conduct(
     outcomes : Outcomes
     executor : Executor
     show : callable
-        Told about once a second how the study stands, and which runs have ended since.
+        Gets, about once a second, how the study stands and which runs have ended since.
     workers : int
         Runs at a time, for the estimate of the time left.
 
@@ -108,37 +107,33 @@ def conduct(
     Interrupted
         After Ctrl-C or SIGTERM; unfinished runs have checkpoints.
     """
-    queue = _Queue(study, plan)
-    queue.forgive()
-    with study.running(), study.session() as session, StopWish().listening() as wish:
+    retries = _Retries(study, plan)
+    retries.reset_failures()
+    with study.running(), study.session() as session, StopRequest().listening() as stop:
         if study.plan.fingerprint != plan.fingerprint:
             raise StudyError(f"{study.folder}: another process has changed the plan; run the study again")
         try:
             while True:
                 state = survey(study, plan, outcomes, workers)
-                tasks = queue.wanted(state.decision, executor.busy)
+                wanted = retries.wanted(state.decision, executor.busy)
                 show(state, [])
-                if not tasks and not executor.busy and state.decision.complete:
+                if not wanted and not executor.busy and state.decision.complete:
                     return state.decision
-                for task in tasks[: executor.free]:
-                    executor.start(task)
-                if not executor.busy:  # what is left is in other processes' hands
-                    time.sleep(TICK)
-                ended = executor.wait(TICK)
+                ended = executor.advance(wanted, TICK)
                 for end in ended:
-                    queue.note(end)
+                    retries.note(end)
                 if ended:
                     show(survey(study, plan, outcomes, workers), ended)
                 session.beat()
-                if wish.times or any(end.how == "stopped" for end in ended):
+                if stop.times or any(end.how == "stopped" for end in ended):
                     raise Interrupted(f"stopped; the same command goes on with {study.folder}")
         finally:
-            executor.stop(hurry=lambda: wish.times > 1)
+            executor.stop(hurry=lambda: stop.times > 1)
             _tidy(study, plan)
 
 
 def _tidy(study: StudyDirectory, plan: Plan) -> None:
-    """Remove what a killed worker left: weights that nobody keeps, checkpoints of finished runs, notes of progress."""
+    """Remove what a killed worker left: weights that are not kept, checkpoints of finished runs, notes of progress."""
     for arm in plan.arms:
         for position in range(plan.spec.most):
             run = study.run(arm, position)

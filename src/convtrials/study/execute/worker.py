@@ -1,7 +1,7 @@
 """A worker: a process that trains the runs it is given, one after the other, on torch imported once.
 
 It reads a JSON object a line on standard input (``{"arm": name, "position": k}``) and answers with one a line on
-standard output (``{"ended": "finished" | "diverged" | "taken" | "failed" | "stopped", "error": ...}``). When its input
+standard output (``{"ended": "finished" | "diverged" | "failed" | "locked" | "stopped", "error": ...}``). When its input
 ends, because whoever gave it work has died or wants it to stop, it writes a checkpoint and leaves.
 """
 
@@ -12,118 +12,13 @@ import queue
 import signal
 import sys
 import threading
-import time
-import traceback
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO, TextIO, TypeVar
+from typing import Any, BinaryIO, TextIO
 
-from convtrials.core.errors import ConvtrialsError, Interrupted, RunTaken
-from convtrials.core.standard_input import take_standard_input
-from convtrials.data.dataset import Dataset
+from convtrials.core.process import take_standard_input
 from convtrials.study.directory import StudyDirectory
-from convtrials.study.execute.arm_data import dataset_of_arm
-from convtrials.study.plan.plan import Plan
-from convtrials.training.engine.execution import Execution
-from convtrials.training.engine.progress import Progress
-from convtrials.training.engine.train import train
-from convtrials.training.run import Run
-
-T = TypeVar("T")
-
-#: Seconds between two notes of how far a run is.
-LIVE_INTERVAL = 1.0
-
-
-def train_one(
-    study: StudyDirectory,
-    plan: Plan,
-    dataset: Dataset,
-    execution: Execution,
-    name: str,
-    position: int,
-    *,
-    checkpoint_seconds: float = 60.0,
-) -> dict[str, Any]:
-    """Train one run of a study to its end, and say how it ended.
-
-    Returns
-    -------
-    dict
-        ``ended``, and ``error`` where it is ``failed``.
-    """
-    arm = plan.arm(name)
-    run = study.run(arm, position)
-    live, taken = study.live_path(run), False
-
-    def begin() -> Run:
-        if run.finished:  # by another process, since this run was asked for
-            raise RunTaken(f"{run.folder}: another process has finished this run")
-        return train(
-            arm.recipe,
-            dataset_of_arm(dataset, arm),
-            seed=arm.seed_offset + position,
-            out=run.folder,
-            execution=execution,
-            checkpoint_seconds=checkpoint_seconds,
-            silent=True,
-            follow=LiveNote(live),
-        )
-
-    try:
-        result = patient(begin).result
-        drop_weights(plan, run, position)
-        return {"ended": str(result["status"])}
-    except RunTaken:
-        taken = True
-        return {"ended": "taken"}
-    except Interrupted:
-        # Raised as well where the stop was asked for while the end was being written.
-        return {"ended": str(run.result["status"]) if run.finished else "stopped"}
-    except ConvtrialsError as error:
-        return {"ended": "failed", "error": str(error)}
-    except Exception:
-        return {"ended": "failed", "error": traceback.format_exc()}
-    finally:
-        if not taken:  # else the note is that of the worker who has the run
-            with contextlib.suppress(OSError):
-                live.unlink(missing_ok=True)
-
-
-def drop_weights(plan: Plan, run: Run, position: int) -> None:
-    """Remove weights that nobody asked to keep: predictions and history say all that a study needs."""
-    kept = plan.spec.weights == "all" or (plan.spec.weights == "first" and position == 0)
-    if not kept and run.finished:
-        run.weights_path.unlink(missing_ok=True)
-
-
-def patient(begin: Callable[[], T]) -> T:
-    """Try three times: someone who only looks whether a run is taken holds it for a moment."""
-    for _ in range(2):
-        with contextlib.suppress(RunTaken):
-            return begin()
-        time.sleep(0.1)
-    return begin()
-
-
-class LiveNote:
-    """Writes how far a run is, for whoever looks from another process."""
-
-    def __init__(self, path: Path) -> None:
-        self._path, self._last = path, 0.0
-        path.parent.mkdir(exist_ok=True)
-
-    def __call__(self, progress: Progress) -> None:
-        """Write a note, if the last one is old enough."""
-        now = time.time()
-        if now - self._last < LIVE_INTERVAL:
-            return
-        self._last = now
-        note = {**vars(progress), "pid": os.getpid(), "time": now}
-        temporary = self._path.with_suffix(f".{os.getpid()}.tmp")
-        with contextlib.suppress(OSError):  # a note that cannot be written is no reason to stop training
-            temporary.write_text(json.dumps(note), encoding="utf-8")
-            os.replace(temporary, self._path)
+from convtrials.study.execute.executor import RunTask
+from convtrials.study.execute.run_trainer import RunTrainer
 
 
 def serve(folder: Path, requests: BinaryIO, answers: TextIO, *, checkpoint_seconds: float) -> None:
@@ -132,27 +27,18 @@ def serve(folder: Path, requests: BinaryIO, answers: TextIO, *, checkpoint_secon
     plan = study.plan
     study.use_recorded_folder()
     dataset = study.open_dataset()
-    execution = study.run_execution
+    trainer = RunTrainer(study, plan, dataset, study.execution.execution, checkpoint_seconds)
     _say(answers, {"ready": os.getpid()})
     work = _incoming(requests)
     while (line := work.get()) is not None:
-        task = json.loads(line)
-        answer = train_one(
-            study,
-            plan,
-            dataset,
-            execution,
-            task["arm"],
-            task["position"],
-            checkpoint_seconds=checkpoint_seconds,
-        )
-        _say(answers, answer)
-        if answer["ended"] == "stopped":
+        end = trainer.train(RunTask(**json.loads(line)))
+        _say(answers, {"ended": end.how, "error": end.error})
+        if end.how == "stopped":
             return
 
 
 def _incoming(requests: BinaryIO) -> "queue.Queue[bytes | None]":
-    """Read requests beside the training, so that the end of the input is seen while a run is going on."""
+    """Read requests in a thread, so that the end of the input is seen while a run is going on."""
     work: queue.Queue[bytes | None] = queue.Queue()
 
     def read() -> None:
@@ -166,7 +52,7 @@ def _incoming(requests: BinaryIO) -> "queue.Queue[bytes | None]":
 
 
 def _say(answers: TextIO, value: dict[str, Any]) -> None:
-    with contextlib.suppress(BrokenPipeError):  # nobody listens any more: the input will end too
+    with contextlib.suppress(BrokenPipeError):  # the scheduler has gone: the input will end too
         answers.write(json.dumps(value) + "\n")
         answers.flush()
 

@@ -5,8 +5,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
+from convtrials.core.documents import Document, check_format, parse_value
 from convtrials.core.errors import RecipeError, StudyError
 from convtrials.statistics.design import BASELINE, looks_for
 from convtrials.study.plan.arms import LARGEST_OFFSET, MOST_TECHNIQUES, Arm
@@ -18,17 +19,14 @@ from convtrials.study.plan.spec import (
     StudyRules,
     StudySpec,
 )
-from convtrials.study.schemas import FORMAT, check_format, first_problem
 from convtrials.training.recipe.recipe import Recipe
 
 #: Seconds in which whoever changes a plan has written both the log and plan.json.
 _BETWEEN_WRITES = 0.1
 
 
-class ArmEntry(BaseModel):
+class ArmEntry(Document):
     """An arm in ``plan.json``; the slug is its folder's name."""
-
-    model_config = ConfigDict(strict=True, extra="ignore")
 
     name: str
     slug: str = ""
@@ -50,18 +48,16 @@ class ArmEntry(BaseModel):
         return Arm(self.name, self.changes, recipe, self.seed_offset)
 
 
-class PlanFile(BaseModel):
+class PlanFile(Document):
     """What ``plan.json`` holds; the rules are checked by `StudyRules`."""
 
-    model_config = ConfigDict(strict=True, extra="ignore")
-
     fingerprint: str | None = None
-    format: int = FORMAT
+    format: int = 1
     title: Any = None
     metric: Any
     margin: Any
     alpha: Any
-    looks: list[Any] = []
+    looks: list[Any] = Field(default_factory=list)
     seeds: dict[str, Any]
     weights: Any
     dataset: dict[str, Any]
@@ -73,6 +69,7 @@ class PlanFile(BaseModel):
         """Write a plan down."""
         spec = plan.spec
         return cls(
+            format=1,
             title=spec.title,
             metric=spec.metric,
             margin=spec.margin,
@@ -144,7 +141,7 @@ class Plan:
 
     def to_dict(self) -> dict[str, Any]:
         """Return what ``plan.json`` holds, without its fingerprint."""
-        return PlanFile.of(self).model_dump(exclude={"fingerprint"})
+        return PlanFile.of(self).to_dict()
 
     def changes_since(self, older: "Plan") -> list[str]:
         """Say what is different from an older plan, a line each."""
@@ -214,12 +211,9 @@ def parse_plan(document: dict[str, Any], where: str, *, recorded: bool = True) -
     StudyError
         An impossible value, or of a later version.
     """
-    check_format(document, where)
-    check_format(document, where)
+    check_format(document.get("format", 1), PlanFile.newest_format, where, StudyError)
+    found = parse_value(document, PlanFile, f"{where}: not a plan", StudyError)
     try:
-        found = PlanFile.model_validate(document)
         return Plan(found.spec(where, recorded=recorded), found.dataset_fingerprint)
-    except ValidationError as error:
-        raise StudyError(f"{where}: not a plan: {first_problem(error)}") from None
     except (ValueError, RecursionError, RecipeError, RuleError) as error:
         raise StudyError(f"{where}: not a plan: {str(error).splitlines()[0]:.200}") from None

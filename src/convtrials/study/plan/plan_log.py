@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
+from convtrials.core.documents import parse_document, parse_object
 from convtrials.core.errors import StudyError
-from convtrials.core.files import finite, read_bounded_text, read_json, write_text
-from convtrials.study.schemas import Piece, PlanVersion, first_problem
+from convtrials.core.files import finite, read_bounded_text, write_text
+from convtrials.study.schemas import Piece, PlanVersion
 
 #: A plan of a hundred techniques takes a tenth of this.
 LARGEST_PLAN = 4_000_000
@@ -72,7 +71,8 @@ class PlanLog:
 
     def add(self, version: PlanVersion) -> None:
         """Write the log with one more line, bound to the line before; atomically."""
-        line = version.model_dump(mode="json", exclude={"chain"} if version.merged else {"chain", "merged"})
+        left_out = {"chain"} if version.merged else {"chain", "merged"}
+        line = {key: value for key, value in version.to_dict().items() if key not in left_out}
         lines = (*self.lines, {**line, "chain": _chain(_last_link(self.lines), line)})
         write_text(self.path, "".join(json.dumps(one, ensure_ascii=True) + "\n" for one in lines))
 
@@ -88,14 +88,12 @@ def read_plan_document(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > LARGEST_PLAN:
             raise StudyError(f"{path}: larger than {LARGEST_PLAN:,} bytes: not a plan")
-        value = read_json(path)
+        text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise StudyError(f"{path}: cannot be read: {error.strerror}") from None
-    except (ValueError, RecursionError) as error:
-        raise StudyError(f"{path}: not a plan: {str(error).splitlines()[0]:.200}") from None
-    if not isinstance(value, dict):
-        raise StudyError(f"{path}: not a plan: a JSON object is needed")
-    return value
+    except UnicodeDecodeError:
+        raise StudyError(f"{path}: not a plan: not UTF-8 text") from None
+    return parse_object(text, f"{path}: not a plan", StudyError)
 
 
 def fingerprint_of(document: dict[str, Any]) -> str:
@@ -230,15 +228,10 @@ def _last_link(lines: tuple[dict[str, Any], ...]) -> str:
 
 
 def _line(text: str, where: str) -> dict[str, Any]:
+    line = parse_object(text, where, StudyError)
     try:
-        line = json.loads(text)
-        _chain("", line)  # what nests too deep to be written is told here
-    except (ValueError, RecursionError):
+        _chain("", line)  # what nests too deep to be written is refused here
+    except RecursionError:
         raise StudyError(f"{where}: not valid JSON") from None
-    if not isinstance(line, dict):
-        raise StudyError(f"{where}: a JSON object with a fingerprint is needed")
-    try:
-        PlanVersion.model_validate(line)
-    except ValidationError as problem:
-        raise StudyError(f"{where}: {first_problem(problem)}") from None
+    parse_document(text, PlanVersion, where, StudyError)
     return line

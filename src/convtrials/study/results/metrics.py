@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from convtrials.core.errors import RunError, StudyError
+from convtrials.core.errors import StudyError
 from convtrials.evaluation.predictions import Predictions
 from convtrials.evaluation.scores import (
     log_losses,
@@ -13,8 +13,6 @@ from convtrials.evaluation.scores import (
     macro_precision_of_counts,
     macro_recall_of_counts,
 )
-from convtrials.training.run import Run
-from convtrials.training.run_record import read_run_predictions
 
 #: The metrics on which a verdict can be given: means over test images.
 METRICS = ("accuracy", "log_loss")
@@ -146,19 +144,3 @@ def metric_differences(
     """Return technique minus baseline of each number; None where one of the two does not exist."""
     pairs = {key: (technique.get(key), baseline.get(key)) for key in SECONDARY_METRICS}
     return {key: None if one is None or other is None else one - other for key, (one, other) in pairs.items()}
-
-
-def predictions_of(run: Run) -> Predictions:
-    """Read a finished run's predictions of the test split.
-
-    Raises
-    ------
-    RunError
-        The run is unfinished or diverged, or the file is missing, damaged, or not the run's own.
-    """
-    status = run.result.get("status")
-    if status == "diverged":
-        raise RunError(f"{run.folder}: the run diverged and has no predictions")
-    if status != "finished":
-        raise RunError(f"{run.folder / 'result.json'}: status {status!r:.40}: finished or diverged is needed")
-    return read_run_predictions(run)

@@ -24,9 +24,8 @@ from convtrials.study.directory import StudyDirectory
 from convtrials.study.plan.arms import Arm
 from convtrials.study.plan.plan import Plan
 from convtrials.study.results.ended_runs import EndedRun, ended_run
-from convtrials.study.results.metrics import predictions_of, scores_of, secondary_metrics
+from convtrials.study.results.metrics import scores_of, secondary_metrics
 from convtrials.training.run import Run
-from convtrials.training.run_files import check_result
 
 
 class Outcomes:
@@ -80,7 +79,7 @@ class Outcomes:
     def secondary_metrics(self, run: Run) -> dict[str, float | None]:
         """Return the metrics without a verdict, of one run that finished well."""
         if run.folder not in self._secondary:
-            self._secondary[run.folder] = secondary_metrics(predictions_of(run))
+            self._secondary[run.folder] = secondary_metrics(run.read_predictions())
         return self._secondary[run.folder]
 
     def ended_run(self, run: Run) -> EndedRun | None:
@@ -128,11 +127,10 @@ class Outcomes:
         if not run.finished:
             # Not kept: a run that was given up may be tried again.
             return FAILED if self._study.failures(run).given_up else None
-        check_result(run)
-        if run.result.get("status") == "diverged":
+        if run.result.diverged:
             self._known[run.folder] = DIVERGED
         else:
-            predictions = predictions_of(run)
+            predictions = run.read_predictions()
             self._check_same_test(run, predictions)
             self._known[run.folder] = scores_of(predictions, self._plan.spec.metric)
             classes = predictions.probabilities.shape[1]
@@ -141,7 +139,7 @@ class Outcomes:
 
     def _check_identity(self, arm: Arm, position: int, run: Run) -> None:
         """Refuse a run of something else, and runs of one arm that were made from other code or other weights."""
-        identity = dict(run.identity)
+        identity = run.identity.to_dict()
         wanted = (arm.seed_offset + position, arm.recipe.fingerprint())
         if (identity.pop("seed", None), identity.pop("recipe", None)) != wanted:
             raise StudyError(f"{run.folder}: holds a run of another recipe or seed than the plan's")

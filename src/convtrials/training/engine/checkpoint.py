@@ -10,13 +10,60 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from convtrials.core.errors import RunError
-from convtrials.training.engine.early_stopping import EarlyStopper
 from convtrials.training.engine.tensor_tree import load_tree, save_tree
 from convtrials.training.optim.optimizers import build_optimizer
 from convtrials.training.optim.schedules import Plateau
-from convtrials.training.recipe.recipe import Recipe
+from convtrials.training.recipe.recipe import EarlyStopping, Recipe
 from convtrials.training.run import Run
-from convtrials.training.run_files import check_named, digest_of_identity
+from convtrials.training.run_documents import HistoryEntry
+
+
+def improves(metric: str, value: float, best: float | None, min_delta: float = 0.0) -> bool:
+    """Say whether ``value`` beats ``best``; a loss is better when lower, all else when higher. NaN never is."""
+    if value != value:
+        return False
+    if best is None:
+        return True
+    return value < best - min_delta if metric == "val_loss" else value > best + min_delta
+
+
+class EarlyStopper:
+    """Keeps the best weights seen and counts epochs without improvement (Prechelt, "Early stopping - but when?")."""
+
+    def __init__(self, config: EarlyStopping) -> None:
+        self.config = config
+        self.best: float | None = None
+        self.best_epoch = 0
+        self.waited = 0
+        self.best_weights: dict[str, Tensor] = {}
+
+    def observe(self, epoch: int, metrics: dict[str, float], weights: dict[str, Tensor]) -> None:
+        """Take an epoch's validation metrics and the weights that reached them (copied only if they are the best)."""
+        value = metrics[self.config.metric]
+        if improves(self.config.metric, value, self.best, self.config.min_delta):
+            self.best, self.best_epoch, self.waited = value, epoch, 0
+            self.best_weights = {name: tensor.detach().clone() for name, tensor in weights.items()}
+        else:
+            self.waited += 1
+
+    @property
+    def should_stop(self) -> bool:
+        """True once `patience` epochs have passed without improvement."""
+        return self.waited >= self.config.patience
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a resume needs."""
+        return {
+            "best": self.best,
+            "best_epoch": self.best_epoch,
+            "waited": self.waited,
+            "best_weights": self.best_weights,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take the state back."""
+        self.best, self.best_epoch, self.waited = state["best"], state["best_epoch"], state["waited"]
+        self.best_weights = dict(state["best_weights"])
 
 
 @dataclass
@@ -46,7 +93,7 @@ class TrainingState:
     train_seconds: float = 0.0
     cpu_seconds: float = 0.0  # of all threads; unlike wall time, other work on the machine hardly moves it
     sums: EpochSums = field(default_factory=EpochSums)
-    history: list[dict[str, Any]] = field(default_factory=list)
+    history: list[HistoryEntry] = field(default_factory=list)
 
     @classmethod
     def start(cls, recipe: Recipe, fabric: Fabric, network: nn.Module) -> "TrainingState":
@@ -83,12 +130,12 @@ class TrainingState:
         save_tree(
             run.checkpoint_path,
             {
-                "run": digest_of_identity(run.identity),
+                "run": run.identity.digest,
                 "step": self.step,
                 "train_seconds": self.train_seconds,
                 "cpu_seconds": self.cpu_seconds,
                 "sums": vars(self.sums),
-                "history": self.history,
+                "history": [entry.to_dict() for entry in self.history],
                 "model": dict(self.model.state_dict()),
                 "optimizer": self.optimizer.state_dict(),
                 "average": None if self.average is None else dict(self.average.state_dict()),
@@ -108,7 +155,7 @@ class TrainingState:
         path = run.checkpoint_path
         tree = load_tree(path)
         try:
-            check_named(run, path, tree.get("run"))
+            run.check_named(path, tree.get("run"))
             self._take(tree)
         except (RuntimeError, ValueError, TypeError, KeyError, AttributeError) as error:
             first = str(error).strip().splitlines()[0]
@@ -117,7 +164,8 @@ class TrainingState:
     def _take(self, tree: dict[str, Any]) -> None:
         self.step, self.train_seconds = tree["step"], tree["train_seconds"]
         self.cpu_seconds = tree["cpu_seconds"]
-        self.sums, self.history = EpochSums(**tree["sums"]), tree["history"]
+        self.sums = EpochSums(**tree["sums"])
+        self.history = [HistoryEntry(**entry) for entry in tree["history"]]
         self.model.load_state_dict(tree["model"])
         self.optimizer.load_state_dict(tree["optimizer"])
         if self.average is not None:

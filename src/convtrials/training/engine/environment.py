@@ -5,9 +5,9 @@ import platform
 import subprocess
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 from convtrials._version import __version__
+from convtrials.training.run_documents import Environment
 
 #: Packages whose version can change a result.
 PACKAGES = (
@@ -27,22 +27,22 @@ VECTOR_UNITS = (
 )  # fmt: skip
 
 
-def describe_environment() -> dict[str, Any]:
-    """Return versions, processor, cores and the git commit, as plain values for JSON."""
+def describe_environment() -> Environment:
+    """Return versions, processor, cores and the git commit."""
     import torch
 
-    return {
-        "convtrials": __version__,
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "processor": processor_name(),
-        "cores": os.cpu_count(),
-        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
-        "vector_units": vector_units(),
-        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
-        "packages": {name: _version(name) for name in PACKAGES},
-        "git_commit": git_commit(Path(__file__).parent),
-    }
+    return Environment(
+        convtrials=__version__,
+        python=platform.python_version(),
+        platform=platform.platform(),
+        processor=processor_name(),
+        cores=os.cpu_count(),
+        cpu_capability=torch.backends.cpu.get_cpu_capability(),
+        vector_units=tuple(vector_units()),
+        gpu=torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        packages={name: _version(name) for name in PACKAGES},
+        git_commit=git_commit(Path(__file__).parent),
+    )
 
 
 def vector_units() -> list[str]:

@@ -2,9 +2,6 @@
 
 from typing import Any
 
-import numpy as np
-
-from convtrials.core.files import atomic_path, write_json
 from convtrials.data.batches import Batches
 from convtrials.data.dataset import Dataset
 from convtrials.models.weights import save_weights
@@ -12,7 +9,7 @@ from convtrials.training.engine.checkpoint import TrainingState
 from convtrials.training.engine.loop import Outcome
 from convtrials.training.engine.predict import predict_probabilities
 from convtrials.training.run import Run
-from convtrials.training.run_files import digest_of_identity, vouch
+from convtrials.training.run_documents import RunResult
 
 #: What a person can try when the loss is no longer a number.
 DIVERGED_ADVICE = "try a lower optimizer.lr, clip_norm=1, schedule.warmup, or precision fp32"
@@ -53,27 +50,16 @@ def finish_run(
         save_weights(state.judged, run.weights_path)
         result |= {"kept": kept, "best_epoch": best_epoch}
         # The kept weights were validated at the end of that epoch.
-        validated = state.history[best_epoch - 1]
+        validated = state.history[best_epoch - 1].to_dict()
         result |= {key: value for key, value in validated.items() if key.startswith("val_")}
         if len(dataset.indices("test")):
             result["test_accuracy"] = _write_predictions(run, dataset, state, val)
-    made = [run.history_path, *run.described_by]
-    if outcome.diverged_at is None:
-        made += [run.weights_path, run.predictions_path]
-    write_json(run.folder / "result.json", {**result, **vouch(run, made)})
-    run.checkpoint_path.unlink(missing_ok=True)
+    run.end(RunResult(**result))
 
 
 def _write_predictions(run: Run, dataset: Dataset, state: TrainingState, val: Batches) -> float:
     """Classify the test split, this once, computed as validation was; return the accuracy."""
     test = Batches(dataset, "test", val.device, channels_last=val.channels_last)
     probabilities, labels = predict_probabilities(state.judged, test)
-    with atomic_path(run.predictions_path) as temporary, open(temporary, "wb") as file:
-        np.savez(
-            file,
-            probabilities=probabilities,
-            labels=labels,
-            indices=dataset.indices("test"),
-            run=np.array(digest_of_identity(run.identity)),
-        )
+    run.write_predictions(probabilities, labels, dataset.indices("test"))
     return float((probabilities.argmax(axis=1) == labels).mean())

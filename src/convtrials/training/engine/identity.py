@@ -1,73 +1,55 @@
 """What makes a run this run, and the refusals that keep a run directory from being overwritten."""
 
 import hashlib
-import os
-import sys
 from pathlib import Path
 from typing import Any
 
+from convtrials.core.custom import source_of
 from convtrials.core.errors import RunError
 from convtrials.data.dataset import Dataset
-from convtrials.data.reopen import source_name
-from convtrials.training.engine.execution import Execution
+from convtrials.data.open import source_name
 from convtrials.training.recipe.recipe import Recipe
 from convtrials.training.run import Run
+from convtrials.training.run_documents import Counts, DatasetDescription, Identity
 
 
-def identify(
-    recipe: Recipe, dataset: Dataset, seed: int, recorded: dict[str, Any] | None = None
-) -> dict[str, Any]:
+def identify(recipe: Recipe, dataset: Dataset, seed: int, recorded: Identity | None = None) -> Identity:
     """Return the seed and digests of all that a run is made from; equal identities mean the same run.
 
-    The file of initial weights and the source of one's own network are in it by content, since their names alone
-    would let another network go on under an old one's checkpoint. Where the file of initial weights is gone, the one
-    that was `recorded` is believed: a checkpoint no longer needs it.
+    The file of initial weights and the sources of your own network, optimizer and other parts are in it by content,
+    since their names alone would let another network go on under an old one's checkpoint. Where the file of initial
+    weights is gone, the one that was `recorded` is believed: a checkpoint no longer needs it.
     """
-    identity = {"seed": seed, "recipe": recipe.fingerprint(), "dataset": dataset.fingerprint}
+    made_from: dict[str, str | None] = {}
     if recipe.initial_weights:
-        path, known = Path(recipe.initial_weights), (recorded or {}).get("initial weights")
-        identity["initial weights"] = (
-            known if known and not path.exists() else _digest(path, "initial_weights")
-        )
-    if ":" in recipe.model:
-        from convtrials.models.custom import factory_source
-
-        source = factory_source(recipe.model)
-        identity["model source"] = _digest(source, "model") if source else None
-    return identity
+        path, known = Path(recipe.initial_weights), recorded.initial_weights if recorded else None
+        gone = known and not path.exists()
+        made_from["initial_weights"] = known if gone else _digest(path, "initial_weights")
+    for key, name in recipe.custom_parts().items():
+        source = source_of(key, name)
+        made_from[f"{key} source"] = _digest(source, key) if source else None
+    return Identity(seed=seed, recipe=recipe.fingerprint(), dataset=dataset.fingerprint, **made_from)
 
 
-def record(identity: dict[str, Any]) -> dict[str, Any]:
-    """Return what ``run.json`` holds: the identity, and the folder that one's own modules were found from."""
-    return {"identity": identity, "folder": os.getcwd()}
-
-
-def use_recorded_folder(run: Run) -> None:
-    """Find one's own modules where they were when the run began, wherever it is resumed from."""
-    folder = run.record.get("folder")
-    if isinstance(folder, str) and folder not in sys.path:
-        sys.path.append(folder)
-
-
-def check_same(run: Run, identity: dict[str, Any], wanted: dict[str, Any]) -> None:
+def check_same(run: Run, identity: Identity, wanted: dict[str, Any]) -> None:
     """Refuse to go on with another recipe, seed, dataset or execution than the run was begun with.
 
     Parameters
     ----------
     run : Run
-    identity : dict
+    identity : Identity
         From `identify`.
     wanted : dict
         Parts of the execution that were asked for; None where anything will do.
     """
-    recorded = run.identity
-    for key in {**recorded, **identity}:
-        if recorded.get(key) != identity.get(key):
+    recorded, now = run.identity.to_dict(), identity.to_dict()
+    for key in {**recorded, **now}:
+        if recorded.get(key) != now.get(key):
             raise RunError(
-                f"{run.folder}: holds a run with another {key} ({recorded.get(key)}, not {identity.get(key)})\n"
+                f"{run.folder}: holds a run with another {key} ({recorded.get(key)}, not {now.get(key)})\n"
                 "choose another --out; a run directory is never overwritten"
             )
-    execution = run.execution
+    execution = run.execution.to_dict()
     for key, value in wanted.items():
         if value is not None and execution.get(key) != value:
             raise RunError(
@@ -99,30 +81,20 @@ def check_trainable(recipe: Recipe, dataset: Dataset) -> None:
         raise RunError(f"augment.crop = {crop}: must be less than the images' {min(sides)} pixels")
 
 
-def describe_dataset(dataset: Dataset) -> dict[str, Any]:
+def describe_dataset(dataset: Dataset) -> DatasetDescription:
     """Return what ``dataset.json`` holds: enough to open the same data again, and to draw without it."""
-    return {
-        "name": dataset.name,
-        "source": source_name(dataset),
-        "options": dataset.manifest.get("options"),
-        "fingerprint": dataset.fingerprint,
-        "counts": dataset.counts(),
-        "class_names": list(dataset.class_names),
-        "image_shape": list(dataset.image_shape),
-        "mean": list(dataset.mean),
-        "std": list(dataset.std),
-        "pack": str(dataset.folder) if dataset.folder else None,
-    }
-
-
-def recorded_execution(run: Run) -> Execution:
-    """Return the execution that the run was begun with."""
-    try:
-        return Execution(**run.execution)
-    except TypeError:
-        raise RunError(
-            f"{run.folder / 'execution.json'}: not an execution of this version of convtrials"
-        ) from None
+    return DatasetDescription(
+        name=dataset.name,
+        source=source_name(dataset),
+        options=dataset.manifest.get("options"),
+        fingerprint=dataset.fingerprint,
+        counts=Counts(**dataset.counts()),
+        class_names=tuple(dataset.class_names),
+        image_shape=dataset.image_shape,
+        mean=tuple(dataset.mean),
+        std=tuple(dataset.std),
+        pack=str(dataset.folder) if dataset.folder else None,
+    )
 
 
 def _digest(path: Path, key: str) -> str:

@@ -3,7 +3,7 @@
 import math
 import time
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -12,12 +12,13 @@ from convtrials.core.streams import stream_seed
 from convtrials.data.augmentation.pipeline import AugmentedBatch, augmented
 from convtrials.data.batches import Batches, cut, epoch_order, step_indices, steps_per_epoch
 from convtrials.training.engine.checkpoint import EpochSums, TrainingState, steps_in
-from convtrials.training.engine.loss import cross_entropy_sum
+from convtrials.training.engine.loss import loss_sum
 from convtrials.training.engine.predict import predict_probabilities, validation_metrics
-from convtrials.training.engine.rng import seed_layers
+from convtrials.training.engine.setup import seed_layers
 from convtrials.training.optim.optimizers import set_learning_rate
 from convtrials.training.optim.schedules import schedule_factor
 from convtrials.training.recipe.recipe import Recipe
+from convtrials.training.run_documents import HistoryEntry
 
 #: Steps between two looks at the losses on a GPU: a look waits until the GPU has done all that was asked of it.
 GPU_STEPS = 50
@@ -91,15 +92,8 @@ def train_loop(
                 count_step(state, loss, int(correct), count, seconds)
             observer.after_step(state, losses[-1], sum(count for _, _, count in results))
 
-        metrics = validation_metrics(*predict_probabilities(state.judged, val))
-        if not math.isfinite(metrics["val_loss"]):
+        if not close_epoch(state, val):
             return Outcome(diverged_at=state.step, diverged_in="validation")
-        state.history.append(epoch_entry(epoch + 1, state, metrics))
-        state.sums = EpochSums()
-        if state.plateau is not None:
-            state.plateau.observe(metrics)
-        if state.stopper is not None:
-            state.stopper.observe(epoch + 1, metrics, state.judged_weights())
         observer.after_epoch(state)
     return Outcome(stopped_early=state.step < total)
 
@@ -132,7 +126,7 @@ def train_step(
         seed_layers(stream_seed(seed, stream, state.step), group.images.device)
         part = group.part(piece)
         logits = state.model(part.images)
-        loss = cross_entropy_sum(logits, part.labels, part.mixed_labels, part.lam, recipe.label_smoothing)
+        loss = loss_sum(recipe, logits, part.labels, part.mixed_labels, part.lam)
         loss = loss / len(group.images)
         state.fabric.backward(loss)
         total = total + loss.detach()
@@ -162,17 +156,32 @@ def count_step(state: TrainingState, loss: float, correct: int, images: int, sec
     state.train_seconds += seconds
 
 
-def epoch_entry(epoch: int, state: TrainingState, metrics: dict[str, float]) -> dict[str, Any]:
+def close_epoch(state: TrainingState, val: Batches) -> bool:
+    """Validate, and write the epoch into the history; False where the validation loss is not a number."""
+    metrics = validation_metrics(*predict_probabilities(state.judged, val))
+    if not math.isfinite(metrics["val_loss"]):
+        return False
+    epoch = len(state.history) + 1
+    state.history.append(epoch_entry(epoch, state, metrics))
+    state.sums = EpochSums()
+    if state.plateau is not None:
+        state.plateau.observe(metrics)
+    if state.stopper is not None:
+        state.stopper.observe(epoch, metrics, state.judged_weights())
+    return True
+
+
+def epoch_entry(epoch: int, state: TrainingState, metrics: dict[str, float]) -> HistoryEntry:
     """Return the history's line of an epoch that has been validated."""
     sums = state.sums
-    return {
-        "epoch": epoch,
-        "step": state.step,
-        "train_loss": sums.loss / max(sums.images, 1),
-        "train_accuracy": sums.correct / max(sums.images, 1),
+    return HistoryEntry(
+        epoch=epoch,
+        step=state.step,
+        train_loss=sums.loss / max(sums.images, 1),
+        train_accuracy=sums.correct / max(sums.images, 1),
         **metrics,
-        "learning_rate": state.optimizer.param_groups[0]["lr"],
-        "images_per_second": sums.images / max(sums.seconds, 1e-9),
-        "seconds": state.train_seconds,
-        "cpu_seconds": state.cpu_seconds,
-    }
+        learning_rate=state.optimizer.param_groups[0]["lr"],
+        images_per_second=sums.images / max(sums.seconds, 1e-9),
+        seconds=state.train_seconds,
+        cpu_seconds=state.cpu_seconds,
+    )

@@ -5,17 +5,22 @@ import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
 
 from convtrials.core.errors import Interrupted
 from convtrials.core.progress import Task, say
-from convtrials.core.stopping import StopWish
-from convtrials.training.engine.checkpoint import TrainingState
-from convtrials.training.engine.tensorboard import CurveWriter
+from convtrials.core.stopping import StopRequest
+from convtrials.data.batches import steps_per_epoch
+from convtrials.training.engine.checkpoint import TrainingState, steps_in
+from convtrials.training.recipe.recipe import Recipe
 from convtrials.training.run import Run
+from convtrials.training.run_documents import HistoryEntry
 
 
-def stop_request() -> StopWish:
-    """Remember Ctrl-C or a polite kill, so that the loop can stop between two steps; a second Ctrl-C means now."""
+def stop_request() -> StopRequest:
+    """Remember Ctrl-C or SIGTERM, so that the loop can stop between two steps; a second Ctrl-C means now."""
 
     def heard(times: int, number: int) -> None:
         # A second SIGTERM is no hurry: batch systems and parents send several, and SIGKILL when they mean it.
@@ -24,7 +29,7 @@ def stop_request() -> StopWish:
         if times == 1:
             say("stopping after this step")
 
-    return StopWish(heard)
+    return StopRequest(heard)
 
 
 @dataclass(frozen=True)
@@ -50,66 +55,169 @@ class Progress:
     val_accuracy: float | None
 
 
-class RunWatcher:
-    """Writes checkpoints, history and curves, and shows progress, as the loop goes."""
+@dataclass(frozen=True)
+class RunLength:
+    """How long a run is: images of the training split, images per step, steps per epoch and in all."""
+
+    images: int
+    group_size: int
+    per_epoch: int
+    total: int
+
+    @classmethod
+    def of(cls, recipe: Recipe, images: int) -> "RunLength":
+        """Return the length of a run on so many training images."""
+        size = recipe.batch_size * recipe.accumulate
+        per_epoch = steps_per_epoch(images, size)
+        return cls(images, size, per_epoch, steps_in(recipe.epochs, per_epoch))
+
+    @property
+    def epochs(self) -> int:
+        """Epochs, the last one perhaps not whole."""
+        return math.ceil(self.total / self.per_epoch)
+
+    def images_after(self, step: int) -> float:
+        """Training images seen after so many steps."""
+        return step / self.per_epoch * self.images
+
+    @property
+    def total_images(self) -> int:
+        """Training images seen in the whole run."""
+        return round(self.images_after(self.total))
+
+
+class Watcher:
+    """What watching one run and watching several at once have in common.
+
+    Parameters
+    ----------
+    task : Task
+        The bar; counts training images.
+    stop : StopRequest
+    epochs : float
+        In the whole recipe.
+    interval : float
+        Seconds between checkpoints inside an epoch.
+    images : tuple of two float
+        Training images of one run: seen before, and in the whole recipe.
+    """
+
+    def __init__(
+        self, task: Task, *, stop: StopRequest, epochs: float, interval: float, images: tuple[float, float]
+    ) -> None:
+        self._task, self._stop, self._interval = task, stop, interval
+        self._last_epoch = math.ceil(epochs)
+        self._images, self._total_images = images
+        self._last_checkpoint = time.monotonic()
+
+    def _progress(self, state: TrainingState) -> Progress:
+        rate = state.sums.images / max(state.sums.seconds, 1e-9)
+        reached = state.history[-1].val_accuracy if state.history else None
+        return Progress(self._images, self._total_images, len(state.history) + 1, rate, reached)
+
+    def _pause(self, save: Callable[[], None], stopped: str) -> None:
+        """Write a checkpoint where it is time, and stop where that was asked for."""
+        stopping = self._stop.asked  # looked at once: a later request waits for the next step's checkpoint
+        if stopping or time.monotonic() - self._last_checkpoint >= self._interval:
+            self._checkpoint(save)
+        if stopping:
+            raise Interrupted(stopped)
+
+    def _checkpoint(self, save: Callable[[], None]) -> None:
+        save()
+        self._last_checkpoint = time.monotonic()
+
+
+class RunWatcher(Watcher):
+    """Writes checkpoints, history and curves of one run, and shows progress, as the loop goes."""
 
     def __init__(
         self,
         run: Run,
+        curves: "CurveWriter",
         task: Task,
-        curves: CurveWriter,
-        stop: StopWish,
         *,
-        epochs: float,
-        checkpoint_seconds: float,
-        images: tuple[float, float] = (0, 0),
         follow: Callable[[Progress], None] | None = None,
+        **common: Any,
     ) -> None:
-        self._run, self._task, self._curves, self._stop = run, task, curves, stop
-        self._epochs, self._interval = epochs, checkpoint_seconds
-        (self._images, self._total_images), self._follow = images, follow
-        self._last_checkpoint = time.monotonic()
+        super().__init__(task, **common)
+        self._run, self._curves, self._follow = run, curves, follow
 
     def after_step(self, state: TrainingState, loss: float, images: int) -> None:
-        """Advance the bar; write a checkpoint where it is time; stop where somebody asked."""
+        """Advance the bar; write a checkpoint where it is time; stop where that was asked for."""
         self._task.advance(images)
         self._images += images
-        rate = state.sums.images / max(state.sums.seconds, 1e-9)
+        progress = self._progress(state)
         if self._follow is not None:
-            reached = state.history[-1]["val_accuracy"] if state.history else None
-            self._follow(Progress(self._images, self._total_images, len(state.history) + 1, rate, reached))
-        last = f"  val {state.history[-1]['val_accuracy']:.1%}" if state.history else ""
+            self._follow(progress)
+        last = f"  val {progress.val_accuracy:.1%}" if progress.val_accuracy is not None else ""
         self._task.show(
-            f"epoch {len(state.history) + 1}/{math.ceil(self._epochs)}  {rate:,.0f} images/s  "
+            f"epoch {progress.epoch}/{self._last_epoch}  {progress.images_per_second:,.0f} images/s  "
             f"loss {state.sums.loss / state.sums.images:.3f}{last}"
         )
-        stopping = self._stop.asked  # looked at once: a later wish waits for the next step's checkpoint
-        if stopping or time.monotonic() - self._last_checkpoint >= self._interval:
-            self._checkpoint(state)
-        if stopping:
-            self._leave(state)
+        self._pause(lambda: state.save(self._run), self._stopped(state))
 
     def after_epoch(self, state: TrainingState) -> None:
         """Write checkpoint, history and curves; leave a line."""
-        self._checkpoint(state)
+        self._checkpoint(lambda: state.save(self._run))
         self._run.write_history(state.history)
         entry = state.history[-1]
         self._curves.add(entry)
         self._task.note(
-            f"epoch {entry['epoch']:3d}  loss {entry['train_loss']:.4f}  val loss {entry['val_loss']:.4f}  "
-            f"val accuracy {entry['val_accuracy']:.2%}  {entry['images_per_second']:,.0f} images/s  "
-            f"{entry['seconds']:,.0f} s"
+            f"epoch {entry.epoch:3d}  loss {entry.train_loss:.4f}  val loss {entry.val_loss:.4f}  "
+            f"val accuracy {entry.val_accuracy:.2%}  {entry.images_per_second:,.0f} images/s  "
+            f"{entry.seconds:,.0f} s"
         )
         if self._stop.asked:
-            self._leave(state)
+            raise Interrupted(self._stopped(state))
 
-    def _leave(self, state: TrainingState) -> None:
-        """End the loop; the caller has just written a checkpoint."""
-        raise Interrupted(
+    def _stopped(self, state: TrainingState) -> str:
+        return (
             f"stopped at step {state.step} with a checkpoint in {self._run.folder}; "
             "the same command goes on from there"
         )
 
-    def _checkpoint(self, state: TrainingState) -> None:
-        state.save(self._run)
-        self._last_checkpoint = time.monotonic()
+
+#: history key -> TensorBoard tag
+_TAGS = {
+    "train_loss": "loss/train",
+    "val_loss": "loss/val",
+    "train_accuracy": "accuracy/train",
+    "val_accuracy": "accuracy/val",
+    "val_macro_f1": "macro_f1/val",
+    "learning_rate": "learning_rate",
+    "images_per_second": "images_per_second",
+}
+
+
+class CurveWriter:
+    """Writes TensorBoard event files in the run's folder, one scalar per epoch and curve.
+
+    A resumed run begins a new event file with the history up to its checkpoint, in place of what a killed process
+    left, so that no epoch shows twice.
+    """
+
+    def __init__(self, folder: Path, history: list[HistoryEntry]) -> None:
+        from tensorboardX import SummaryWriter
+
+        for stale in folder.glob("events.out.tfevents.*"):
+            stale.unlink(missing_ok=True)
+        self._writer = SummaryWriter(str(folder))
+        for entry in history:
+            self.add(entry)
+
+    def add(self, entry: HistoryEntry) -> None:
+        """Write the curves' values after one epoch."""
+        for key, tag in _TAGS.items():
+            value = getattr(entry, key)
+            if value is not None:
+                self._writer.add_scalar(tag, value, global_step=entry.step)
+        self._writer.flush()
+
+    def __enter__(self) -> "CurveWriter":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._writer.close()

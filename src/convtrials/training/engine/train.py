@@ -5,19 +5,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import torch
 from safetensors import SafetensorError
 from torch import nn
 
 from convtrials.core.errors import Interrupted, RunError
 from convtrials.core.progress import progress_task, say, say_nothing
-from convtrials.core.stopping import StopWish
-from convtrials.data.batches import steps_per_epoch
+from convtrials.core.stopping import StopRequest
 from convtrials.data.dataset import Dataset
-from convtrials.data.reopen import reopen_dataset
-from convtrials.training.engine.checkpoint import steps_in
+from convtrials.training.engine.custom import try_custom_parts
 from convtrials.training.engine.environment import describe_environment
-from convtrials.training.engine.execution import Execution, Precision, check_device, probe_execution
+from convtrials.training.engine.execution import Execution, Precision, check_device
 from convtrials.training.engine.finish import finish_run
 from convtrials.training.engine.identity import (
     check_empty,
@@ -25,15 +22,12 @@ from convtrials.training.engine.identity import (
     check_trainable,
     describe_dataset,
     identify,
-    record,
-    recorded_execution,
-    use_recorded_folder,
 )
 from convtrials.training.engine.loop import train_loop
 from convtrials.training.engine.network import initial_network, recipe_network
-from convtrials.training.engine.progress import Progress, RunWatcher, stop_request
-from convtrials.training.engine.setup import begin_run
-from convtrials.training.engine.tensorboard import CurveWriter
+from convtrials.training.engine.progress import CurveWriter, Progress, RunLength, RunWatcher, stop_request
+from convtrials.training.engine.setup import begin_run, torch_left_as_it_was
+from convtrials.training.engine.step_timing import StepProbe, autotune_execution
 from convtrials.training.recipe.recipe import Recipe
 from convtrials.training.run import Run, default_run_folder
 
@@ -60,7 +54,7 @@ def train(
     Called again with the same arguments it goes on where it was stopped or killed; the weights are then bit for bit
     those of a run never killed (CPU, same machine kind, same execution). A finished run is returned as it is. torch's
     thread count and global generator are left as they were; the C library is asked to keep freed memory from then on
-    (`convtrials.core.memory`).
+    (`convtrials.core.process`).
 
     Parameters
     ----------
@@ -102,6 +96,8 @@ def train(
     run = Run(out if out is not None else default_run_folder(recipe, dataset, seed))
     identity = identify(recipe, dataset, seed, recorded=run.identity if run.exists else None)
     note = say_nothing if silent else say
+    if not run.exists:
+        try_custom_parts(recipe, dataset.image_shape, len(dataset.class_names))
     # Before anything is measured or written: a file of weights that does not fit is told at once.
     network = (
         _initial_network(recipe, dataset, seed, note) if recipe.initial_weights and not run.exists else None
@@ -112,13 +108,12 @@ def train(
             check_same(run, identity, execution.to_dict() if execution else asked)
             if run.finished:
                 return run
-            execution = recorded_execution(run)
+            execution = run.execution
             check_device(execution.device)
         else:
             check_empty(run)
-            execution = execution or probe_execution(
-                lambda: _network(recipe, dataset, seed),
-                dataset.image_shape,
+            execution = execution or autotune_execution(
+                StepProbe.of(recipe, dataset),
                 precision=precision,
                 threads=threads,
                 device=device,
@@ -126,10 +121,10 @@ def train(
             )
             run.begin(
                 recipe,
-                execution=execution.to_dict(),
+                identity=identity,
+                execution=execution,
                 environment=describe_environment(),
                 dataset=describe_dataset(dataset),
-                record=record(identity),
             )
         note(f"execution: {execution.describe()}")
         with stop_request().listening() as stop, _writing_errors_told(run):
@@ -155,33 +150,15 @@ def resume(
     recipe, identity = run.recipe, run.identity
     if run.finished:
         return run
-    use_recorded_folder(run)
-    try:
-        dataset = reopen_dataset(run.dataset, silent=silent)
-    except (KeyError, TypeError):
-        raise RunError(
-            f"{run.folder / 'dataset.json'}: does not say which data the run was begun with"
-        ) from None
+    run.use_recorded_folder()
     return train(
         recipe,
-        dataset,
-        seed=identity["seed"],
+        run.open_dataset(silent=silent),
+        seed=identity.seed,
         out=run.folder,
         checkpoint_seconds=checkpoint_seconds,
         silent=silent,
     )
-
-
-@contextmanager
-def torch_left_as_it_was() -> Iterator[None]:
-    """Give the caller's thread count and global generator back; training sets both."""
-    threads = torch.get_num_threads()
-    gpus = list(range(torch.cuda.device_count())) if torch.cuda.is_available() else []
-    with torch.random.fork_rng(devices=gpus):
-        try:
-            yield
-        finally:
-            torch.set_num_threads(threads)
 
 
 @contextmanager
@@ -202,7 +179,7 @@ def _train(
     seed: int,
     network: nn.Module | None,
     execution: Execution,
-    stop: StopWish,
+    stop: StopRequest,
     checkpoint_seconds: float,
     silent: bool,
     note: Callable[[str], None],
@@ -218,22 +195,21 @@ def _train(
     if resuming:
         state.load(run)
         note(f"resumed at step {state.step}")
-    per_epoch = steps_per_epoch(len(train_split), recipe.batch_size * recipe.accumulate)
-    images = round(steps_in(recipe.epochs, per_epoch) / per_epoch * len(train_split))
+    length = RunLength.of(recipe, len(train_split))
+    seen, total = length.images_after(state.step), length.total_images
     with (
         CurveWriter(run.folder, state.history) as curves,
-        progress_task(f"train {recipe.model}", images, silent=silent, log_steps=False) as task,
+        progress_task(f"train {recipe.model}", total, silent=silent, log_steps=False) as task,
     ):
-        seen = state.step / per_epoch * len(train_split)
         task.advance(seen)
         watcher = RunWatcher(
             run,
-            task,
             curves,
-            stop,
+            task,
+            stop=stop,
             epochs=recipe.epochs,
-            checkpoint_seconds=checkpoint_seconds,
-            images=(seen, images),
+            interval=checkpoint_seconds,
+            images=(seen, total),
             follow=follow,
         )
         outcome = train_loop(recipe, seed, state, train_split, val_split, watcher)

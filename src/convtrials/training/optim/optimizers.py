@@ -1,30 +1,187 @@
-"""Build torch's optimizers from a recipe; weight decay spares biases and normalisation layers."""
+"""The optimizers by name: one entry says all there is to say of one. Importing this imports no torch.
 
-from typing import Any
+`OPTIMIZERS` is the list; the recipe's section, ``convtrials models`` and what is built follow from it.
+"""
 
-import torch
-from torch import nn
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Self
 
-from convtrials.training.optim.muon import MuonWithAdamW
-from convtrials.training.optim.optimizer_config import OptimizerConfig
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
 
-#: torch's class for each name; muon is put together in `convtrials.training.optim.muon`.
-_TORCH = {
-    "sgd": torch.optim.SGD,
-    "adam": torch.optim.Adam,
-    "adamw": torch.optim.AdamW,
-    "rmsprop": torch.optim.RMSprop,
-    "adagrad": torch.optim.Adagrad,
-    "adadelta": torch.optim.Adadelta,
-    "nadam": torch.optim.NAdam,
-    "radam": torch.optim.RAdam,
+from convtrials.core.custom import call, checked_name, find, is_custom
+from convtrials.core.errors import RecipeError
+
+if TYPE_CHECKING:
+    from torch import nn
+    from torch.optim import Optimizer
+
+
+@dataclass(frozen=True)
+class OptimizerEntry:
+    """One optimizer.
+
+    Attributes
+    ----------
+    made_by : str
+        ``module:Class``, called with parameter groups (``params``, ``weight_decay``), ``lr`` and the options.
+    summary : str
+        What it is, and its paper.
+    lr : float
+        Default rate, a starting point for networks without batch norm at batch 128; NaN: the recipe must say.
+    options : tuple of str
+        Which fields of `OptimizerConfig` it takes, besides ``lr`` and ``weight_decay``.
+    defaults : mapping
+        What it is called with where the recipe says nothing else. ``fused`` is one kernel for the whole update.
+    adam_sized : bool
+        Whether its steps have the size of Adam's for the same rate: a change among such optimizers keeps the rate.
+    by_element : bool
+        Whether each weight is stepped by itself, so that several runs' weights can be stepped as one tensor.
+    """
+
+    made_by: str
+    summary: str
+    lr: float
+    options: tuple[str, ...]
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    adam_sized: bool = False
+    by_element: bool = True
+
+
+#: Rates are starting points; choose on validation data.
+OPTIMIZERS: dict[str, OptimizerEntry] = {
+    "sgd": OptimizerEntry(
+        "torch.optim:SGD",
+        "stochastic gradient descent, heavy-ball or Nesterov momentum (Sutskever 2013)",
+        lr=0.01,
+        options=("momentum", "nesterov"),
+        defaults={"momentum": 0.9, "fused": True},
+    ),
+    "adam": OptimizerEntry(
+        "torch.optim:Adam",
+        "Adam (Kingma & Ba, arXiv 1412.6980); decay as L2 in the gradient",
+        lr=3e-4,
+        options=("betas", "eps"),
+        defaults={"fused": True},
+        adam_sized=True,
+    ),
+    "adamw": OptimizerEntry(
+        "torch.optim:AdamW",
+        "Adam, decay decoupled (Loshchilov & Hutter, arXiv 1711.05101)",
+        lr=3e-4,
+        options=("betas", "eps"),
+        defaults={"fused": True},
+        adam_sized=True,
+    ),
+    "rmsprop": OptimizerEntry(
+        "torch.optim:RMSprop",
+        "RMSprop (Hinton, lecture 6e of Neural Networks for Machine Learning, 2012)",
+        lr=1e-4,
+        options=("alpha", "eps", "momentum"),
+    ),
+    "adagrad": OptimizerEntry(
+        "torch.optim:Adagrad", "Adagrad (Duchi et al., JMLR 12, 2011)", lr=0.01, options=("eps",)
+    ),
+    "adadelta": OptimizerEntry(
+        "torch.optim:Adadelta", "Adadelta (Zeiler, arXiv 1212.5701)", lr=1.0, options=("rho", "eps")
+    ),
+    "nadam": OptimizerEntry(
+        "torch.optim:NAdam",
+        "Adam with Nesterov momentum (Dozat 2016)",
+        lr=3e-4,
+        options=("betas", "eps"),
+        adam_sized=True,
+    ),
+    "radam": OptimizerEntry(
+        "torch.optim:RAdam",
+        "rectified Adam (Liu et al., arXiv 1908.03265)",
+        lr=3e-4,
+        options=("betas", "eps"),
+        adam_sized=True,
+    ),
+    "muon": OptimizerEntry(
+        "convtrials.training.optim.muon:MuonWithAdamW",
+        "Muon on weight matrices, AdamW on the rest (Jordan 2024; Liu et al., arXiv 2502.16982)",
+        lr=1e-3,
+        options=("momentum", "nesterov", "betas", "eps"),
+        adam_sized=True,
+        by_element=False,  # works on matrices
+    ),
 }
 
-#: These have one kernel for the whole update, on CPU and GPU alike.
-_FUSED = ("sgd", "adam", "adamw")
+
+def optimizer_entry(name: str) -> OptimizerEntry:
+    """Return the entry of a name; of ``module:Name`` one that promises nothing."""
+    if is_custom(name):
+        return OptimizerEntry(name, "your own", lr=math.nan, options=("options",), by_element=False)
+    return OPTIMIZERS[name]
 
 
-def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+class OptimizerConfig(BaseModel):
+    """The optimizer of a recipe. Options that the named optimizer does not have are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(
+        "adam", description=f"one of {', '.join(OPTIMIZERS)}, or your own as module:Name", max_length=200
+    )
+    lr: float | None = Field(
+        None, gt=0, le=1000, description="learning rate (its peak); null: the optimizer's default"
+    )
+    weight_decay: float = Field(
+        0.0, ge=0, le=10, description="never applied to biases and normalisation layers"
+    )
+    momentum: float | None = Field(
+        None, ge=0, lt=1, description="sgd (default 0.9), rmsprop (0), muon (0.95)"
+    )
+    nesterov: bool | None = Field(None, description="sgd (default false), muon (true)")
+    betas: tuple[float, float] | None = Field(None, description="adam family: decay of both moments")
+    alpha: float | None = Field(None, ge=0, lt=1, description="rmsprop: decay of the squared gradient")
+    rho: float | None = Field(None, ge=0, lt=1, description="adadelta: decay of the squared gradient")
+    eps: float | None = Field(None, gt=0, le=1, description="added to the denominator")
+    options: dict[str, JsonValue] = Field(
+        default_factory=dict,
+        exclude_if=lambda value: not value,  # files and digests stay those of versions without it
+        description="arguments of your own optimizer, by name",
+    )
+
+    @field_validator("name")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        return checked_name(value, list(OPTIMIZERS), "my_optimizers:Lion")
+
+    @model_validator(mode="after")
+    def _fitting(self) -> Self:
+        entry = optimizer_entry(self.name)
+        for key in self._given():
+            if key not in entry.options:
+                raise ValueError(
+                    f"{self.name} has no {key}; its options: lr, weight_decay, {', '.join(entry.options)}"
+                )
+        if taken := sorted({"params", "lr", "weight_decay"}.intersection(self.options)):
+            raise ValueError(f"options: {taken[0]} is given to every optimizer; it is no option of your own")
+        if self.betas is not None and not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError("betas: both must be at least 0 and less than 1")
+        if self.name == "sgd" and self.nesterov and self.momentum == 0:
+            raise ValueError("nesterov needs a momentum greater than 0")
+        if self.lr is None:
+            if math.isnan(entry.lr):
+                raise ValueError(f"{self.name} needs a learning rate, such as optimizer.lr=0.001")
+            object.__setattr__(self, "lr", entry.lr)  # resolved, so that the saved recipe says what was used
+        return self
+
+    def _given(self) -> dict[str, Any]:
+        """Return the options that are set, besides rate and decay."""
+        return self.model_dump(exclude_none=True, exclude={"name", "lr", "weight_decay"})
+
+    def arguments(self) -> dict[str, Any]:
+        """Return what the optimizer is called with, besides the parameter groups."""
+        given = self._given()
+        return {"lr": self.lr, **optimizer_entry(self.name).defaults, **given.pop("options", {}), **given}
+
+
+def parameter_groups(model: "nn.Module", weight_decay: float) -> list[dict[str, Any]]:
     """Split parameters into those that decay (weights, two dimensions or more) and those that do not.
 
     Biases, normalisation layers and PReLU slopes have one dimension; shrinking them towards zero regularises nothing
@@ -38,22 +195,37 @@ def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, An
     return [group for group in groups if group["params"]]
 
 
-def build_optimizer(config: OptimizerConfig, model: nn.Module) -> torch.optim.Optimizer:
-    """Return the optimizer that ``config`` describes, over all parameters of ``model`` that are trained."""
-    options = config.model_dump(exclude_none=True, exclude={"name", "lr", "weight_decay"})
-    groups = parameter_groups(model, config.weight_decay)
-    assert config.lr is not None  # OptimizerConfig fills it in
-    if config.name == "muon":
-        return MuonWithAdamW(groups, lr=config.lr, **options)
-    if config.name == "sgd":
-        options.setdefault("momentum", 0.9)
-    if config.name in _FUSED:
-        options["fused"] = True
-    optimizer: torch.optim.Optimizer = _TORCH[config.name](groups, lr=config.lr, **options)
+def build_optimizer(config: OptimizerConfig, model: "nn.Module") -> "Optimizer":
+    """Return the optimizer that ``config`` describes, over all parameters of ``model`` that are trained.
+
+    Raises
+    ------
+    RecipeError
+        Your own optimizer cannot be found or built.
+    """
+    groups, made_by = parameter_groups(model, config.weight_decay), optimizer_entry(config.name).made_by
+    if is_custom(config.name):
+        return _built_custom(config, groups)
+    optimizer: Optimizer = find("optimizer", made_by)(groups, **config.arguments())
     return optimizer
 
 
-def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+def _built_custom(config: OptimizerConfig, groups: list[dict[str, Any]]) -> "Optimizer":
+    from torch.optim import Optimizer
+
+    optimizer = call("optimizer", config.name, "params", groups, **config.arguments())
+    if not isinstance(optimizer, Optimizer):
+        kind = type(optimizer).__name__
+        raise RecipeError(f"optimizer: {config.name} returned a {kind}, not a torch.optim.Optimizer")
+    if config.weight_decay and "weight_decay" not in optimizer.defaults:
+        raise RecipeError(
+            f"optimizer.weight_decay: {config.weight_decay:g} has no effect, "
+            f"as {config.name} has no weight_decay among its defaults"
+        )
+    return optimizer
+
+
+def set_learning_rate(optimizer: "Optimizer", rate: float) -> None:
     """Give every parameter group the same rate."""
     for group in optimizer.param_groups:
         group["lr"] = rate

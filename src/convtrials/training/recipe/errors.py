@@ -56,6 +56,8 @@ def _short(value: Any) -> str:
 
 def _keys_at(model: type[BaseModel], path: list[str]) -> list[str]:
     for part in path:
+        if part.isdigit():  # a place in a list of sections
+            continue
         field = model.model_fields.get(part)
         inner = _model_in(field.annotation) if field is not None else None
         if inner is None:
@@ -67,7 +69,7 @@ def _keys_at(model: type[BaseModel], path: list[str]) -> list[str]:
 def _model_in(annotation: Any) -> type[BaseModel] | None:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
-    if typing.get_origin(annotation) in (typing.Union, UnionType, typing.Annotated):
+    if typing.get_origin(annotation) in (typing.Union, UnionType, typing.Annotated, tuple):
         for part in typing.get_args(annotation):
             found = _model_in(part)
             if found is not None:

@@ -3,16 +3,19 @@
 import hashlib
 import json
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from convtrials.core.custom import is_custom
 from convtrials.core.errors import RecipeError
 from convtrials.data.augmentation import AugmentConfig
-from convtrials.models.activations import activation_name
-from convtrials.training.optim.optimizer_config import OptimizerConfig
-from convtrials.training.optim.schedule_config import ScheduleConfig
+from convtrials.models.activations import ACTIVATIONS, activation_name
+from convtrials.models.spec import LARGEST_CLASSIFIER, LARGEST_WIDTH
+from convtrials.training.engine.loss import LOSSES, LossConfig
+from convtrials.training.optim.optimizers import OPTIMIZERS, OptimizerConfig
+from convtrials.training.optim.schedules import ScheduleConfig, Watched
 from convtrials.training.recipe.errors import explain
 
 #: A recipe file larger than this is not a recipe.
@@ -24,15 +27,13 @@ BUILT_IN_RECIPES = Path(__file__).parent / "built_in"
 #: Switches a section off.
 OFF = "off"
 
-Metric = Literal["val_accuracy", "val_loss", "val_macro_f1"]
-
 
 class EarlyStopping(BaseModel):
     """Stop when validation no longer improves; the best weights are kept (Prechelt 1998)."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    metric: Metric = Field("val_loss", description="what is watched, on validation data")
+    metric: Watched = Field("val_loss", description="what is watched, on validation data")
     patience: int = Field(3, ge=1, le=10_000, description="epochs without improvement before stopping")
     min_delta: float = Field(0.0, ge=0, description="smallest change that counts as an improvement")
 
@@ -60,14 +61,14 @@ class Recipe(BaseModel):
         "alexnet", min_length=1, max_length=200,
         description="a built-in network (`convtrials models`) or your own as module:factory",
     )  # fmt: skip
-    width: float = Field(1.0, gt=0, le=16, description="multiplies channels and hidden units")
+    width: float = Field(1.0, gt=0, le=LARGEST_WIDTH, description="multiplies channels and hidden units")
     dropout: float = Field(0.5, ge=0, lt=1, description="dropout probability in the classifier")
     activation: str = Field(
-        "relu", description="relu, leaky_relu, prelu, elu, selu, gelu, silu, mish, tanh or sigmoid"
+        "relu", description=f"one of {', '.join(ACTIVATIONS)}, or your own as module:Name"
     )
     batch_norm: bool = Field(False, description="batch normalisation after each convolution")
     classifier_width: int | None = Field(
-        None, ge=1, le=65_536, description="first hidden width of the classifier"
+        None, ge=1, le=LARGEST_CLASSIFIER, description="first hidden width of the classifier"
     )
     initial_weights: str | None = Field(None, description="a .safetensors or .pth file to start from")
     image_size: int | None = Field(
@@ -84,6 +85,10 @@ class Recipe(BaseModel):
         1, ge=1, le=100_000, description="micro-batches whose gradients make one optimizer step"
     )
 
+    loss: LossConfig = Field(
+        default_factory=LossConfig,
+        exclude_if=lambda value: value == LossConfig(),  # files stay those of versions without it
+    )
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="Szegedy et al., arXiv 1512.00567")
     clip_norm: float | None = Field(
         None, gt=0, description="largest gradient norm; Pascanu et al., arXiv 1211.5063"
@@ -138,6 +143,9 @@ class Recipe(BaseModel):
             raise ValueError(
                 f"schedule.warmup = {self.schedule.warmup:g}: must be less than epochs = {self.epochs:g}"
             )
+        name = self.loss.name
+        if self.label_smoothing and not is_custom(name) and not LOSSES[name].smooths:
+            raise ValueError(f"label_smoothing = {self.label_smoothing:g}: the loss {name} takes none")
         return self
 
     @classmethod
@@ -164,6 +172,18 @@ class Recipe(BaseModel):
         stay; the learning rate stays among optimizers whose steps have Adam's size, else it is the new one's default.
         """
         return type(self).make(merged(self.model_dump(mode="json", exclude_none=True), changes), where=where)
+
+    def custom_parts(self) -> dict[str, str]:
+        """Return your own parts of this recipe, as ``module:Name`` by key."""
+        parts = {
+            "model": self.model,
+            "activation": self.activation,
+            "optimizer": self.optimizer.name,
+            "schedule": self.schedule.name,
+            "loss": self.loss.name,
+            **{f"augment.custom {one.name}": one.name for one in self.augment.custom},
+        }
+        return {key: name for key, name in parts.items() if is_custom(name)}
 
     def to_yaml(self) -> str:
         """Return the whole recipe as YAML, defaults included."""
@@ -269,17 +289,14 @@ def _is_off(value: Any) -> bool:
 
 
 #: Sections that are chosen by name.
-_SECTIONS = ("optimizer", "schedule")
-
-#: Optimizers whose steps have the same size for the same rate.
-_ADAM_SIZED = ("adam", "adamw", "nadam", "radam", "muon")
+_SECTIONS = ("optimizer", "schedule", "loss")
 
 
 def _carried(section: str, old: Any, new: Any) -> tuple[str, ...]:
     """Name the options that survive a change of a section's name."""
-    if section == "schedule":
-        return ("warmup",)
-    both = (old or "adam") in _ADAM_SIZED and new in _ADAM_SIZED
+    if section != "optimizer":
+        return ("warmup",) if section == "schedule" else ()
+    both = all(name in OPTIMIZERS and OPTIMIZERS[name].adam_sized for name in (old or "adam", new))
     return ("lr", "weight_decay") if both else ("weight_decay",)
 
 

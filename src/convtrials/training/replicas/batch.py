@@ -1,15 +1,49 @@
 """What every replica sees in one optimizer step: its own images in its own order, under its own augmentation."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from convtrials.data.augmentation.config import AugmentConfig
 from convtrials.data.augmentation.pipeline import augmented
 from convtrials.data.batches import Batches
-from convtrials.training.replicas.passes import MicroBatch
+
+
+@dataclass(frozen=True)
+class MicroBatch:
+    """One micro-batch of every replica.
+
+    Attributes
+    ----------
+    images : Tensor of float32, shape (k, B, C, H, W)
+        Normalised.
+    labels : Tensor of int64, shape (k, B)
+    mixed_labels : Tensor of int64, shape (k, B), or None
+        See `convtrials.data.augmentation.pipeline.AugmentedBatch`.
+    lam : Tensor of float32, shape (k,), or None
+        Weight of `labels` against `mixed_labels`.
+    """
+
+    images: Tensor
+    labels: Tensor
+    mixed_labels: Tensor | None = None
+    lam: Tensor | None = None
+
+    def part(self, where: slice) -> "MicroBatch":
+        """Return the images at these places of every replica, without copying."""
+        mixed = None if self.mixed_labels is None else self.mixed_labels[:, where]
+        return MicroBatch(self.images[:, where], self.labels[:, where], mixed, self.lam)
+
+    @property
+    def tensors(self) -> tuple[Tensor, ...]:
+        """All tensors that it has."""
+        return tuple(
+            one for one in (self.images, self.labels, self.mixed_labels, self.lam) if one is not None
+        )
 
 
 def step_images(

@@ -2,16 +2,13 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Literal
 
 import torch
 from torch import Tensor
 
-from convtrials.training.replicas.passes import GroupedPasses, MicroBatch, Passes
+from convtrials.training.replicas.batch import MicroBatch
+from convtrials.training.replicas.passes import Passes
 from convtrials.training.replicas.stack import Stack, stacked
-
-#: ``graphs``: passes are recorded as a CUDA graph. ``compile``: torch.compile beforehand. ``none``: neither.
-Speedup = Literal["none", "graphs", "compile"]
 
 Pass = Callable[[], tuple[Tensor, Tensor]]
 
@@ -47,7 +44,7 @@ class Replayed:
     record : callable
         `cuda_graph`; tests put another in its place.
     note : callable
-        Told in a line where recording is not possible; passes are then computed as they come.
+        Gets a line where recording is not possible; passes are then computed as they come.
     """
 
     def __init__(
@@ -98,26 +95,9 @@ class Replayed:
             try:
                 self._replay = self._record(compute)
             except RuntimeError as error:
-                self._note(f"replicas: no CUDA graph ({_first_line(error)}); going on without")
+                why = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+                self._note(f"replicas: no CUDA graph ({why}); going on without")
                 self._replay = compute
-
-
-def compile_passes(passes: Passes, batch: MicroBatch, stack: Stack, note: Callable[[str], None]) -> None:
-    """Compile the network of grouped passes; say so in a line and leave it as it is where that fails.
-
-    Compiling happens in the first pass, which is made here, on ``batch``, and leaves no trace.
-    """
-    if not isinstance(passes, GroupedPasses):
-        note("replicas: only grouped replicas are compiled; going on without")
-        return
-    plain = passes.network
-    passes.network = torch.compile(plain, dynamic=False)  # type: ignore[assignment]
-    with without_traces(stack):
-        try:
-            passes(batch, batch.images.shape[1])
-        except Exception as error:  # whatever a compiler says
-            note(f"replicas: torch.compile failed ({_first_line(error)}); going on without")
-            passes.network = plain
 
 
 @contextmanager
@@ -130,7 +110,3 @@ def without_traces(stack: Stack) -> Iterator[None]:
     finally:
         for tensor, value in zip(touched, before, strict=True):
             tensor.copy_(value)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]

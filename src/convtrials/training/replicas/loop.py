@@ -2,31 +2,29 @@
 
 import math
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from convtrials.data.batches import Batches, epoch_order, step_indices, steps_per_epoch
-from convtrials.training.engine.checkpoint import EpochSums, steps_in
+from convtrials.data.batches import Batches, epoch_order, step_indices
 from convtrials.training.engine.loop import (
     Outcome,
+    close_epoch,
     count_step,
-    epoch_entry,
     learning_rate,
     steps_between_looks,
 )
-from convtrials.training.engine.predict import predict_probabilities, validation_metrics
+from convtrials.training.engine.progress import RunLength
 from convtrials.training.recipe.recipe import Recipe
 from convtrials.training.replicas.batch import step_images
-from convtrials.training.replicas.team import Manner, Replica, Team
+from convtrials.training.replicas.team import Replica, Team
 
 
 class Observer(Protocol):
-    """Whoever watches: progress, checkpoints, the person at the keyboard."""
+    """What watches the loop: progress, checkpoints, requests to stop."""
 
     def after_steps(self, team: Team, images: int) -> None:
         """Called after some steps, with the images of one replica in them; may raise to stop the loop."""
@@ -39,35 +37,15 @@ class Observer(Protocol):
 Ended = tuple[Replica, Outcome]
 
 
-@dataclass(frozen=True)
-class _Length:
-    """Steps of the recipe, and images of the training split."""
-
-    images: int
-    group_size: int
-    per_epoch: int
-    total: int
-
-    @classmethod
-    def of(cls, recipe: Recipe, images: int) -> "_Length":
-        size = recipe.batch_size * recipe.accumulate
-        per_epoch = steps_per_epoch(images, size)
-        return cls(images, size, per_epoch, steps_in(recipe.epochs, per_epoch))
-
-    @property
-    def epochs(self) -> int:
-        return math.ceil(self.total / self.per_epoch)
-
-
 def replica_loop(
     recipe: Recipe,
     replicas: Sequence[Replica],
-    manner: Manner,
+    make_team: Callable[[Sequence[Replica]], Team],
     train: Batches,
     val: Batches,
     observer: Observer,
 ) -> Iterator[Ended]:
-    """Train replicas from where they are to the end of the recipe; tell of each as it ends.
+    """Train replicas from where they are to the end of the recipe; yield each as it ends.
 
     Whoever diverges or stops early leaves, and the others go on without: what one computes never touches another.
 
@@ -76,7 +54,8 @@ def replica_loop(
     recipe : Recipe
     replicas : sequence of Replica
         At the same step of the same epoch; their states are changed in place.
-    manner : Manner
+    make_team : callable
+        Stacks replicas; called again when some have left.
     train, val : Batches
     observer : Observer
 
@@ -85,9 +64,9 @@ def replica_loop(
     replica : Replica
     outcome : Outcome
     """
-    length, going = _Length.of(recipe, len(train)), list(replicas)
+    length, going = RunLength.of(recipe, len(train)), list(replicas)
     while going:
-        team = Team(recipe, going, manner)
+        team = make_team(going)
         ended = _until_one_ends(recipe, team, length, train, val, observer)
         team.hand_back()
         yield from ended
@@ -100,7 +79,7 @@ def _without(replicas: Sequence[Replica], ended: Sequence[Ended]) -> list[Replic
 
 
 def _until_one_ends(
-    recipe: Recipe, team: Team, length: _Length, train: Batches, val: Batches, observer: Observer
+    recipe: Recipe, team: Team, length: RunLength, train: Batches, val: Batches, observer: Observer
 ) -> list[Ended]:
     lead = team.replicas[0].state  # step and epoch are the same for all
     while True:
@@ -129,7 +108,7 @@ def _until_one_ends(
 def _steps(
     recipe: Recipe,
     team: Team,
-    length: _Length,
+    length: RunLength,
     train: Batches,
     orders: Sequence[NDArray[np.int64]],
     until: int,
@@ -166,18 +145,8 @@ def _steps(
 
 def _validate(team: Team, val: Batches) -> list[Ended]:
     """Close the epoch in every replica's history; return whose validation is not a number."""
-    diverged: list[Ended] = []
-    for one in team.replicas:
-        state = one.state
-        metrics = validation_metrics(*predict_probabilities(state.judged, val))
-        if not math.isfinite(metrics["val_loss"]):
-            diverged.append((one, Outcome(diverged_at=state.step, diverged_in="validation")))
-            continue
-        epoch = len(state.history) + 1
-        state.history.append(epoch_entry(epoch, state, metrics))
-        state.sums = EpochSums()
-        if state.plateau is not None:
-            state.plateau.observe(metrics)
-        if state.stopper is not None:
-            state.stopper.observe(epoch, metrics, state.judged_weights())
-    return diverged
+    return [
+        (one, Outcome(diverged_at=one.state.step, diverged_in="validation"))
+        for one in team.replicas
+        if not close_epoch(one.state, val)
+    ]

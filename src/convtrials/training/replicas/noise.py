@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from convtrials.core.errors import RunError
 from convtrials.core.streams import stream_seed
-from convtrials.training.engine.rng import seed_layers
+from convtrials.training.engine.setup import seed_layers
 
 
 class GivenDropout(nn.Dropout):

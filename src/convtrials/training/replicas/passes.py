@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 import torch
@@ -10,45 +9,13 @@ from torch import Tensor, nn
 
 from convtrials.data.batches import as_channels_last, as_contiguous
 from convtrials.training.engine.loss import cross_entropy_sum
+from convtrials.training.replicas.batch import MicroBatch
 from convtrials.training.replicas.grouped import GroupedDropout, grouped_network
 from convtrials.training.replicas.noise import GivenDropout
 from convtrials.training.replicas.stack import Stack
 
 #: How the replicas are computed: in one network of grouped layers, or network after network.
-Way = Literal["grouped", "side_by_side"]
-
-
-@dataclass(frozen=True)
-class MicroBatch:
-    """One micro-batch of every replica.
-
-    Attributes
-    ----------
-    images : Tensor of float32, shape (k, B, C, H, W)
-        Normalised.
-    labels : Tensor of int64, shape (k, B)
-    mixed_labels : Tensor of int64, shape (k, B), or None
-        See `convtrials.data.augmentation.pipeline.AugmentedBatch`.
-    lam : Tensor of float32, shape (k,), or None
-        Weight of `labels` against `mixed_labels`.
-    """
-
-    images: Tensor
-    labels: Tensor
-    mixed_labels: Tensor | None = None
-    lam: Tensor | None = None
-
-    def part(self, where: slice) -> "MicroBatch":
-        """Return the images at these places of every replica, without copying."""
-        mixed = None if self.mixed_labels is None else self.mixed_labels[:, where]
-        return MicroBatch(self.images[:, where], self.labels[:, where], mixed, self.lam)
-
-    @property
-    def tensors(self) -> tuple[Tensor, ...]:
-        """All tensors that it has."""
-        return tuple(
-            one for one in (self.images, self.labels, self.mixed_labels, self.lam) if one is not None
-        )
+Method = Literal["grouped", "side_by_side"]
 
 
 class Passes(Protocol):

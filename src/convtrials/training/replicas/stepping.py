@@ -7,8 +7,10 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
+from convtrials.core.custom import is_custom
+from convtrials.core.errors import RunError
 from convtrials.training.engine.checkpoint import TrainingState
-from convtrials.training.optim.optimizers import set_learning_rate
+from convtrials.training.optim.optimizers import optimizer_entry, set_learning_rate
 from convtrials.training.recipe.recipe import Recipe
 from convtrials.training.replicas.stack import Stack, stacked
 
@@ -29,14 +31,27 @@ class Stepping(Protocol):
 def build_stepping(
     recipe: Recipe, states: Sequence[TrainingState], networks: Sequence[nn.Module], stack: Stack
 ) -> Stepping:
-    """Choose one optimizer for all where it works element by element at one rate."""
-    if recipe.optimizer.name == "muon" or recipe.schedule.name == "plateau":
+    """Choose one optimizer for all where it works element by element at one rate.
+
+    Raises
+    ------
+    RunError
+        The optimizer is your own, which may put other tensors in the place of stacked ones, or the loss is not
+        cross-entropy: such runs are trained one at a time.
+    """
+    if is_custom(recipe.optimizer.name):
+        raise RunError(
+            f"replicas: {recipe.optimizer.name} is an optimizer of your own, for one run at a time"
+        )
+    if recipe.loss.name != "cross_entropy":
+        raise RunError(f"replicas: the loss {recipe.loss.name} is for one run at a time")
+    if not optimizer_entry(recipe.optimizer.name).by_element or recipe.schedule.name == "plateau":
         return SteppingEach(recipe, states, networks)
     return SteppingTogether(recipe, states, networks, stack)
 
 
 class SteppingEach:
-    """Every replica by its own optimizer: for Muon, which works on matrices, and for rates of their own."""
+    """Every replica by its own optimizer: for those that work on matrices, as Muon, and for rates of their own."""
 
     def __init__(
         self, recipe: Recipe, states: Sequence[TrainingState], networks: Sequence[nn.Module]

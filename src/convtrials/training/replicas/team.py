@@ -6,14 +6,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from convtrials.core.progress import say_nothing
 from convtrials.data.batches import cut
 from convtrials.training.engine.checkpoint import TrainingState
 from convtrials.training.engine.execution import Execution
 from convtrials.training.recipe.recipe import Recipe
-from convtrials.training.replicas.graphs import Replayed, Speedup, compile_passes
+from convtrials.training.replicas.batch import MicroBatch
+from convtrials.training.replicas.graphs import Replayed
 from convtrials.training.replicas.grouped import unknown_layer
 from convtrials.training.replicas.noise import DropoutNoise, give_dropout
-from convtrials.training.replicas.passes import GroupedPasses, MicroBatch, Passes, SideBySidePasses, Way
+from convtrials.training.replicas.passes import GroupedPasses, Method, Passes, SideBySidePasses
 from convtrials.training.replicas.stack import Stack
 from convtrials.training.replicas.stepping import build_stepping
 from convtrials.training.run import Run
@@ -40,25 +42,6 @@ class Replica:
     network: nn.Module
 
 
-@dataclass(frozen=True)
-class Manner:
-    """How a team is computed.
-
-    Attributes
-    ----------
-    execution : Execution
-    way : {"grouped", "side_by_side"}
-    speedup : {"none", "graphs", "compile"}
-    note : callable
-        Told in a line what does not work as wished.
-    """
-
-    execution: Execution
-    way: Way
-    speedup: Speedup
-    note: Callable[[str], None]
-
-
 class Team:
     """Stacks replicas and takes their steps. Their states change as those of runs of their own would.
 
@@ -67,12 +50,27 @@ class Team:
     recipe : Recipe
     replicas : sequence of Replica
         At the same step of the same epoch.
-    manner : Manner
+    execution : Execution
+    method : {"grouped", "side_by_side"}
+    graphs : bool, optional
+        Record passes as CUDA graphs; by default on a GPU.
+    note : callable
+        Gets a line where that is not possible.
     """
 
-    def __init__(self, recipe: Recipe, replicas: Sequence[Replica], manner: Manner) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        replicas: Sequence[Replica],
+        execution: Execution,
+        method: Method,
+        *,
+        graphs: bool | None = None,
+        note: Callable[[str], None] = say_nothing,
+    ) -> None:
         self.replicas = list(replicas)
-        self._recipe, self._manner = recipe, manner
+        self._recipe, self._note = recipe, note
+        self._record = execution.device == "cuda" if graphs is None else graphs
         states, networks = [one.state for one in replicas], [one.network for one in replicas]
         autocast = states[0].fabric.autocast
         for network in networks:
@@ -80,16 +78,15 @@ class Team:
             network.train()
         self._stack = Stack(networks)
         self._noise = DropoutNoise(networks[0], [one.seed for one in replicas], autocast)
-        passes = GroupedPasses if manner.way == "grouped" else SideBySidePasses
+        passes = GroupedPasses if method == "grouped" else SideBySidePasses
         self._passes: Passes = passes(
             networks,
             self._stack,
             recipe.label_smoothing,
             autocast,
-            channels_last=manner.execution.channels_last,
+            channels_last=execution.channels_last,
         )
         self._stepping = build_stepping(recipe, states, networks, self._stack)
-        self._prepared = manner.speedup == "none"
 
     def step(self, batch: MicroBatch, rates: Sequence[float]) -> tuple[Tensor, Tensor]:
         """Take one optimizer step with every replica.
@@ -114,7 +111,8 @@ class Team:
         for micro, piece in enumerate(cut(count, self._recipe.batch_size)):
             part = batch.part(piece)
             self._passes.give(self._noise.draw(part.images[0], micro, step))
-            self._prepare(part, count)
+            if self._record and part.images.shape[1] == self._recipe.batch_size:
+                self._begin_recording()
             loss, right = self._passes(part, count)
             losses, correct = losses + loss, correct + right
         self._stepping.step(rates)
@@ -124,27 +122,18 @@ class Team:
         return losses, correct
 
     def hand_back(self) -> None:
-        """Bring the replicas' states up to date, so that each can be saved, ended or stacked anew."""
+        """Bring the replicas' states up to date, so that each can be saved, ended or stacked again."""
         self._stepping.hand_back()
 
-    def _prepare(self, part: MicroBatch, count: int) -> None:
-        """Compile or record, at the first micro-batch of the usual size."""
+    def _begin_recording(self) -> None:
+        """Record passes from now on: this is the first micro-batch of the usual size."""
         size = self._recipe.batch_size
-        if self._prepared or part.images.shape[1] != size:
-            return
-        self._prepared = True
-        if self._manner.speedup == "compile":
-            compile_passes(self._passes, part, self._stack, self._manner.note)
         self._passes = Replayed(
-            self._passes, self._stack, size, size * self._recipe.accumulate, note=self._manner.note
+            self._passes, self._stack, size, size * self._recipe.accumulate, note=self._note
         )
+        self._record = False
 
 
-def usual_way(network: nn.Module) -> Way:
+def usual_method(network: nn.Module) -> Method:
     """Grouped where every layer is known."""
     return "grouped" if unknown_layer(network) is None else "side_by_side"
-
-
-def usual_speedup(execution: Execution) -> Speedup:
-    """CUDA graphs on a GPU."""
-    return "graphs" if execution.device == "cuda" else "none"

@@ -3,19 +3,18 @@
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
+from functools import partial
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
-from lightning_fabric import Fabric
 from safetensors import SafetensorError
 
 from convtrials.core.errors import Interrupted, RunError
 from convtrials.core.progress import progress_task, say, say_nothing
-from convtrials.core.stopping import StopWish
-from convtrials.data.batches import steps_per_epoch
 from convtrials.data.dataset import Dataset
-from convtrials.training.engine.checkpoint import TrainingState, steps_in
+from convtrials.training.engine.checkpoint import TrainingState
+from convtrials.training.engine.custom import try_custom_parts
 from convtrials.training.engine.environment import describe_environment
 from convtrials.training.engine.execution import Execution, check_device
 from convtrials.training.engine.finish import finish_run
@@ -25,18 +24,16 @@ from convtrials.training.engine.identity import (
     check_trainable,
     describe_dataset,
     identify,
-    record,
 )
 from convtrials.training.engine.network import initial_network, recipe_network
-from convtrials.training.engine.progress import stop_request
-from convtrials.training.engine.setup import make_fabric, open_splits
-from convtrials.training.engine.train import CHECKPOINT_SECONDS, torch_left_as_it_was
+from convtrials.training.engine.progress import RunLength, stop_request
+from convtrials.training.engine.setup import make_fabric, open_splits, torch_left_as_it_was
+from convtrials.training.engine.train import CHECKPOINT_SECONDS
 from convtrials.training.recipe.recipe import Recipe
-from convtrials.training.replicas.graphs import Speedup
 from convtrials.training.replicas.grouped import unknown_layer
 from convtrials.training.replicas.loop import replica_loop
-from convtrials.training.replicas.passes import Way
-from convtrials.training.replicas.team import Manner, Replica, usual_speedup, usual_way
+from convtrials.training.replicas.passes import Method
+from convtrials.training.replicas.team import Replica, Team, usual_method
 from convtrials.training.replicas.watching import Follow, TeamWatcher
 from convtrials.training.run import Run
 
@@ -48,8 +45,7 @@ def train_replicas(
     outs: Sequence[str | Path],
     *,
     execution: Execution,
-    way: Way | None = None,
-    speedup: Speedup | None = None,
+    method: Method | None = None,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
     silent: bool = False,
     note: Callable[[str], None] | None = None,
@@ -71,19 +67,17 @@ def train_replicas(
     outs : sequence of path
         The run directory of each.
     execution : Execution
-    way : {"grouped", "side_by_side"}, optional
+    method : {"grouped", "side_by_side"}, optional
         How they are computed: by grouped convolutions, or network after network (on a GPU on streams of their own).
         By default grouped, where every layer of the network is known.
-    speedup : {"none", "graphs", "compile"}, optional
-        On a GPU; by default CUDA graphs.
     checkpoint_seconds : float
         Seconds between checkpoints inside an epoch.
     silent : bool
         No progress output.
     note : callable, optional
-        Told in a line what does not work as wished; by default it is said, unless silent.
+        Gets a line for what is done in another way than asked; by default it is printed, unless silent.
     follow : callable, optional
-        Told after some steps how far each run is.
+        Gets, after some steps, how far each run is.
 
     Returns
     -------
@@ -106,25 +100,30 @@ def train_replicas(
     note = note or (say_nothing if silent else say)
     runs = [Run(out) for out in outs]
     shape, classes = dataset.image_shape, len(dataset.class_names)
-    if recipe.initial_weights and not all(run.exists for run in runs):
-        initial_network(recipe, shape, classes, seeds[0])  # refused before anything is written
+    if not all(run.exists for run in runs):  # refused before anything is written
+        try_custom_parts(recipe, shape, classes)
+        if recipe.initial_weights:
+            initial_network(recipe, shape, classes, seeds[0])
     with ExitStack() as held:
         for run in runs:
             held.enter_context(run.lock())
         held.enter_context(torch_left_as_it_was())
         sample = recipe_network(recipe, shape, classes, seeds[0])
-        manner = Manner(
-            execution, way or usual_way(sample), _possible_speedup(speedup, execution, note), note
-        )
-        if manner.way == "grouped" and (layer := unknown_layer(sample)):
+        method = method or usual_method(sample)
+        if method == "grouped" and (layer := unknown_layer(sample)):
             note(f"replicas: {layer} cannot be grouped; going on side by side")
-            manner = replace(manner, way="side_by_side")
+            method = "side_by_side"
         for run, seed in zip(runs, seeds, strict=True):
-            _begin(run, recipe, dataset, seed, manner, len(seeds))
+            _begin(run, recipe, dataset, seed, execution, {"together": len(seeds), "way": method})
         unfinished = [(run, seed) for run, seed in zip(runs, seeds, strict=True) if not run.finished]
         with stop_request().listening() as stop:
+            make_team = partial(Team, recipe, execution=execution, method=method, note=note)
+            watch = partial(
+                TeamWatcher, stop=stop, epochs=recipe.epochs, interval=checkpoint_seconds, follow=follow
+            )
             try:
-                _train(unfinished, recipe, dataset, manner, stop, checkpoint_seconds, silent, follow)
+                replicas = _replicas(unfinished, recipe, dataset, execution, note)
+                _train(replicas, recipe, dataset, execution, make_team, watch, silent=silent)
             except (OSError, SafetensorError) as error:
                 raise RunError(
                     f"replicas: training cannot go on: {error}\nthe same call goes on from the last checkpoints"
@@ -134,62 +133,50 @@ def train_replicas(
     return runs
 
 
-def _begin(run: Run, recipe: Recipe, dataset: Dataset, seed: int, manner: Manner, together: int) -> None:
+def _begin(
+    run: Run, recipe: Recipe, dataset: Dataset, seed: int, execution: Execution, replicas: dict[str, Any]
+) -> None:
     """Write what is known before step 0, or check that it is this run."""
     identity = identify(recipe, dataset, seed, recorded=run.identity if run.exists else None)
     if run.exists:
-        check_same(run, identity, manner.execution.to_dict())
+        check_same(run, identity, execution.to_dict())
         return
     check_empty(run)
     run.begin(
         recipe,
-        execution=manner.execution.to_dict(),
+        identity=identity,
+        execution=execution,
         # Not a part of the execution: with other replicas, or alone, a run is the same but for rounding.
-        environment={**describe_environment(), "replicas": {"together": together, "way": manner.way}},
+        environment=describe_environment().model_copy(update={"replicas": replicas}),
         dataset=describe_dataset(dataset),
-        record=record(identity),
     )
 
 
 def _train(
-    unfinished: Sequence[tuple[Run, int]],
+    replicas: Sequence[Replica],
     recipe: Recipe,
     dataset: Dataset,
-    manner: Manner,
-    stop: StopWish,
-    checkpoint_seconds: float,
+    execution: Execution,
+    make_team: Callable[[Sequence[Replica]], Team],
+    watch: Callable[..., TeamWatcher],
+    *,
     silent: bool,
-    follow: Follow | None,
 ) -> None:
     """Train those at once that stand at the same step: all of them, unless a kill came between two checkpoints."""
-    execution = manner.execution
-    fabric = make_fabric(execution)
-    replicas = [_replica(run, seed, recipe, dataset, fabric, manner) for run, seed in unfinished]
     train_split, val_split = open_splits(dataset, execution)
-    per_epoch = steps_per_epoch(len(train_split), recipe.batch_size * recipe.accumulate)
-    images = round(steps_in(recipe.epochs, per_epoch) / per_epoch * len(train_split))
-    for place, members in groupby(sorted(replicas, key=_place), key=_place):
-        team, started = list(members), time.perf_counter()
-        seen = place[0] / per_epoch * len(train_split)
+    length = RunLength.of(recipe, len(train_split))
+    for (step, _), members in groupby(sorted(replicas, key=_place), key=_place):
+        team, started, seen = list(members), time.perf_counter(), length.images_after(step)
+        total = length.total_images
         with (
             ExitStack() as files,
             progress_task(
-                f"train {len(team)} x {recipe.model}", images * len(team), silent=silent, log_steps=False
+                f"train {len(team)} x {recipe.model}", total * len(team), silent=silent, log_steps=False
             ) as task,
         ):
             task.advance(seen * len(team))
-            watcher = TeamWatcher(
-                task,
-                files,
-                stop,
-                total_images=images,
-                seen=seen,
-                epochs=recipe.epochs,
-                checkpoint_seconds=checkpoint_seconds,
-                follow=follow,
-            )
-            watcher.begin(team)
-            for one, outcome in replica_loop(recipe, team, manner, train_split, val_split, watcher):
+            watcher = watch(team, task, files, images=(seen, total))
+            for one, outcome in replica_loop(recipe, team, make_team, train_split, val_split, watcher):
                 seconds = (time.perf_counter() - started) / len(team)
                 finish_run(one.run, dataset, one.seed, one.state, outcome, val_split, seconds)
 
@@ -199,26 +186,27 @@ def _place(replica: Replica) -> tuple[int, int]:
     return replica.state.step, len(replica.state.history)
 
 
-def _replica(
-    run: Run, seed: int, recipe: Recipe, dataset: Dataset, fabric: Fabric, manner: Manner
-) -> Replica:
-    """Build one replica's network and state as a run of its own would, and go back to its checkpoint."""
-    shape, classes, resuming = dataset.image_shape, len(dataset.class_names), run.checkpoint_path.is_file()
-    network = (
-        recipe_network(recipe, shape, classes, seed)
-        if resuming
-        else initial_network(recipe, shape, classes, seed, manner.note)
-    )
-    network = network.to(memory_format=manner.execution.memory_format)  # type: ignore[call-overload]
-    state = TrainingState.start(recipe, fabric, network)
-    if resuming:
-        state.load(run)
-        manner.note(f"seed {seed}: resumed at step {state.step}")
-    return Replica(run, seed, state, network)
-
-
-def _possible_speedup(wanted: Speedup | None, execution: Execution, note: Callable[[str], None]) -> Speedup:
-    if wanted not in (None, "none") and execution.device != "cuda":
-        note(f"replicas: {wanted} needs a GPU; going on without")
-        return "none"
-    return wanted or usual_speedup(execution)
+def _replicas(
+    unfinished: Sequence[tuple[Run, int]],
+    recipe: Recipe,
+    dataset: Dataset,
+    execution: Execution,
+    note: Callable[[str], None],
+) -> list[Replica]:
+    """Build each replica's network and state as a run of its own would, and go back to its checkpoint."""
+    shape, classes, fabric = dataset.image_shape, len(dataset.class_names), make_fabric(execution)
+    replicas = []
+    for run, seed in unfinished:
+        resuming = run.checkpoint_path.is_file()
+        network = (
+            recipe_network(recipe, shape, classes, seed)
+            if resuming
+            else initial_network(recipe, shape, classes, seed, note)
+        )
+        network = network.to(memory_format=execution.memory_format)  # type: ignore[call-overload]
+        state = TrainingState.start(recipe, fabric, network)
+        if resuming:
+            state.load(run)
+            note(f"seed {seed}: resumed at step {state.step}")
+        replicas.append(Replica(run, seed, state, network))
+    return replicas

@@ -1,8 +1,8 @@
-"""Members of an ``.npz``: opened as streams, headers checked, pixels brought to bytes."""
+"""Arrays that lie in streams: rows read in bounded memory from within gzip and zip, and the members of an ``.npz``."""
 
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from math import prod
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -11,12 +11,94 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convtrials.core.errors import DataError
-from convtrials.data.sources.images import refuse_huge
-from convtrials.data.sources.rows import RowStream, read_fully
 
 #: More bytes than this of labels, names or groups are refused.
 MAX_SMALL_BYTES = 1 << 30
 _PIECE_BYTES = 16 << 20
+
+
+class RowStream:
+    """Rows ``start:stop`` of a C-ordered array behind a seekable stream.
+
+    A compressed stream seeks forward by reading on and backward by starting again, so that reading in order
+    costs one decompression and no more memory than one request.
+
+    Parameters
+    ----------
+    what : str
+        Where the rows come from, for messages.
+    opener : callable
+        Opens the stream, positioned anywhere.
+    offset : int
+        Bytes before the first row.
+    shape : tuple of int
+        The array's shape; the first axis counts rows.
+    dtype : numpy.dtype
+        Of the stored values.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        opener: Callable[[], BinaryIO],
+        offset: int,
+        shape: tuple[int, ...],
+        dtype: np.dtype[Any],
+    ):
+        self.what, self.shape, self.dtype = what, shape, dtype
+        self._opener, self._offset = opener, offset
+        self._row = prod(shape[1:]) * dtype.itemsize
+        self._stream: BinaryIO | None = None
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def read(self, start: int, stop: int) -> NDArray[Any]:
+        """Return rows ``start:stop``, shape (stop - start, ...)."""
+        if self._stream is None:
+            self._stream = self._opener()
+        wanted = (stop - start) * self._row
+        try:
+            self._stream.seek(self._offset + start * self._row)
+            data = read_fully(self._stream, wanted)
+        except (OSError, EOFError, ValueError, zlib.error, zipfile.BadZipFile) as error:
+            raise DataError(f"{self.what}: damaged ({error})") from error
+        if len(data) < wanted:
+            raise DataError(f"{self.what}: ends early, {self.shape[0]} rows were announced")
+        return np.frombuffer(data, self.dtype).reshape(stop - start, *self.shape[1:])
+
+    def at_once(self, size: int) -> int:
+        """How many rows, at least one, fit into so many bytes."""
+        return max(1, size // max(1, self._row))
+
+    def close(self) -> None:
+        """Close the stream; a later read opens it again."""
+        if self._stream is not None:
+            self._stream.close()
+            self._stream = None
+
+
+def read_across(
+    streams: Sequence[RowStream], start: int, stop: int
+) -> Iterator[tuple[NDArray[Any], RowStream]]:
+    """Yield the pieces of rows ``start:stop`` of streams laid end to end, each with its stream."""
+    first = 0
+    for stream in streams:
+        low, high = max(start - first, 0), min(stop - first, len(stream))
+        if low < high:
+            yield stream.read(low, high), stream
+        first += len(stream)
+
+
+def read_fully(stream: BinaryIO, wanted: int, piece: int = 1 << 20) -> bytearray:
+    """Read ``wanted`` bytes, or what there is; memory grows with what arrives, not with what was announced."""
+    data = bytearray()
+    while len(data) < wanted:
+        part = stream.read(min(piece, wanted - len(data)))
+        if not part:
+            break
+        data += part
+    return data
 
 
 def read_small(path: Path, member: str) -> NDArray[Any]:
@@ -48,13 +130,6 @@ def read_one(path: Path, member: str) -> Any:
     return values[0]
 
 
-def image_layout(rows: RowStream) -> tuple[tuple[int, int, int], bool]:
-    """Tell ((H, W, C), channels come first) of stored images; C is 1 or 3."""
-    shape, first = _layout(rows)
-    refuse_huge(rows.what, shape[:2])
-    return shape, first
-
-
 def refuse_narrow(streams: Sequence[RowStream]) -> None:
     """Refuse uint16 images that hold 0 to 255: on the scale of uint16, 0 to 65535, they would be almost black."""
     most = 0
@@ -69,58 +144,6 @@ def refuse_narrow(streams: Sequence[RowStream]) -> None:
             f"{streams[0].what}: uint16 that ends at {most}; uint16 is read on the scale 0 to 65535, where this "
             "is almost black: save .astype(np.uint8)"
         )
-
-
-def _layout(rows: RowStream) -> tuple[tuple[int, int, int], bool]:
-    shape, kind = rows.shape, rows.dtype.kind
-    if kind not in "uibf":
-        raise DataError(f"{rows.what}: type {rows.dtype}; images are numbers, best uint8")
-    if len(shape) == 3 and min(shape[1:]) > 0:
-        return (shape[1], shape[2], 1), False
-    if len(shape) == 4 and min(shape[1:]) > 0:
-        if shape[3] in (1, 3):
-            return (shape[1], shape[2], shape[3]), False
-        if shape[1] in (1, 3):
-            return (shape[2], shape[3], shape[1]), True
-        if shape[3] == 4:
-            return (shape[1], shape[2], 3), False
-    raise DataError(
-        f"{rows.what}: shape {shape}; (N, H, W), (N, H, W, 1, 3 or 4) or (N, 1 or 3, H, W) is understood"
-    )
-
-
-def to_bytes(rows: NDArray[np.generic], stream: RowStream) -> NDArray[np.uint8]:
-    """Bring stored images to uint8 (n, H, W, C), C 1 or 3."""
-    values = cast("NDArray[Any]", rows)
-    if values.ndim == 3:
-        values = values[..., None]
-    elif image_layout(stream)[1]:
-        values = values.transpose(0, 2, 3, 1)
-    values = _scaled(values, stream.what)
-    if values.shape[3] == 4:
-        # Transparency over white, as for files.
-        alpha = values[..., 3:].astype(np.uint32)
-        values = (values[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255
-    return np.ascontiguousarray(values, dtype=np.uint8)
-
-
-def _scaled(values: NDArray[Any], what: str) -> NDArray[Any]:
-    if values.dtype == np.uint8 or not values.size:
-        return values
-    if values.dtype == np.bool_:
-        return values * np.uint8(255)
-    low, high = values.min(), values.max()
-    if values.dtype.kind == "f":
-        if not (low >= 0 and high <= 1):
-            raise DataError(
-                f"{what}: values {low:g} to {high:g}; floats must be 0 to 1 (or save uint8, 0 to 255)"
-            )
-        return np.rint(values * 255.0)
-    if values.dtype == np.uint16:
-        return (values.astype(np.uint32) * 255 + 32767) // 65535
-    if low < 0 or high > 255:
-        raise DataError(f"{what}: values {low} to {high}; integers must be 0 to 255")
-    return values
 
 
 def open_member(path: Path, member: str) -> BinaryIO:

@@ -11,16 +11,13 @@ from numpy.typing import NDArray
 from convtrials.core.errors import DataError
 from convtrials.core.progress import progress_task
 from convtrials.core.streams import stream_generator
-from convtrials.data.parallel import Team
+from convtrials.data.parallel import Team, blocks
 from convtrials.data.sources.base import Listing, Source
 from convtrials.data.split import assign_splits, share_out
 
-#: Without a size told: the native one up to this many pixels a side, else `DEFAULT_SIDE`.
+#: Where no size is asked for: the native one up to this many pixels a side, else `DEFAULT_SIDE`.
 MAX_NATIVE_SIDE = 224
 DEFAULT_SIDE = 64
-#: A block is what one task decodes: at most so many images (glyphs draws in multiples of 252) and bytes.
-BLOCK_IMAGES = 1008
-BLOCK_BYTES = 16 << 20
 
 
 @dataclass(frozen=True)
@@ -118,6 +115,18 @@ def split_rows(
     )
 
 
+def refuse_untrained(
+    where: str, listing: Listing, labels: NDArray[np.int64], split: NDArray[np.uint8]
+) -> None:
+    """Refuse a split that leaves a class without an image to train on."""
+    trained = np.bincount(labels[split == 0], minlength=len(listing.class_names))
+    missing = [name for name, count in zip(listing.class_names, trained, strict=True) if not count]
+    if missing:
+        raise DataError(
+            f"{where}: no training image for class {', '.join(missing[:5])}{' ...' if len(missing) > 5 else ''}"
+        )
+
+
 def choose_shape(
     source: Source,
     listing: Listing,
@@ -127,7 +136,7 @@ def choose_shape(
     *,
     silent: bool = False,
 ) -> tuple[int, int, int]:
-    """(H, W, C) of the pack: as told, else as all images have it, else 64 x 64 and 3 channels."""
+    """(H, W, C) of the pack: as asked for, else as all images have it, else 64 x 64 and 3 channels."""
     side, channels = options.image_size, options.channels
     if side is not None and not 1 <= side <= 4096:
         raise DataError(f"image size {side}: 1 to 4096 pixels a side are possible")
@@ -155,12 +164,6 @@ def choose_shape(
             f"{source.name}: {why}; packed at {DEFAULT_SIDE} x {DEFAULT_SIDE} (--image-size sets another)"
         )
     return DEFAULT_SIDE, DEFAULT_SIDE, channels
-
-
-def blocks(rows: NDArray[np.int64], image_bytes: int) -> list[tuple[int, NDArray[np.int64]]]:
-    """Cut rows into tasks ``(first position, rows)`` of bounded size."""
-    size = int(min(BLOCK_IMAGES, max(1, BLOCK_BYTES // max(1, image_bytes))))
-    return [(first, rows[first : first + size]) for first in range(0, len(rows), size)]
 
 
 def _header_shapes(source: Source, rows: NDArray[np.int64], team: Team) -> set[tuple[int, int, int]]:

@@ -1,7 +1,7 @@
-"""What a reader must know, in a terminal: a line each."""
+"""What commands print: warnings, and text that is not to be read as markup."""
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -15,3 +15,17 @@ def print_warnings(texts: Iterable[str], console: "Console | None" = None) -> No
     one_line = not console.is_terminal  # for programs that look for it
     for text in texts:
         console.print(f"warning: {text}", style="yellow", highlight=False, markup=False, soft_wrap=one_line)
+
+
+def plain(text: str) -> str:
+    """Return text for a console, whose brackets are no markup."""
+    from rich.markup import escape
+
+    return escape(text)
+
+
+def print_json(value: Any) -> None:
+    """Print a value for a program that reads it."""
+    import json
+
+    print(json.dumps(value, indent=2, ensure_ascii=False))

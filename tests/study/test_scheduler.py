@@ -1,4 +1,4 @@
-"""A study is conducted to its end, whatever happens to its runs; what it says depends on the runs alone."""
+"""A study is run to its end, whatever happens to its runs; what it says depends on the runs alone."""
 
 import json
 import random
@@ -20,8 +20,9 @@ from convtrials.models.registry import build_model
 from convtrials.models.weights import save_weights
 from convtrials.reports.study.report import build_study_report
 from convtrials.study.directory import StudyDirectory
-from convtrials.study.execute.executor import InProcess
-from convtrials.study.execute.scheduler import conduct
+from convtrials.study.execute.in_process import InProcess
+from convtrials.study.execute.run_trainer import RunTrainer
+from convtrials.study.execute.scheduler import run_to_end
 from convtrials.study.plan.arms import build_arms
 from convtrials.study.plan.spec import StudySpec
 from convtrials.study.prepare import open_data, prepare
@@ -38,13 +39,13 @@ Make = Callable[..., Dataset]
 
 
 def finish(folder: Path, spec: Any, dataset: Dataset, accuracy: Any, **options: Any) -> tuple[Written, Any]:
-    """Conduct a study with written runs; return its executor and verdicts.json."""
+    """Run a study with written runs; return its executor and verdicts.json."""
     study, plan = prepared(folder, spec, dataset)
     counted_test_images(study, options.get("images", 2000))
     executor = Written(study, plan, accuracy, **options)
     outcomes = Outcomes(study, plan, None)
-    conduct(study, plan, outcomes, executor, lambda state, ended: None, workers=3)
-    return executor, write_documents(study, plan, outcomes).written()
+    run_to_end(study, plan, outcomes, executor, lambda state, ended: None, workers=3)
+    return executor, write_documents(study, plan, outcomes).to_dict()
 
 
 def test_runs_of_a_study_are_those_of_train(make_dataset: Make, tmp_path: Path) -> None:
@@ -63,7 +64,7 @@ def test_runs_of_a_study_are_those_of_train(make_dataset: Make, tmp_path: Path) 
     one, other = (np.load(found.predictions_path)["probabilities"] for found in (run, alone))
     assert np.array_equal(one, other)
     assert result.complete
-    assert result.techniques[0].scores[1] == alone.result["test_accuracy"]
+    assert result.techniques[0].scores[1] == alone.result.test_accuracy
     assert result == study.verdicts
 
 
@@ -165,7 +166,7 @@ def test_the_same_command_tries_again_what_was_given_up(make_dataset: Make, tmp_
     study, plan = prepared(tmp_path / "s", spec_of(COSINE), make_dataset())
     executor = Written(study, plan, lambda arm, k: 0.9)
     outcomes = Outcomes(study, plan, None)
-    conduct(study, plan, outcomes, executor, lambda state, ended: None, workers=1)
+    run_to_end(study, plan, outcomes, executor, lambda state, ended: None, workers=1)
     assert {task.position for task in executor.started} == {1}
     assert write_documents(study, plan, outcomes).techniques[0].status == ("finished", "finished")
 
@@ -204,10 +205,10 @@ def test_another_image_size_trains_on_the_same_images(tmp_path: Path) -> None:
 
     dataset = load_dataset("glyphs", samples_per_class=20, silent=True)
     study, plan = prepared(tmp_path / "s", spec_of({"small": {"image_size": 16}}), dataset)
-    executor = InProcess(study, plan, dataset, Execution("cpu", "fp32", True, 1))
+    executor = InProcess(RunTrainer(study, plan, dataset, Execution("cpu", "fp32", True, 1)))
     outcomes = Outcomes(study, plan, None)
-    conduct(study, plan, outcomes, executor, lambda state, ended: None, workers=1)
-    assert study.run(plan.arms[1], 0).dataset["image_shape"] == [16, 16, 1]
+    run_to_end(study, plan, outcomes, executor, lambda state, ended: None, workers=1)
+    assert study.run(plan.arms[1], 0).dataset.image_shape == (16, 16, 1)
     assert write_documents(study, plan, outcomes).techniques[0].status == ("finished",) * 2
 
 
@@ -230,8 +231,7 @@ def test_survey_tells_every_state(make_dataset: Make, tmp_path: Path) -> None:
     from convtrials.study.execute.executor import RunTask
 
     for task in (RunTask("baseline", 0), RunTask("baseline", 1)):
-        executor.start(task)
-        executor.wait(0)
+        executor.advance([task], 0)
     running, paused, failed = (
         study.run(plan.arms[0], 2),
         study.run(plan.arms[0], 3),
@@ -484,7 +484,7 @@ def test_a_plan_is_not_changed_under_a_running_study(make_dataset: Make, tmp_pat
             prepared(tmp_path / "s", spec_of(COSINE, (3, 3)), make_dataset())
     prepared(tmp_path / "s", spec_of(COSINE, (3, 3)), make_dataset())
     with pytest.raises(StudyError, match="another process has changed the plan"):
-        conduct(
+        run_to_end(
             study,
             plan,
             Outcomes(study, plan, None),
@@ -507,7 +507,7 @@ def test_giving_up_is_repeated_where_another_process_took_it_back(make_dataset: 
             study.write_failures(run, failures.model_copy(update={"given_up": False}))
 
     executor = Written(study, plan, lambda arm, k: None if (arm, k) == ("cosine", 1) else 0.9)
-    decision = conduct(study, plan, Outcomes(study, plan, None), executor, show, workers=1)
+    decision = run_to_end(study, plan, Outcomes(study, plan, None), executor, show, workers=1)
     assert taken_back
     assert decision.results["cosine"].verdict == "failed"
 
@@ -572,7 +572,7 @@ def test_data_that_has_moved_is_found_where_it_is_said_to_be(tmp_path: Path) -> 
     moved = load_dataset(tmp_path / "there.npz", silent=True)
     assert moved.fingerprint == first.fingerprint
     prepared(tmp_path / "s", spec_of(COSINE), moved)
-    assert str(study.dataset.model_dump()["source"]).endswith("there.npz")
+    assert str(study.dataset.to_dict()["source"]).endswith("there.npz")
 
 
 def test_groups_are_the_units_from_the_directory_alone(make_dataset: Make, tmp_path: Path) -> None:
@@ -598,8 +598,8 @@ def test_groups_are_the_units_from_the_directory_alone(make_dataset: Make, tmp_p
 def test_damaged_documents_are_told_in_a_line(make_dataset: Make, tmp_path: Path) -> None:
     study, _ = prepared(tmp_path / "s", spec_of(COSINE), make_dataset())
     for name, told in (
-        ("execution.json", "says nothing of device"),
-        ("dataset.json", "says nothing of fingerprint"),
+        ("execution.json", "device is missing"),
+        ("dataset.json", "fingerprint is missing"),
     ):
         kept = (study.folder / name).read_text()
         (study.folder / name).write_text("{}")
