@@ -5,17 +5,18 @@ BIN := $(VENV)/bin
 PIP := PIP_CONSTRAINT=constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check calibrate bench results format clean
+.PHONY: help demo test check docs calibrate bench results format clean
 
 help:
 	@echo 'make demo       a study: which of four changes help a small AlexNet on drawn digits? (about a minute)'
 	@echo 'make test       formatting, lint, types, import rules, tests'
 	@echo 'make check      make test without the tests: seconds'
+	@echo 'make docs       the documentation as a site: site/index.html'
 	@echo 'make calibrate  simulate thousands of studies with known truth: do verdicts keep their promises?'
 	@echo 'make bench      training speed, side by side with Keras, Lightning and plain PyTorch (half an hour)'
-	@echo 'make results    write the tables of docs/results.md anew from the files in docs/results'
+	@echo 'make results    write the tables of docs/results.md again from the files in docs/results'
 	@echo 'make format     format the code'
-	@echo 'make clean      remove caches and .venv (runs stay)'
+	@echo 'make clean      remove caches, site and .venv (runs stay)'
 
 $(VENV)/made:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -32,6 +33,10 @@ $(VENV)/installed-dev: $(VENV)/installed
 	$(PIP) --editable '.[dev]'
 	@touch $@
 
+$(VENV)/installed-docs: $(VENV)/installed
+	$(PIP) --editable '.[docs]'
+	@touch $@
+
 demo: $(VENV)/installed
 	$(BIN)/convtrials demo
 
@@ -44,8 +49,12 @@ check: $(VENV)/installed-dev
 test: check
 	$(BIN)/pytest --numprocesses 2
 
+docs: $(VENV)/installed-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo 'open site/index.html; to search it, serve it: $(BIN)/python -m http.server --directory site'
+
 calibrate: $(VENV)/installed
-	$(BIN)/python benchmarks/calibration.py
+	$(BIN)/python benchmarks/calibration.py --docs docs
 
 bench: $(VENV)/installed
 	@mkdir -p docs/results/race
@@ -60,4 +69,4 @@ format: $(VENV)/installed-dev
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

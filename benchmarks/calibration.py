@@ -1,14 +1,13 @@
 """Do verdicts keep their promises? Simulated studies with known truth, judged by the product's own statistics.
 
-Prints docs/calibration.md and ends with 1 if a promise is broken: errors at most 5% and coverage at least 95%, both
-within two standard errors of the simulation. Over-coverage is shown, not hidden. Deterministic, whatever the number of
-processes.
+Prints what the rows say together; with --docs writes them (calibration/rows.csv) and the tables of calibration.md. Ends
+with 1 if a promise is broken: errors at most 5% and coverage at least 95%, both within two standard errors of the
+simulation. Over-coverage is shown, not hidden. Deterministic, whatever the number of processes.
 
-    python benchmarks/calibration.py [--studies 1000] [--processes 2] [--quick] [--out table.json]
+    python benchmarks/calibration.py [--studies 1000] [--processes 2] [--quick] [--docs docs]
 """
 
 import argparse
-import json
 import os
 import sys
 import time
@@ -23,7 +22,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
-from calibration_tally import Row, Tally, page, peer_calls
+from calibration_page import csv_row, summary, write
+from calibration_tally import Row, Tally, peer_calls
 from simulated_studies import World, simulate
 from summed_runs import SummedRuns
 
@@ -143,15 +143,15 @@ def main() -> int:
         action="store_true",
         help="100 studies a scenario: a smoke test, whose PASS and FAIL mean little",
     )
-    parser.add_argument("--out", type=Path, help="write the table as JSON")
+    parser.add_argument("--docs", type=Path, help="write the rows and the tables of the page in this folder")
     given = parser.parse_args()
     studies = 100 if given.quick else given.studies
-    rows: list[dict[str, object]] = []
+    rows: list[dict[str, str]] = []
     for scenario, tally in all_tallies(studies, given.processes):
-        rows += tally.rows(scenario.contrast)
-    print(page(rows, studies))
-    if given.out:
-        given.out.write_text(json.dumps({"format": 1, "studies": studies, "rows": rows}, indent=1) + "\n")
+        rows += map(csv_row, tally.rows(scenario.contrast))
+    print(summary(rows))
+    if given.docs:
+        write(given.docs, rows)
     return 1 if any(row["judged"] == "FAIL" for row in rows) else 0
 
 

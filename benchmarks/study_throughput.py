@@ -21,11 +21,11 @@ from convtrials.core.process import available_cores
 from convtrials.data.dataset import Dataset
 from convtrials.data.open import load_dataset
 from convtrials.study.directory import StudyDirectory
-from convtrials.study.execute.autotune import ComputeOptions
 from convtrials.study.plan.arms import Arm, build_arms
 from convtrials.study.plan.spec import StudySpec
 from convtrials.study.prepare import prepare
 from convtrials.study.run_study import run_study
+from convtrials.training.engine.execution import ComputeOptions
 from convtrials.training.recipe.recipe import Recipe
 
 SEEDS = 4

@@ -46,7 +46,7 @@ def _heading(result: dict[str, Any]) -> str:
     each = f"{length['seconds']:g} s" if "seconds" in length else f"{length['steps']:g} steps"
     return (
         f"**{setting['model']}**, width {setting['width']:g}, {setting['parameters']:,} parameters, "
-        f"{setting['forward_flops'] / 1e6:,.0f} MFLOP forward an image; {setting['data']}, "
+        f"{setting['forward_flops'] / 1e6:,.0f} MFLOP forward per image; {setting['data']}, "
         f"{height} x {width} x {channels}, {setting['classes']} classes; batch {setting['batch_size']}, Adam; "
         f"{setting['rounds']} round(s) of {each}."
     )
@@ -96,7 +96,7 @@ def _remarks(result: dict[str, Any]) -> str:
     for entry in result["contestants"]:
         if entry["reference"] and entry.get("share_of_peak") is not None:
             said.append(
-                f"{entry['label']}: {result['setting']['training_flops'] / 1e9:.2f} GFLOP an image, at "
+                f"{entry['label']}: {result['setting']['training_flops'] / 1e9:.2f} GFLOP per image, at "
                 f"{entry['share_of_peak']:.0%} of the speed of the faster matrix product."
             )
     versions: dict[str, str] = {}

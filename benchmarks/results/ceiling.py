@@ -6,15 +6,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import beta
 
-from benchmarks.results.words import percent, table
-from convtrials.evaluation.ambiguity import (
+from benchmarks.results.ambiguity import (
     CHARACTER_GROUPS,
     agreement,
-    forgive_groups,
     group_errors,
     group_of_classes,
     majority,
+    merge_groups,
 )
+from benchmarks.results.words import percent, table
 from convtrials.evaluation.metrics import confusion_matrix
 from convtrials.evaluation.mistakes import most_confused_pairs
 from convtrials.reports.picture import Picture
@@ -43,10 +43,10 @@ def ceiling(study: PublishedStudy) -> str:
     """Signs of how high accuracy can get, from all good runs of the study together."""
     answers, labels = _good_runs(study), study.labels
     merged = group_of_classes(study.class_names, CHARACTER_GROUPS)
-    found, forgiven = agreement(answers, labels, merged), forgive_groups(answers, labels, merged)
+    found, forgiven = agreement(answers, labels, merged), merge_groups(answers, labels, merged)
     wrong = round(found.same_wrong * len(labels))
     low, high = beta.interval(0.95, wrong + 0.5, len(labels) - wrong + 0.5)  # Jeffreys
-    vote = forgive_groups(majority(answers, len(merged))[None], labels, merged)
+    vote = merge_groups(majority(answers, len(merged))[None], labels, merged)
     outside_solved = 1 - (vote.merged_accuracy - vote.accuracy)
     same_wrong = f"{percent(found.same_wrong)} ({percent(low)} to {percent(high)})"
     rows = [
@@ -57,9 +57,9 @@ def ceiling(study: PublishedStudy) -> str:
         ("no network right", percent(found.none_right)),
         ("every network gives the same wrong answer", same_wrong),
         ("... of which inside 0/O, 1/I/L, 5/S, 2/Z", percent(found.same_wrong_inside)),
-        ("one network, confusions inside 0/O, 1/I/L, 5/S, 2/Z forgiven", percent(forgiven.merged_accuracy)),
-        ("share of all errors that lie inside these groups", f"{forgiven.errors_inside:.0%}"),
-        ("vote, confusions inside these groups forgiven", percent(vote.merged_accuracy)),
+        ("one network, confusions inside 0/O, 1/I/L, 5/S, 2/Z counted as right", percent(forgiven.merged_accuracy)),
+        ("share of all errors inside these groups", f"{forgiven.errors_inside:.0%}"),
+        ("vote, confusions inside these groups counted as right", percent(vote.merged_accuracy)),
         ("no error outside these groups, inside them those of the vote", percent(outside_solved)),
     ]  # fmt: skip
     return table(["", "test images"], [list(row) for row in rows])
@@ -72,7 +72,7 @@ def groups(study: PublishedStudy) -> str:
     names = ["baseline", best]
     per_arm = [group_errors(study.answers_of(name), study.labels, merged) for name in names]
     errors = [float((study.answers_of(name) != study.labels).sum(axis=1).mean()) for name in names]
-    lines = [f"| | baseline, errors a run | {best}, errors a run |", "| --- | ---: | ---: |"]
+    lines = [f"| | baseline, errors per run | {best}, errors per run |", "| --- | ---: | ---: |"]
     for group in CHARACTER_GROUPS:
         number = int(merged[study.class_names.index(group[0])])
         lines.append(f"| {'/'.join(group)} | " + " | ".join(f"{one[number]:.1f}" for one in per_arm) + " |")

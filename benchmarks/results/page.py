@@ -68,7 +68,7 @@ def spent(study: PublishedStudy) -> str:
         if len(study.plan.looks) == 1
         else f"{saved_runs} of {planned} possible runs ({saved_runs / planned:.0%}) were not needed"
         if study.verdicts.complete
-        else f"{planned - saved_runs} of at most {planned} runs stand behind the verdicts so far"
+        else f"{planned - saved_runs} of at most {planned} runs were used for the verdicts so far"
     )
     tried = len(study.plan.arms) - 1
     counts = study.dataset.counts
@@ -77,14 +77,14 @@ def spent(study: PublishedStudy) -> str:
     return (
         f"{tried} technique{'' if tried == 1 else 's'}, {total.runs} runs, "
         f"{(total.cpu_seconds or 0) / 3600:.1f} CPU hours of training "
-        f"({(total.wall_seconds or 0) / 3600:.1f} hours by the clock, {how.workers} runs at a time); {state}; "
+        f"({(total.wall_seconds or 0) / 3600:.1f} hours of wall time, {how.workers} runs at a time); {state}; "
         f"{saved}. {counts['train']:,} training, {counts['val']:,} validation, {counts['test']:,} test images. "
-        f"{machine.processor}{amx}, {how.precision}, {how.threads} thread a run."
+        f"{machine.processor}{amx}, {how.precision}, {how.threads} thread per run."
     )
 
 
 def levels(study: PublishedStudy) -> str:
-    """Each arm's accuracy with an interval of its own, and what runs of one arm say together."""
+    """Each arm's accuracy with its own interval, and the vote of the runs of one arm."""
     rows = []
     for one in sorted(study.verdicts.arms, key=lambda one: -(one.mean or 0)):
         answers = study.answers_of(one.name)
@@ -128,9 +128,9 @@ def rejudged(study: PublishedStudy) -> str:
         if row.name in study.changed_verdicts()
     ]
     return (
-        f"Judged anew today: {'; '.join(changed)}; all others as above."
+        f"By today's levels: {'; '.join(changed)}; all others as above."
         if changed
-        else "Judged anew: the same."
+        else "By today's levels: the same verdicts."
     )
 
 
@@ -166,7 +166,7 @@ def study_of(name: str, folder: Path) -> PublishedStudy:
 
 
 def rewritten(text: str, folder: Path) -> str:
-    """Return a page with every block written anew."""
+    """Return a page with every block written again."""
     marks = len(re.findall("<!-- (?:begin|end) ", text))
     if marks != 2 * len(MARK.findall(text)):
         raise ConvtrialsError("a block has no end, or an end of another name: its table would not be renewed")

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from convtrials.reports.study.report import build_study_report
     from convtrials.study.merge import merge_studies
     from convtrials.study.study import Study
-    from convtrials.training.engine.train import train
+    from convtrials.training.engine.train import resume, train
     from convtrials.training.recipe.recipe import Recipe
-    from convtrials.training.run import Run
+    from convtrials.training.run import Run, load_run
 
 __all__ = [
     "ConvtrialsError",
@@ -42,7 +42,9 @@ __all__ = [
     "build_study_report",
     "evaluate_predictions",
     "load_dataset",
+    "load_run",
     "merge_studies",
+    "resume",
     "train",
 ]
 
@@ -58,7 +60,9 @@ _HOMES = {
     "build_study_report": "convtrials.reports.study.report",
     "evaluate_predictions": "convtrials.evaluation.metrics",
     "load_dataset": "convtrials.data.open",
+    "load_run": "convtrials.training.run",
     "merge_studies": "convtrials.study.merge",
+    "resume": "convtrials.training.engine.train",
     "train": "convtrials.training.engine.train",
 }
 

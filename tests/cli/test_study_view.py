@@ -29,10 +29,10 @@ def state(metric: str = "accuracy", final: bool = False) -> StudyState:
     runs = [
         RunState("baseline", 0, "finished", 1.0, score=0.9, seconds=60.0),
         RunState("baseline", 1, "running", 0.5, images_per_second=1234.0, val_accuracy=0.87),
-        RunState("baseline", 2, "waiting"),
+        RunState("baseline", 2, "queued"),
         RunState("cosine [x]", 0, "diverged", 1.0),
         RunState("cosine [x]", 1, "failed", errors=("boom",)),
-        RunState("cosine [x]", 2, "paused", 0.3),
+        RunState("cosine [x]", 2, "stopped", 0.3),
     ]
     decision = Decision(final, {"baseline": 3, "cosine [x]": 3}, {"cosine [x]": result})
     return StudyState(plan, decision, runs, 2, 150.0, 7200.0)
@@ -53,7 +53,7 @@ def test_every_run_is_in_the_table() -> None:
     assert rows["cosine [x]"].split()[-6:] == ["so", "far", "+1.23", "+0.50", "to", "+2.00"]
     assert "baseline, seed 1  " in text
     assert "50%  1,234 images/s  val 87.0%" in text
-    assert "3 of 6 runs · 1 running · 1 paused · 1 diverged · 1 failed" in text
+    assert "3 of 6 runs · 1 running · 1 stopped · 1 diverged · 1 failed" in text
     assert "about 2 min left to the next look, at most 2.0 h in all" in text
 
 

@@ -12,8 +12,8 @@ from deploy_runs import PINNED, own_probabilities
 from convtrials.core.errors import ConvtrialsError, RunError
 from convtrials.core.files import read_json, write_json
 from convtrials.deploy.export_run import export_onnx
-from convtrials.deploy.needs import DeployError
-from convtrials.deploy.onnx_session import open_onnx
+from convtrials.deploy.extra import DeployError
+from convtrials.deploy.onnx_file import open_onnx
 from convtrials.deploy.predictor import load_finished_run
 from convtrials.models.weights import save_weights
 from convtrials.training.engine.train import train

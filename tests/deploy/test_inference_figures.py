@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from convtrials.deploy.extra import DeployError
 from convtrials.deploy.inference_accuracy import compare_predictions
 from convtrials.deploy.inference_table import (
     BEGIN,
@@ -15,7 +16,6 @@ from convtrials.deploy.inference_table import (
     wide_table,
 )
 from convtrials.deploy.inference_timing import summarise_latencies, take_turns
-from convtrials.deploy.needs import DeployError
 
 
 class Clock:

@@ -6,9 +6,9 @@ import torch
 from deploy_runs import own_probabilities
 from torch import nn
 
-from convtrials.deploy.calibration_images import calibration_images
+from convtrials.deploy.extra import DeployError
+from convtrials.deploy.images import calibration_images
 from convtrials.deploy.inference_engines import Workshop
-from convtrials.deploy.needs import DeployError
 from convtrials.deploy.predictor import load_finished_run
 from convtrials.deploy.quantize_torch import quantize_network, without_idle_layers
 from convtrials.models.layers import AveragePoolTo, PadToAtLeast

@@ -104,7 +104,6 @@ HABITS = {
 _READERS = {
     "load_dataset": "images",
     "Run": "run",
-    "read_run": "run",
     "build_study_report": "study",
     "onnxruntime.InferenceSession": "onnx",
     "Image.open": "photo",

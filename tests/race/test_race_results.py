@@ -109,7 +109,7 @@ def test_the_table_has_every_row_in_its_group(result: dict[str, Any]) -> None:
     rows = [line for line in lines if line.startswith("|")]
     assert {line.replace("\\|", "").count("|") for line in rows} == {5}
     text = "\n".join(lines)
-    assert "ours: 0.00 GFLOP an image, at 50% of the speed of the faster matrix product." in text
+    assert "ours: 0.00 GFLOP per image, at 50% of the speed of the faster matrix product." in text
     assert "1.60 TFLOP/s in bf16, 0.50 in fp32" in text
     assert "Packages: torch 2.13.0." in text
     assert "python -m benchmarks.race" in text

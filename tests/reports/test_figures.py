@@ -9,12 +9,13 @@ from test_report_build import EVERY_PICTURE
 
 from convtrials.evaluation import evaluate_predictions
 from convtrials.evaluation.predictions import Predictions
+from convtrials.evaluation.scores import wilson_interval
 from convtrials.reports.run.confusion import confusion_picture
 from convtrials.reports.run.image_grids import THUMBNAIL, confused_pairs_picture, worst_mistakes_picture
 from convtrials.reports.run.learning_curves import learning_curves
 from convtrials.reports.run.per_class import MOST_SHOWN, per_class_picture
 from convtrials.reports.run.ranking_curves import precision_recall_picture, roc_picture
-from convtrials.reports.run.reliability import reliability_picture, wilson_interval
+from convtrials.reports.run.reliability import reliability_picture
 from convtrials.reports.style import figure_style, short_name
 
 

@@ -47,13 +47,13 @@ def test_the_verdict_table_has_every_arm_and_the_largest_difference_first(study:
 
 
 def test_the_answers_judged_again_give_the_verdicts(study: PublishedStudy) -> None:
-    assert results_page.rejudged(study) == "Judged anew: the same."
+    assert results_page.rejudged(study) == "By today's levels: the same verdicts."
     good, other = study.verdicts.techniques
     changed = study.verdicts.model_copy(
         update={"techniques": (good.model_copy(update={"verdict": "worse"}), other)}
     )
     assert results_page.rejudged(replace(study, verdicts=changed)).startswith(
-        "Judged anew today: good better (+"
+        "By today's levels: good better (+"
     )
 
 

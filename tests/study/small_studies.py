@@ -10,13 +10,12 @@ from study_runs import add_predictions, history_of, write_ended_run
 from convtrials.core.files import write_json
 from convtrials.data.dataset import Dataset
 from convtrials.study.directory import StudyDirectory
-from convtrials.study.execute.autotune import ComputeOptions
 from convtrials.study.execute.executor import RunEnd, RunTask
 from convtrials.study.plan.arms import build_arms
 from convtrials.study.plan.plan import Plan
 from convtrials.study.plan.spec import StudySpec
 from convtrials.study.prepare import prepare
-from convtrials.training.engine.execution import Execution
+from convtrials.training.engine.execution import ComputeOptions, Execution
 from convtrials.training.recipe.recipe import Recipe
 
 #: Small enough that a run takes a fraction of a second.

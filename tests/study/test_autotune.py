@@ -6,12 +6,11 @@ from small_studies import BASE
 from convtrials.core.errors import RunError, StudyError
 from convtrials.study.execute import autotune
 from convtrials.study.execute.autotune import (
-    ComputeOptions,
     autotune_study,
     begin_timing,
     rates_side_by_side,
 )
-from convtrials.training.engine.execution import Execution
+from convtrials.training.engine.execution import ComputeOptions, Execution
 from convtrials.training.engine.step_timing import StepProbe
 
 PROBE = StepProbe(BASE, (12, 12, 1), 4)
@@ -27,6 +26,24 @@ def test_the_fastest_of_what_was_measured_is_taken(monkeypatch: pytest.MonkeyPat
     assert (chosen.workers, chosen.execution.threads) == (best["workers"], best["threads"])
     assert chosen.execution.precision == "fp32"
     assert any("2 runs at a time, 1 thread each" in line for line in lines)
+
+
+def test_all_given_is_not_timed_and_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(autotune, "available_cores", lambda: 8)
+    options = ComputeOptions(threads=2, precision="fp32", device="cpu", channels_last=False)
+    lines: list[str] = []
+    assert autotune_study(PROBE, options, lines.append).to_dict() == {
+        "device": "cpu",
+        "precision": "fp32",
+        "channels_last": False,
+        "threads": 2,
+        "workers": 4,
+        "measured": [],
+        "folder": None,
+        "replicas": 1,
+        "replica_way": None,
+    }
+    assert lines == []
 
 
 def test_a_given_number_of_workers_divides_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,10 @@
 
 import os
 import queue
+import shutil
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -14,6 +17,7 @@ import pytest
 from small_studies import prepared, spec_of
 
 from convtrials.core.errors import Interrupted
+from convtrials.core.files import read_json, write_json
 from convtrials.data.dataset import Dataset
 from convtrials.study.directory import StudyDirectory
 from convtrials.study.execute.executor import Executor, RunEnd, RunTask
@@ -21,10 +25,14 @@ from convtrials.study.execute.in_process import InProcess
 from convtrials.study.execute.run_trainer import RunTrainer
 from convtrials.study.execute.scheduler import run_to_end
 from convtrials.study.plan.plan import Plan
+from convtrials.study.prepare import prepare, reopen_study
 from convtrials.study.results.scores import Outcomes
+from convtrials.study.run_study import run_study
+from convtrials.training.engine.execution import ComputeOptions
 
 Make = Callable[..., Dataset]
 
+FIXTURES = Path(__file__).parents[1] / "fixtures"
 TECHNIQUES = {"cosine": {"schedule": "cosine"}, "slow": {"optimizer.lr": 1e-4}}
 
 
@@ -139,3 +147,43 @@ def test_a_locked_run_is_asked_for_again_when_its_lock_is_free(make_dataset: Mak
     assert all(first not in wanted for wanted in asked[1:-1])
     assert asked[-2:] == [[], [first]]  # all others are trained; then the lock is free
     assert results.keys() == TECHNIQUES.keys()
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+@pytest.mark.parametrize("version", ["1a", "1b"])
+def test_studies_of_earlier_versions_go_on_as_they_recorded(
+    version: str, replicas: int, tmp_path: Path
+) -> None:
+    folder = tmp_path / "study"
+    shutil.copytree(FIXTURES / f"study-{version}", folder)
+    known = read_json(folder / "execution.json")
+    write_json(
+        folder / "execution.json",
+        {**known, "replicas": replicas, "replica_way": "side_by_side", "folder": None},
+    )
+    lost = [path.parent for path in folder.glob("runs/cosine-*/seed*/run.json")][:2]
+    before = {run: np.load(run / "predictions-test.npz")["probabilities"] for run in lost}
+    for run in lost:
+        shutil.rmtree(run)
+    study, plan, dataset = reopen_study(folder)
+    plan = prepare(study, plan.spec, dataset, ComputeOptions(), note=lambda line: None)
+    run_study(study, plan, dataset, ComputeOptions(), show=lambda state, ended: None)
+    for run in lost:
+        found = np.load(run / "predictions-test.npz")["probabilities"]
+        np.testing.assert_allclose(found, before[run], atol=2e-3)
+        assert read_json(run / "execution.json") == {
+            key: known[key] for key in ("device", "precision", "channels_last", "threads")
+        }
+        together = {"together": 2, "way": "side_by_side"} if replicas == 2 else None
+        assert read_json(run / "environment.json").get("replicas") == together
+
+
+def test_who_only_looks_at_a_study_does_not_wait_for_torch(tmp_path: Path) -> None:
+    folder = shutil.copytree(FIXTURES / "study-1b", tmp_path / "study")
+    code = (
+        "import sys; from convtrials.cli.study import status; from pathlib import Path; "
+        "status(Path(sys.argv[1])); sys.exit('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(folder)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "9 of 9 runs" in done.stdout

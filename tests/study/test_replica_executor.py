@@ -16,7 +16,6 @@ from convtrials.core.errors import Interrupted, StudyError
 from convtrials.data.dataset import Dataset
 from convtrials.study.directory import StudyDirectory
 from convtrials.study.execute import in_process
-from convtrials.study.execute.autotune import ComputeOptions
 from convtrials.study.execute.executor import Executor, RunEnd, RunTask
 from convtrials.study.execute.in_process import InProcess, ReplicaExecutor, next_team
 from convtrials.study.execute.run_trainer import RunTrainer
@@ -25,6 +24,7 @@ from convtrials.study.prepare import prepare
 from convtrials.study.results.documents import write_documents
 from convtrials.study.results.scores import Outcomes
 from convtrials.study.run_study import run_study
+from convtrials.training.engine.execution import ComputeOptions
 from convtrials.training.replicas.watching import TeamWatcher
 
 Make = Callable[..., Dataset]

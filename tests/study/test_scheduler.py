@@ -246,9 +246,9 @@ def test_survey_tells_every_state(make_dataset: Make, tmp_path: Path) -> None:
         live.write_text(json.dumps({"images": 30, "total_images": 120, "images_per_second": 7.0}))
         state = survey(study, plan, Outcomes(study, plan, None), workers=2)
     told = {(run.arm, run.seed): run.state for run in state.runs}
-    assert [told[("baseline", seed)] for seed in range(4)] == ["finished", "diverged", "running", "paused"]
-    assert [told[("a", seed)] for seed in range(4)] == ["failed", "waiting", "waiting", "waiting"]
-    assert state.count("waiting") == 3
+    assert [told[("baseline", seed)] for seed in range(4)] == ["finished", "diverged", "running", "stopped"]
+    assert [told[("a", seed)] for seed in range(4)] == ["failed", "queued", "queued", "queued"]
+    assert state.count("queued") == 3
     [now] = [run for run in state.runs if run.state == "running"]
     assert (now.share, now.images_per_second) == (0.25, 7.0)
     assert next(run for run in state.runs if run.state == "failed").errors == ("out of luck",)
@@ -295,6 +295,14 @@ def test_the_execution_is_kept(make_dataset: Make, tmp_path: Path) -> None:
     known = study.execution
     with pytest.raises(StudyError, match="was begun with threads 1 and keeps it for all runs"):
         prepare(study, spec_of(COSINE), make_dataset(), replace(PINNED, threads=2), note=lambda line: None)
+    with pytest.raises(StudyError, match=r"channels_last True and keeps .* leave out --channels-last"):
+        prepare(
+            study,
+            spec_of(COSINE),
+            make_dataset(),
+            replace(PINNED, channels_last=False),
+            note=lambda line: None,
+        )
     prepare(study, spec_of(COSINE), make_dataset(), replace(PINNED, workers=2), note=lambda line: None)
     assert study.execution == known
 

@@ -236,10 +236,13 @@ def test_a_run_that_cannot_be_done_is_reported_and_the_others_finish(tmp_path: P
 def test_workers_find_an_optimizer_of_ones_own_and_a_wrong_one_is_refused_at_once(tmp_path: Path) -> None:
     (tmp_path / "own").mkdir()
     (tmp_path / "own" / "own_optimizers.py").write_text("from torch.optim import SGD\nclass Own(SGD): ...\n")
-    text = STUDY.replace(
-        "cosine:       {schedule: cosine}", "own: {optimizer: {name: own_optimizers:Own, lr: 0.01}}"
-    )
-    (tmp_path / "own" / "study.yaml").write_text(text.replace("epochs: 2", "epochs: 1"))
+    text = """\
+dataset: {name: glyphs, samples_per_class: 10}
+baseline: {model: alexnet-lite, width: 0.125, epochs: 1, batch_size: 16}
+techniques: {own: {optimizer: {name: "own_optimizers:Own", lr: 0.01}}}
+seeds: 2
+"""
+    (tmp_path / "own" / "study.yaml").write_text(text)
     (tmp_path / "own" / "wrong.yaml").write_text(text.replace("lr: 0.01", "lr: 0.01, options: {rho: 1}"))
     wrong = subprocess.run(
         command("run", "wrong.yaml"), cwd=tmp_path / "own", capture_output=True, text=True, check=False
@@ -247,7 +250,7 @@ def test_workers_find_an_optimizer_of_ones_own_and_a_wrong_one_is_refused_at_onc
     assert wrong.returncode == 2
     told = "error: own: optimizer: own_optimizers:Own cannot be called as (params, lr=..., rho=...)"
     assert wrong.stderr.splitlines()[-1].startswith(told)
-    out = fixed(tmp_path / "study")
+    out = tmp_path / "study"
     done = subprocess.run(
         command("run", "study.yaml", "--out", out),
         cwd=tmp_path / "own",

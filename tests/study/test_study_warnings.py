@@ -186,8 +186,8 @@ def test_names_that_are_no_utf_8_are_written_so_that_the_page_can_read_them() ->
         metric="accuracy",
         margin=0.1,
     )
-    assert one.text.startswith("gr? has 9 test images")
-    names = ["caf\udce9", "caf\udce8", "tea"]  # two that read alike once written
+    assert one.text.startswith(r"gr\udcf6 has 9 test images")
+    names = ["caf\udce9", "caf\udce8", "tea"]
     [three] = study_warnings(
         arm("baseline", GOOD),
         [],
@@ -197,7 +197,7 @@ def test_names_that_are_no_utf_8_are_written_so_that_the_page_can_read_them() ->
         margin=0.1,
     )
     assert "3 classes have fewer than 10 test images" in three.text
-    assert "caf? (3), caf? (2) (4), tea (5)" in three.text
+    assert r"caf\udce9 (3), caf\udce8 (4), tea (5)" in three.text
 
 
 @pytest.fixture(scope="module")

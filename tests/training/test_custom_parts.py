@@ -26,7 +26,7 @@ from convtrials.training.optim.optimizers import OPTIMIZERS, OptimizerEntry
 from convtrials.training.optim.schedules import schedule_factor
 from convtrials.training.recipe.recipe import Recipe, merged, parse_setting
 from convtrials.training.replicas.train import train_replicas
-from convtrials.training.run import Run
+from convtrials.training.run import Run, load_run
 
 PARTS = """
 import math
@@ -211,7 +211,7 @@ def test_the_source_is_part_of_what_a_run_is(
     train_small: Any, own_parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = train_small(ALL, out=tmp_path / "run")
-    named = {key for key in run.identity if key.endswith(" source")}
+    named = {key for key in run.identity.to_dict() if key.endswith(" source")}
     assert named == {
         "optimizer source",
         "schedule source",
@@ -227,14 +227,12 @@ def test_the_source_is_part_of_what_a_run_is(
 def test_a_finished_run_is_used_without_its_parts(
     train_small: Any, own_parts: Path, make_dataset: Callable[..., Dataset]
 ) -> None:
-    from convtrials.training.run_record import read_run
-
     from convtrials.deploy.predictor import load_finished_run
 
     run = train_small(ALL)
     own_parts.unlink()
     sys.modules.pop("own_parts")
-    assert read_run(run.folder)
+    assert load_run(run.folder).read_predictions()
     assert load_finished_run(run)
 
 
@@ -351,7 +349,7 @@ def test_a_loss_that_is_added_is_one_entry(monkeypatch: pytest.MonkeyPatch, trai
     monkeypatch.setitem(LOSSES, "hinge", LossEntry("hinge", hinge))
     logits, labels = torch.randn(6, 5), torch.arange(6) % 5
     assert torch.equal(loss_sum(Recipe(loss="hinge"), logits, labels), hinge(logits, labels))
-    assert train_small({"loss": "hinge"}).result["status"] == "finished"
+    assert train_small({"loss": "hinge"}).result.status == "finished"
     with pytest.raises(RecipeError, match="the loss hinge takes none"):
         Recipe(loss="hinge", label_smoothing=0.1)
 

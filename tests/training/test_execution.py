@@ -68,6 +68,36 @@ def test_what_a_person_gives_is_kept(rates: dict[tuple[str, bool, int], float]) 
     assert (found.precision, found.threads) == ("fp32", 3)
 
 
+def test_the_memory_format_can_be_given_and_all_given_is_not_timed(
+    rates: dict[tuple[str, bool, int], float],
+) -> None:
+    rates.update({("bf16", True, 4): 1000, ("bf16", False, 4): 500})
+    lines: list[str] = []
+    found = autotune_execution(PROBE, channels_last=False, device="cpu", report=lines.append)
+    assert (found.precision, found.channels_last) == ("bf16", False)
+    assert len(lines) == 3  # two precisions, and fewer threads
+    lines.clear()
+    found = autotune_execution(
+        PROBE, precision="fp32", threads=2, channels_last=False, device="cpu", report=lines.append
+    )
+    assert found == Execution("cpu", "fp32", channels_last=False, threads=2)
+    assert lines == []
+
+
+def test_a_run_keeps_the_memory_format_that_was_given(
+    make_dataset: Callable[..., Dataset], tmp_path: Path
+) -> None:
+    recipe, given = (
+        Recipe(**SMALL),
+        {"precision": "fp32", "threads": 1, "out": tmp_path / "r", "silent": True},
+    )
+    run = train(recipe, make_dataset(), channels_last=False, **given)
+    assert run.execution["channels_last"] is False
+    assert train(recipe, make_dataset(), **given).folder == run.folder
+    with pytest.raises(RunError, match="was begun with channels_last False and keeps it"):
+        train(recipe, make_dataset(), channels_last=True, **given)
+
+
 def test_the_clock_is_real_and_every_candidate_is_told() -> None:
     lines: list[str] = []
     found = autotune_execution(PROBE, device="cpu", report=lines.append)

@@ -42,10 +42,10 @@ def benchmark(
     """
     sizes = parse_sizes(batch_sizes)
     from convtrials.core.files import write_json
+    from convtrials.deploy.extra import DeployError
     from convtrials.deploy.inference_bench import bench_inference, check_batch_sizes
     from convtrials.deploy.inference_engines import check_engine_names
     from convtrials.deploy.inference_table import check_block, markdown, replace_block
-    from convtrials.deploy.needs import DeployError
     from convtrials.deploy.predictor import check_usable
     from convtrials.training.run import Run
 

@@ -36,9 +36,9 @@ def demo(
     from convtrials.core.process import available_cores
     from convtrials.core.progress import say
     from convtrials.study.directory import StudyDirectory
-    from convtrials.study.execute.autotune import ComputeOptions
     from convtrials.study.plan.study_file import read_study_file
     from convtrials.study.prepare import open_data, prepare
+    from convtrials.training.engine.execution import ComputeOptions
 
     folder = out or Path(os.environ.get("CONVTRIALS_RUNS", "runs")) / "demo"
     # Known beforehand: so small a network gains nothing from a second thread, and measuring takes seconds.

@@ -36,7 +36,7 @@ def export(
     for flag, value, allowed in (("--format", file_format, FORMATS), ("--precision", precision, PRECISIONS)):
         if value not in allowed:
             raise typer.BadParameter(f"{value!r}: allowed is {' or '.join(allowed)}", param_hint=flag)
-    from convtrials.deploy.needs import need_onnx_tools
+    from convtrials.deploy.extra import need_onnx_tools
 
     need_onnx_tools()  # said before time is spent on opening data
     from convtrials.deploy.export_run import export_onnx
@@ -47,7 +47,7 @@ def export(
     check_usable(directory)  # a run that is not finished must not wait for its dataset
     dataset, problem = open_data(directory, data, quiet)
     if precision == "int8" and problem is not None:
-        from convtrials.deploy.needs import DeployError
+        from convtrials.deploy.extra import DeployError
 
         raise DeployError(f"--precision int8 needs the run's dataset: {problem}")
     done = export_onnx(directory, dataset, out, precision=cast("ExportPrecision", precision))

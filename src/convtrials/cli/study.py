@@ -10,9 +10,8 @@ from convtrials.cli.study_copies import merge, publish, report_copy
 if TYPE_CHECKING:
     from convtrials.data.dataset import Dataset
     from convtrials.study.directory import StudyDirectory
-    from convtrials.study.execute.autotune import ComputeOptions
     from convtrials.study.plan.plan import Plan
-    from convtrials.training.engine.execution import Precision
+    from convtrials.training.engine.execution import ComputeOptions, Precision
 
 #: Exit code of a study in which a run could not be done or the baseline diverged: it has an end, but not all answers.
 INCOMPLETE = 3
@@ -55,6 +54,14 @@ def run(
     precision: Annotated[
         str | None, typer.Option(help="fp32 or bf16; by default the faster.", rich_help_panel=_COMPUTING)
     ] = None,
+    channels_last: Annotated[
+        bool | None,
+        typer.Option(
+            "--channels-last/--no-channels-last",
+            help="Memory format of images; by default the faster.",
+            rich_help_panel=_COMPUTING,
+        ),
+    ] = None,
     device: Annotated[
         str | None,
         typer.Option(help="cpu or cuda; by default a GPU if there is one.", rich_help_panel=_COMPUTING),
@@ -80,10 +87,16 @@ def run(
     """
     if precision not in (None, "fp32", "bf16"):
         raise typer.BadParameter(f"{precision!r}: allowed are fp32 and bf16", param_hint="--precision")
-    from convtrials.study.execute.autotune import ComputeOptions
+    from convtrials.training.engine.execution import ComputeOptions
 
     options = ComputeOptions(
-        workers, threads, cast("Precision | None", precision), device, checkpoint_every, replicas
+        workers=workers,
+        threads=threads,
+        precision=cast("Precision | None", precision),
+        device=device,
+        checkpoint_seconds=checkpoint_every,
+        replicas=replicas,
+        channels_last=channels_last,
     )
     directory, plan, dataset = _begin(study, out, data, options)
     if incomplete := show_study(directory, plan, dataset, options, report=report):

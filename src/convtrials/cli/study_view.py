@@ -18,8 +18,8 @@ SIGNS = {
     "diverged": ("◆", "magenta"),
     "failed": ("✗", "red"),
     "running": ("▶", "cyan"),
-    "paused": ("‖", "yellow"),
-    "waiting": ("·", "dim"),
+    "stopped": ("‖", "yellow"),
+    "queued": ("·", "dim"),
 }
 
 #: Seconds between two lines about the whole study where the output is no terminal.
@@ -127,7 +127,7 @@ def summary_line(state: "StudyState") -> str:
     """Say in one line how far a study is."""
     ended, total = state.count("finished", "diverged", "failed"), len(state.runs)
     parts = [f"{ended} of {total} runs"]
-    for name in ("running", "paused", "diverged", "failed"):
+    for name in ("running", "stopped", "diverged", "failed"):
         if state.count(name):
             parts.append(f"{state.count(name)} {name}")
     if state.decision.complete:

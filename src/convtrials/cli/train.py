@@ -112,6 +112,14 @@ def train(
     precision: Annotated[
         str | None, typer.Option(help="fp32 or bf16; by default the faster.", rich_help_panel=_COMPUTING)
     ] = None,
+    channels_last: Annotated[
+        bool | None,
+        typer.Option(
+            "--channels-last/--no-channels-last",
+            help="Memory format of images; by default the faster.",
+            rich_help_panel=_COMPUTING,
+        ),
+    ] = None,
     device: Annotated[
         str | None,
         typer.Option(help="cpu or cuda; by default a GPU if there is one.", rich_help_panel=_COMPUTING),
@@ -168,6 +176,7 @@ def train(
             out=out,
             precision=cast("Precision | None", precision),
             threads=threads,
+            channels_last=channels_last,
             device=device,
             checkpoint_seconds=checkpoint_every,
         )

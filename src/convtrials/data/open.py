@@ -44,8 +44,8 @@ def load_dataset(
         of EMNIST-layout IDX files, or an ``.npz`` file.
     image_size : int or None
         Pixels a side. None: as the images are, where all share a size of at most 224, else 64.
-    channels : {1, 3} or None
-        None: 1 where every image is grey, else 3.
+    channels : int or None
+        1 or 3. None: 1 where every image is grey, else 3.
     samples_per_class : int or None
         At most so many images of each class, the same ones each time.
     ratios : sequence of three floats

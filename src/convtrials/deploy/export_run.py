@@ -13,11 +13,9 @@ from convtrials.core.files import atomic_path
 from convtrials.core.streams import stream_generator
 from convtrials.data.dataset import Dataset
 from convtrials.data.rows import rows_of
-from convtrials.deploy.calibration_images import calibration_images
-from convtrials.deploy.held_out import held_out_positions
-from convtrials.deploy.needs import DeployError, need, need_onnx_tools
-from convtrials.deploy.onnx_export import PREFIX, write_onnx
-from convtrials.deploy.onnx_session import open_onnx
+from convtrials.deploy.extra import DeployError, need, need_onnx_tools
+from convtrials.deploy.images import calibration_images, held_out_positions
+from convtrials.deploy.onnx_file import PREFIX, open_onnx, write_onnx
 from convtrials.deploy.predictor import FinishedRun, load_finished_run
 from convtrials.deploy.quantize_onnx import write_int8_onnx
 from convtrials.training.run import Run

@@ -17,12 +17,11 @@ from convtrials.core.process import available_cores
 from convtrials.core.progress import Task, progress_task
 from convtrials.data.dataset import Dataset
 from convtrials.data.rows import rows_of
-from convtrials.deploy.calibration_images import calibration_images
-from convtrials.deploy.held_out import held_out_positions
+from convtrials.deploy.extra import DeployError
+from convtrials.deploy.images import calibration_images, held_out_positions
 from convtrials.deploy.inference_accuracy import compare_predictions
 from convtrials.deploy.inference_engines import ENGINES, REFERENCE, Engine, Workshop, check_engine_names
 from convtrials.deploy.inference_timing import summarise_latencies, take_turns
-from convtrials.deploy.needs import DeployError
 from convtrials.deploy.predictor import load_finished_run
 from convtrials.training.engine.environment import describe_environment
 from convtrials.training.run import Run

@@ -10,9 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from convtrials.deploy.needs import DeployError
-from convtrials.deploy.onnx_export import write_onnx
-from convtrials.deploy.onnx_session import Classify, open_onnx
+from convtrials.deploy.extra import DeployError
+from convtrials.deploy.onnx_file import Classify, open_onnx, write_onnx
 from convtrials.deploy.predictor import FinishedRun, Predictor
 from convtrials.deploy.quantize_onnx import write_int8_onnx
 from convtrials.deploy.quantize_torch import quantize_network

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from convtrials.core.files import check_marks, put_between_marks
-from convtrials.deploy.needs import DeployError
+from convtrials.deploy.extra import DeployError
 
 #: A Markdown file has these two lines where the table goes.
 BEGIN, END = "<!-- inference:begin -->", "<!-- inference:end -->"

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convtrials.core.files import atomic_path
-from convtrials.deploy.needs import DeployError, first_line, need
-from convtrials.deploy.onnx_export import INPUT, describe
+from convtrials.deploy.extra import DeployError, first_line, need
+from convtrials.deploy.onnx_file import INPUT, describe
 from convtrials.deploy.predictor import FinishedRun
 
 #: What works on integers. Pooling is faster in float32 (full-width AlexNet, batches of 256: a sixth of the time); and
@@ -33,7 +33,7 @@ def write_int8_onnx(source: Path, target: Path, finished: FinishedRun, images: N
     Parameters
     ----------
     source : Path
-        A float32 file from `convtrials.deploy.onnx_export.write_onnx`.
+        A float32 file from `convtrials.deploy.onnx_file.write_onnx`.
     target : Path
         Replaced where it exists.
     finished : FinishedRun

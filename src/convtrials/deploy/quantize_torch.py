@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from convtrials.deploy.needs import DeployError, first_line
+from convtrials.deploy.extra import DeployError, first_line
 from convtrials.training.engine.environment import vector_units
 
 #: Images that pass through the network at once while ranges are taken.

@@ -34,8 +34,9 @@ from convtrials.evaluation.scores import (
     macro_f1_of_counts,
     macro_precision_of_counts,
     macro_recall_of_counts,
+    top_k_hits,
+    useful_k,
 )
-from convtrials.evaluation.top_k import top_k_hits, useful_k
 
 #: Images times resamples held at once: 2**21 doubles are 16 MiB.
 CHUNK_CELLS = 2**21

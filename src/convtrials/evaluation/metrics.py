@@ -17,8 +17,7 @@ from convtrials.evaluation.calibration import (
 from convtrials.evaluation.curves import one_hot, rankable_classes
 from convtrials.evaluation.predictions import check_probabilities
 from convtrials.evaluation.resampling import Interval
-from convtrials.evaluation.scores import log_losses
-from convtrials.evaluation.top_k import top_k_hits, useful_k
+from convtrials.evaluation.scores import log_losses, top_k_hits, useful_k
 
 
 def evaluate_predictions(

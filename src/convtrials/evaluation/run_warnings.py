@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -101,18 +100,8 @@ def run_warnings(
 
 def few_images_warnings(support: NDArray[np.int64], class_names: Sequence[str]) -> list[RunWarning]:
     """Return a warning that names the classes with too few test images, if there are any."""
-    few = few_images(dict(zip(_told_apart(class_names), support.tolist(), strict=True)))
+    few = few_images(dict(zip(class_names, support.tolist(), strict=True)))
     return [RunWarning("few_test_images", few_images_sentence(few), {"test_images": few})] if few else []
-
-
-def _told_apart(names: Sequence[str]) -> list[str]:
-    """Give names that read alike once they are written a number each, so that none stands for several classes."""
-    seen: Counter[str] = Counter()
-    told = []
-    for name in names:
-        seen[name] += 1
-        told.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
-    return told
 
 
 def last_rise(histories: Sequence[Sequence[Mapping[str, Any]]], metric: str = "val_accuracy") -> Rise | None:

@@ -5,6 +5,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+#: The k of top-k accuracy.
+TOP_K = (3, 5)
+
 #: Probabilities are not taken to be smaller than this in a logarithm: the resolution of float32.
 SMALLEST_PROBABILITY = float(np.finfo(np.float32).eps)
 
@@ -77,3 +80,31 @@ def _mean_of_present(values: NDArray[Any], support: NDArray[Any]) -> NDArray[np.
     """Average over classes with images; the others have 0 in `values`, for they have no hits."""
     mean: NDArray[np.float64] = np.asarray(values.sum(axis=0) / (support > 0).sum(axis=0))
     return mean
+
+
+def wilson_interval(rate: NDArray[Any], count: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return the 95% interval of a rate seen in `count` images, shape (B,) each.
+
+    References
+    ----------
+    Wilson: Probable inference, the law of succession, and statistical inference, JASA 22 (1927).
+    """
+    z = 1.959964
+    middle = (rate + z**2 / (2 * count)) / (1 + z**2 / count)
+    half = z * np.sqrt(rate * (1 - rate) / count + z**2 / (4 * count**2)) / (1 + z**2 / count)
+    return middle - half, middle + half
+
+
+def top_k_hits(probabilities: NDArray[np.float64], labels: NDArray[np.int64], k: int) -> NDArray[np.bool_]:
+    """Say for each image whether its class is among the `k` most probable, shape (N,).
+
+    Equal probabilities rank by class index, as ``argmax`` has it, so that ``k = 1`` is accuracy.
+    """
+    first = np.argsort(-probabilities, axis=1, kind="stable")[:, :k]
+    hits: NDArray[np.bool_] = (first == labels[:, None]).any(axis=1)
+    return hits
+
+
+def useful_k(classes: int) -> list[int]:
+    """Return those of `TOP_K` that can fail with so many classes."""
+    return [k for k in TOP_K if k < classes]

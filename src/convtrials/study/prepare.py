@@ -14,7 +14,6 @@ from convtrials.data.dataset import Dataset
 from convtrials.data.open import load_dataset
 from convtrials.study.directory import StudyDirectory
 from convtrials.study.execute.arm_data import dataset_of_arm
-from convtrials.study.execute.autotune import ComputeOptions, autotune_study
 from convtrials.study.plan.plan import Plan
 from convtrials.study.plan.plan_log import LOG_NAME
 from convtrials.study.plan.spec import StudySpec
@@ -22,9 +21,8 @@ from convtrials.study.results.scores import units_of_test
 from convtrials.study.schemas import StudyDataset
 from convtrials.training.engine.custom import try_custom_parts
 from convtrials.training.engine.environment import describe_environment
+from convtrials.training.engine.execution import ComputeOptions
 from convtrials.training.engine.identity import check_trainable, describe_dataset
-from convtrials.training.engine.network import initial_network
-from convtrials.training.engine.step_timing import StepProbe
 
 
 def open_data(spec: StudySpec, *, workers: int | None = None, silent: bool = False) -> Dataset:
@@ -105,6 +103,8 @@ def _check_custom_parts(study: StudyDirectory, spec: StudySpec, dataset: Dataset
 
 def _check_initial_weights(study: StudyDirectory, spec: StudySpec, dataset: Dataset) -> None:
     """Refuse files of weights that do not fit, before anything is measured; those of arms that have begun do."""
+    from convtrials.training.engine.network import initial_network  # torch: not for those who only read
+
     fitting = set()
     for arm in spec.arms:
         recipe, data = arm.recipe, dataset_of_arm(dataset, arm)
@@ -158,17 +158,20 @@ def _write_execution(
     """Choose how everything is computed, once; later options may change the number of workers alone."""
     if study.execution_path.is_file():
         known = study.execution
-        for key in ("threads", "precision", "device", "replicas"):
+        for key in ("threads", "precision", "device", "replicas", "channels_last"):
             wanted = getattr(options, key)
             found = getattr(known, key)
             if wanted not in (None, found):
                 raise StudyError(
                     f"{study.folder}: was begun with {key} {found} and keeps it for all runs; "
-                    f"leave out --{key}, or choose another --out"
+                    f"leave out --{key.replace('_', '-')}, or choose another --out"
                 )
         _one_process(options.workers, known.replicas)
         return
     _one_process(options.workers, options.replicas or 1)
+    from convtrials.study.execute.autotune import autotune_study  # torch: not for those who only read
+    from convtrials.training.engine.step_timing import StepProbe
+
     baseline = plan.arms[0]
     probe = StepProbe.of(baseline.recipe, dataset_of_arm(dataset, baseline))
     chosen = autotune_study(probe, options, report=note)

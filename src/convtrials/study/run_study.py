@@ -6,17 +6,13 @@ from pathlib import Path
 from convtrials.core.errors import Interrupted
 from convtrials.data.dataset import Dataset
 from convtrials.study.directory import StudyDirectory
-from convtrials.study.execute.autotune import ComputeOptions
 from convtrials.study.execute.executor import Executor, RunEnd
-from convtrials.study.execute.in_process import InProcess, ReplicaExecutor
-from convtrials.study.execute.local_processes import LocalProcesses
-from convtrials.study.execute.run_trainer import RunTrainer
-from convtrials.study.execute.scheduler import run_to_end
 from convtrials.study.plan.plan import Plan
 from convtrials.study.results.documents import judge_study, write_documents
 from convtrials.study.results.scores import Outcomes, units_of_test
 from convtrials.study.schemas import Verdicts
 from convtrials.study.status import StudyState, survey
+from convtrials.training.engine.execution import ComputeOptions
 
 #: Called about once a second with how a study stands, and which runs have ended since.
 Show = Callable[[StudyState, list[RunEnd]], None]
@@ -26,6 +22,14 @@ def run_study(
     study: StudyDirectory, plan: Plan, dataset: Dataset, options: ComputeOptions, *, show: Show
 ) -> Verdicts:
     """Run a prepared study to its end and write its documents, also where it is stopped before its end."""
+    from convtrials.study.execute.in_process import (  # torch: not for those who only read
+        InProcess,
+        ReplicaExecutor,
+    )
+    from convtrials.study.execute.local_processes import LocalProcesses
+    from convtrials.study.execute.run_trainer import RunTrainer
+    from convtrials.study.execute.scheduler import run_to_end
+
     known = study.execution
     execution, workers = known.execution, options.workers or known.workers
     trainer = RunTrainer(study, plan, dataset, execution, options.checkpoint_seconds)

@@ -15,7 +15,7 @@ from convtrials.study.schemas import LiveRun
 from convtrials.training.run import Run
 
 #: States of a run, in the order of a legend.
-STATES = ("finished", "diverged", "failed", "running", "paused", "waiting")
+STATES = ("finished", "diverged", "failed", "running", "stopped", "queued")
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class RunState:
     seed : int
         The actual seed.
     state : str
-        One of `STATES`; ``paused`` has a checkpoint and nobody who trains it.
+        One of `STATES`; ``stopped`` has a checkpoint, and no process trains it.
     share : float
         Of its training, 0 to 1.
     images_per_second : float or None
@@ -131,14 +131,14 @@ def _look_at(study: StudyDirectory, outcomes: Outcomes, run: Run, arm: str, seed
         )
     if failures.given_up:
         return RunState(arm, seed, "failed", errors=failures.errors)
-    state = "paused" if run.checkpoint_path.is_file() else "waiting"
+    state = "stopped" if run.checkpoint_path.is_file() else "queued"
     return RunState(
-        arm, seed, state, share=_checkpointed(run) if state == "paused" else 0.0, errors=failures.errors
+        arm, seed, state, share=_checkpointed(run) if state == "stopped" else 0.0, errors=failures.errors
     )
 
 
 def _checkpointed(run: Run) -> float:
-    """The share of a paused run that its history tells; its checkpoint may be a little further."""
+    """The share of a stopped run that its history gives; its checkpoint may be a little further."""
     with contextlib.suppress(OSError, ValueError, KeyError, ConvtrialsError):
         return float(min(1.0, len(run.read_history()) / run.recipe.epochs))
     return 0.0
@@ -156,7 +156,7 @@ def _time_left(
         return None, None
     typical = float(np.mean([second for seconds in took.values() for second in seconds]))
     per_run = {arm.name: float(np.mean(took.get(arm.name, [typical]))) for arm in plan.arms}
-    open_runs = [run for run in runs if run.state in ("running", "paused", "waiting")]
+    open_runs = [run for run in runs if run.state in ("running", "stopped", "queued")]
     left = sum((1 - run.share) * per_run[run.arm] for run in open_runs) / workers
     beyond = 0.0
     if not decision.complete:

@@ -10,14 +10,13 @@ from convtrials.core.progress import say, say_nothing
 from convtrials.data.dataset import Dataset
 from convtrials.data.open import source_name
 from convtrials.study.directory import StudyDirectory
-from convtrials.study.execute.autotune import ComputeOptions
 from convtrials.study.execute.executor import RunEnd
 from convtrials.study.plan.arms import build_arms
 from convtrials.study.plan.spec import DATASET_OPTIONS, DEFAULT_ALPHA, StudyRules, StudySpec
 from convtrials.study.prepare import prepare
 from convtrials.study.run_study import run_study
 from convtrials.study.status import StudyState
-from convtrials.training.engine.execution import Precision
+from convtrials.training.engine.execution import ComputeOptions, Precision
 from convtrials.training.recipe.recipe import Recipe
 
 #: Stands for the source of a dataset that nobody can open again.
@@ -95,6 +94,7 @@ class Study:
         workers: int | None = None,
         threads: int | None = None,
         precision: Precision | None = None,
+        channels_last: bool | None = None,
         silent: bool = False,
         change_plan: bool = False,
     ) -> "StudyResult":
@@ -106,7 +106,7 @@ class Study:
             One made in memory is trained on in this process, a run at a time.
         out : path
             The study directory.
-        workers, threads, precision
+        workers, threads, precision, channels_last
             Given: kept. Otherwise measured.
         silent : bool
             Show nothing.
@@ -120,7 +120,7 @@ class Study:
             `out` holds another study, or something else.
         """
         study = StudyDirectory(out)
-        options = ComputeOptions(workers, threads, precision)
+        options = ComputeOptions(workers, threads, precision, channels_last=channels_last)
         where = {"source": source_name(dataset) or IN_MEMORY, "dataset_options": _options_of(dataset)}
         spec = self.spec().model_copy(update=where)
         plan = prepare(

@@ -36,6 +36,7 @@ from convtrials.training.run_documents import (
 
 if TYPE_CHECKING:
     import numpy as np
+    import pandas as pd
     from numpy.typing import NDArray
 
     from convtrials.evaluation.run_warnings import RunWarning
@@ -216,6 +217,32 @@ class Run:
         if classes != len(names):
             raise RunError(f"{self.folder}: predictions have {classes} classes, dataset.json {len(names)}")
         return names
+
+    @property
+    def history(self) -> "pd.DataFrame":
+        """One row per epoch and one column for each field of `HistoryEntry`.
+
+        Empty before the first epoch has ended; a value that was not recorded is NaN. Needs pandas.
+        """
+        from convtrials.training.run_views import history_frame
+
+        return history_frame(self)
+
+    @property
+    def predictions(self) -> "pd.DataFrame":
+        """One row per test image, in the order of the test split. Needs pandas.
+
+        Columns: ``image``, its position in ``Dataset.images``; ``label`` and ``predicted``, names of classes;
+        ``correct``; and for each class ``p(NAME)``, its probability from 0 to 1.
+        """
+        from convtrials.training.run_views import predictions_frame
+
+        return predictions_frame(self)
+
+    def _repr_html_(self) -> str:
+        from convtrials.training.run_views import html_table
+
+        return html_table(self)
 
     def warnings(
         self, macro_auc: float | None = None, predictions: Predictions | None = None

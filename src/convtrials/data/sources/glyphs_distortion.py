@@ -74,7 +74,7 @@ class Distortion:
     noise: int = 70
 
 
-#: What the built-in dataset uses: tuned so that AlexNets land between 90% and 96% (docs/glyphs.md has what was seen).
+#: What the built-in dataset uses: tuned so that AlexNets land between 90% and 96% (measured: docs/data.md).
 DISTORTION = Distortion()
 
 

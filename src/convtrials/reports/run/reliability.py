@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.ticker import PercentFormatter
 from numpy.typing import NDArray
 
+from convtrials.evaluation.scores import wilson_interval
 from convtrials.reports.picture import Picture
 from convtrials.reports.style import BLUE, INK, MUTED, ORANGE, SKY, new_figure
 
@@ -69,16 +70,3 @@ def _draw_bars(axes: Any, used: list[dict[str, Any]], left: NDArray[Any], width:
     middle = left + width / 2
     axes.vlines(middle, low, high, color=INK, linewidth=1.2, label="accuracy, 95% interval")
     axes.plot(middle, accuracy, "o", color=INK, markersize=3.5)
-
-
-def wilson_interval(rate: NDArray[Any], count: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return the 95% interval of a rate seen in `count` images, shape (B,) each.
-
-    References
-    ----------
-    Wilson: Probable inference, the law of succession, and statistical inference, JASA 22 (1927).
-    """
-    z = 1.959964
-    middle = (rate + z**2 / (2 * count)) / (1 + z**2 / count)
-    half = z * np.sqrt(rate * (1 - rate) / count + z**2 / (4 * count**2)) / (1 + z**2 / count)
-    return middle - half, middle + half

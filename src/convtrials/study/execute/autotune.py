@@ -5,13 +5,13 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from convtrials.core.errors import StudyError
 from convtrials.core.process import available_cores
 from convtrials.study.schemas import StudyExecution
-from convtrials.training.engine.execution import Execution, Precision, check_device
+from convtrials.training.engine.execution import ComputeOptions, Execution, check_device
 from convtrials.training.engine.step_timing import (
     StepProbe,
     autotune_execution,
@@ -30,34 +30,6 @@ MOST_CANDIDATES = 4
 
 #: Images of 28x28 in a timed step at most, so that timing large batches stays short.
 _MOST_IMAGES = 256
-
-
-@dataclass(frozen=True)
-class ComputeOptions:
-    """What a person asks of the computing; None: chosen by `autotune_study`.
-
-    Attributes
-    ----------
-    workers, threads : int or None
-        Runs at a time, threads of each.
-    precision, device : str or None
-    checkpoint_seconds : float
-        Between checkpoints inside an epoch.
-    replicas : int or None
-        Seeds of one arm trained at once, in one process.
-    """
-
-    workers: int | None = None
-    threads: int | None = None
-    precision: Precision | None = None
-    device: str | None = None
-    checkpoint_seconds: float = 60.0
-    replicas: int | None = None
-
-    def __post_init__(self) -> None:
-        for name, value in (("workers", self.workers), ("threads", self.threads)):
-            if value is not None and value < 1:
-                raise StudyError(f"--{name} {value}: must be 1 or more")
 
 
 def autotune_study(
@@ -93,7 +65,12 @@ def _autotune_workers(
 
     def choose(count: int) -> Execution:
         return autotune_execution(
-            probe, precision=options.precision, threads=count, device=options.device, report=report
+            probe,
+            precision=options.precision,
+            threads=count,
+            device=options.device,
+            channels_last=options.channels_last,
+            report=report,
         )
 
     if options.device is not None:

@@ -113,7 +113,7 @@ def retry_locked(begin: Callable[[], T]) -> T:
 
 
 class LiveNote:
-    """Writes how far a run is, for whoever looks from another process."""
+    """Writes how far a run is, for processes that look at the study."""
 
     def __init__(self, path: Path) -> None:
         self._path, self._last = path, 0.0

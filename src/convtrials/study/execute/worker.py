@@ -1,8 +1,8 @@
 """A worker: a process that trains the runs it is given, one after the other, on torch imported once.
 
-It reads a JSON object a line on standard input (``{"arm": name, "position": k}``) and answers with one a line on
+It reads one JSON object per line on standard input (``{"arm": name, "position": k}``) and answers with one per line on
 standard output (``{"ended": "finished" | "diverged" | "failed" | "locked" | "stopped", "error": ...}``). When its input
-ends, because whoever gave it work has died or wants it to stop, it writes a checkpoint and leaves.
+ends, because its parent has died or asks it to stop, it writes a checkpoint and leaves.
 """
 
 import contextlib

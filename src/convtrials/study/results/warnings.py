@@ -74,8 +74,8 @@ def study_warnings(
     val_images : int, optional
         Validation images: on few of them an accuracy rises by chance.
     """
-    # Names of folders need not be UTF-8, and verdicts.json is read where only UTF-8 is.
-    names = [name.encode("utf-8", "replace").decode() for name in class_names]
+    # Names of folders need not be UTF-8, and verdicts.json is read where only UTF-8 is; escapes keep names distinct.
+    names = [name.encode("utf-8", "backslashreplace").decode() for name in class_names]
     told = [_baseline_lost(baseline)] if baseline.lost else []
     told += _still_learning(baseline, metric, margin, val_images)
     told += [_technique_lost(arm) for arm in techniques if arm.lost]

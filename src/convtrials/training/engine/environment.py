@@ -54,7 +54,7 @@ def vector_units() -> list[str]:
 
 
 def processor_name() -> str:
-    """Return the processor's name as the system tells it."""
+    """Return the processor's name as the system gives it."""
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):

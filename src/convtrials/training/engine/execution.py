@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, Strict
 
-from convtrials.core.errors import RunError
+from convtrials.core.errors import RunError, StudyError
 
+# Late: who only reads how a run was computed must not wait for torch.
 if TYPE_CHECKING:
     import torch
 
@@ -57,6 +58,37 @@ class Execution:
         return "bf16-mixed" if self.precision == "bf16" else "32-true"
 
 
+@dataclass(frozen=True)
+class ComputeOptions:
+    """What a person asks of the computing; None: chosen by timing training steps.
+
+    Attributes
+    ----------
+    workers, threads : int or None
+        Runs at a time, threads of each.
+    precision, device : str or None
+    channels_last : bool or None
+        Memory format of images and convolution weights.
+    checkpoint_seconds : float
+        Between checkpoints inside an epoch.
+    replicas : int or None
+        Seeds of one arm trained at once, in one process.
+    """
+
+    workers: int | None = None
+    threads: int | None = None
+    precision: Precision | None = None
+    device: str | None = None
+    checkpoint_seconds: float = 60.0
+    replicas: int | None = None
+    channels_last: bool | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in (("workers", self.workers), ("threads", self.threads)):
+            if value is not None and value < 1:
+                raise StudyError(f"--{name} {value}: must be 1 or more")
+
+
 def check_device(device: str) -> None:
     """Refuse a device that torch cannot use here.
 
@@ -64,9 +96,9 @@ def check_device(device: str) -> None:
     ------
     RunError
     """
-    import torch
-
     if device not in ("cpu", "cuda"):
         raise RunError(f"device {device!r}: allowed are cpu and cuda")
+    import torch
+
     if device == "cuda" and not torch.cuda.is_available():
         raise RunError("device cuda: torch sees no GPU here")

@@ -55,7 +55,7 @@ def initial_network(
     recipe, image_shape, classes, seed
         As in `recipe_network`.
     note : callable
-        Told of each layer that the file does not fill.
+        Gets a line for each layer that the file does not fill.
 
     Raises
     ------

@@ -65,7 +65,7 @@ def seed_layers(seed: int, device: torch.device) -> None:
     """Set the generators from which layers draw by themselves (dropout), on the CPU and on the device.
 
     The same draws as after ``torch.manual_seed``, which also leaves word for every kind of device that is not there: a
-    stack trace a call, kept for ever. At one call a step that is 2% of the time of a small network, and a leak.
+    stack trace per call, kept for ever. At one call per step that is 2% of the time of a small network, and a leak.
 
     Parameters
     ----------

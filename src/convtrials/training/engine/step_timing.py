@@ -135,6 +135,7 @@ def autotune_execution(
     precision: Precision | None = None,
     threads: int | None = None,
     device: str | None = None,
+    channels_last: bool | None = None,
     report: Callable[[str], None] = lambda line: None,
 ) -> Execution:
     """Choose precision, memory format and threads by timing a few training steps of the real network.
@@ -142,7 +143,7 @@ def autotune_execution(
     Parameters
     ----------
     probe : StepProbe
-    precision, threads, device
+    precision, threads, device, channels_last
         Given by a person: then kept, and not timed.
     report : callable
         Takes a line for each thing timed.
@@ -167,10 +168,12 @@ def autotune_execution(
         rates[candidate] = _short_rate(probe, candidate, max(rates.values(), default=0.0))
         report(f"probe: {candidate.describe()}: {rates[candidate]:,.0f} images/s")
 
+    if precision and threads and channels_last is not None:
+        return Execution(device, precision, channels_last, threads)
     precisions: list[Precision] = [precision] if precision else ["fp32", "bf16"]
     for chosen in precisions:
-        for channels_last in (False, True):
-            time_one(Execution(device, chosen, channels_last, cores))
+        for last in (False, True) if channels_last is None else (channels_last,):
+            time_one(Execution(device, chosen, last, cores))
     best = max(rates, key=lambda one: rates[one] * (1 - NEEDED_GAIN if one.precision == "bf16" else 1))
     if threads is None and device == "cpu" and cores > 1:
         fewer = replace(best, threads=cores // 2)

@@ -29,7 +29,7 @@ from convtrials.training.engine.progress import CurveWriter, Progress, RunLength
 from convtrials.training.engine.setup import begin_run, torch_left_as_it_was
 from convtrials.training.engine.step_timing import StepProbe, autotune_execution
 from convtrials.training.recipe.recipe import Recipe
-from convtrials.training.run import Run, default_run_folder
+from convtrials.training.run import Run, default_run_folder, load_run
 
 #: Seconds between checkpoints inside an epoch.
 CHECKPOINT_SECONDS = 60.0
@@ -44,6 +44,7 @@ def train(
     precision: Precision | None = None,
     threads: int | None = None,
     device: str | None = None,
+    channels_last: bool | None = None,
     execution: Execution | None = None,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
     silent: bool = False,
@@ -65,7 +66,7 @@ def train(
         Initial weights, order, augmentation and dropout follow from it.
     out : path, optional
         The run directory; by default ``runs/MODEL-DATASET-DIGEST-seedN``.
-    precision, threads, device
+    precision, threads, device, channels_last
         Given: kept. Otherwise chosen: a GPU where there is one, and the rest by a short measured probe.
     execution : Execution, optional
         The whole execution, where a study fixes it for all arms; no probe then.
@@ -74,7 +75,7 @@ def train(
     silent : bool
         No progress output.
     follow : callable, optional
-        Told after every step how far the run is.
+        Gets, after every step, how far the run is.
 
     Returns
     -------
@@ -98,13 +99,18 @@ def train(
     note = say_nothing if silent else say
     if not run.exists:
         try_custom_parts(recipe, dataset.image_shape, len(dataset.class_names))
-    # Before anything is measured or written: a file of weights that does not fit is told at once.
+    # Before anything is measured or written: a file of weights that does not fit is reported at once.
     network = (
         _initial_network(recipe, dataset, seed, note) if recipe.initial_weights and not run.exists else None
     )
     with run.lock(), torch_left_as_it_was():
         if run.exists:
-            asked = {"precision": precision, "threads": threads, "device": device}
+            asked = {
+                "precision": precision,
+                "threads": threads,
+                "device": device,
+                "channels_last": channels_last,
+            }
             check_same(run, identity, execution.to_dict() if execution else asked)
             if run.finished:
                 return run
@@ -117,6 +123,7 @@ def train(
                 precision=precision,
                 threads=threads,
                 device=device,
+                channels_last=channels_last,
                 report=note,
             )
             run.begin(
@@ -127,7 +134,7 @@ def train(
                 dataset=describe_dataset(dataset),
             )
         note(f"execution: {execution.describe()}")
-        with stop_request().listening() as stop, _writing_errors_told(run):
+        with stop_request().listening() as stop, _writing_errors_reported(run):
             _train(
                 run, recipe, dataset, seed, network, execution, stop, checkpoint_seconds, silent, note, follow
             )
@@ -137,33 +144,52 @@ def train(
 
 
 def resume(
-    folder: str | Path, *, checkpoint_seconds: float = CHECKPOINT_SECONDS, silent: bool = False
+    folder: str | Path,
+    data: Dataset | str | Path | None = None,
+    *,
+    checkpoint_seconds: float = CHECKPOINT_SECONDS,
+    silent: bool = False,
+    follow: Callable[[Progress], None] | None = None,
 ) -> Run:
     """Go on with an unfinished run, from its directory alone.
+
+    Recipe, seed and execution are those of the run; a run that has ended is returned as it is.
+
+    Parameters
+    ----------
+    folder : path
+        The run directory.
+    data : Dataset or path, optional
+        Where the run's data is now, if it was made in memory or has moved.
+    checkpoint_seconds, silent, follow
+        As for `train`.
 
     Raises
     ------
     RunError, DataError
         No run there, or its data is gone or has changed.
+    Interrupted
+        After Ctrl-C or SIGTERM, with a checkpoint written.
     """
-    run = Run(folder)
+    run = load_run(folder)
     recipe, identity = run.recipe, run.identity
     if run.finished:
         return run
     run.use_recorded_folder()
     return train(
         recipe,
-        run.open_dataset(silent=silent),
+        data if isinstance(data, Dataset) else run.open_dataset(data, silent=silent),
         seed=identity.seed,
         out=run.folder,
         checkpoint_seconds=checkpoint_seconds,
         silent=silent,
+        follow=follow,
     )
 
 
 @contextmanager
-def _writing_errors_told(run: Run) -> Iterator[None]:
-    """Tell a full disk or a lost folder in a line: nothing that was written whole is lost."""
+def _writing_errors_reported(run: Run) -> Iterator[None]:
+    """Report a full disk or a lost folder in a line: nothing that was written whole is lost."""
     try:
         yield
     except (OSError, SafetensorError) as error:

@@ -68,7 +68,7 @@ def step_images(
     Returns
     -------
     MicroBatch
-        Of n images a replica: the whole step, to be cut.
+        Of n images per replica: the whole step, to be cut.
     """
     count = len(indices[0])
     images, labels = train.raw(np.concatenate(list(indices)))

@@ -70,7 +70,7 @@ class DropoutNoise:
     def draw(self, images: Tensor, micro: int, step: int) -> dict[str, Tensor]:
         """Return the noise of each dropout layer by its name, shape (k, B, ...).
 
-        A size of micro-batch always gets the same tensors, drawn anew: what reads them need not be told again.
+        A size of micro-batch always gets the same tensors, with new draws: what reads them keeps its reference.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""Weights of several networks side by side: one tensor a name, of which every network is a view."""
+"""Weights of several networks side by side: one tensor per name, of which every network is a view."""
 
 from collections.abc import Sequence
 

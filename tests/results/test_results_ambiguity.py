@@ -8,15 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from convtrials.core.errors import RunError
-from convtrials.evaluation.ambiguity import (
+from benchmarks.results.ambiguity import (
     CHARACTER_GROUPS,
     agreement,
-    forgive_groups,
     group_errors,
     group_of_classes,
     majority,
+    merge_groups,
 )
+from convtrials.core.errors import RunError
 
 NAMES = ["0", "1", "O", "I", "L"]
 MERGED = group_of_classes(NAMES, [["0", "O"], ["1", "I", "L"]])
@@ -46,7 +46,7 @@ def test_confusions_inside_groups_are_forgiven() -> None:
     answers = np.array(
         [[0, 3, 0, 0], [0, 1, 2, 4]]
     )  # two of four wrong inside, one outside; one wrong inside
-    found = forgive_groups(answers, labels, MERGED)
+    found = merge_groups(answers, labels, MERGED)
     assert found.accuracy == 4 / 8
     assert found.merged_accuracy == 7 / 8
     assert found.errors_inside == pytest.approx(3 / 4)
@@ -55,7 +55,7 @@ def test_confusions_inside_groups_are_forgiven() -> None:
 
 def test_without_errors_there_is_nothing_to_forgive() -> None:
     labels = np.array([0, 1])
-    assert forgive_groups(labels[None], labels, MERGED).errors_inside == 0
+    assert merge_groups(labels[None], labels, MERGED).errors_inside == 0
 
 
 def test_agreement_is_counted() -> None:
@@ -88,6 +88,6 @@ def test_the_majority_is_most_common_and_shares_add_up(answers: np.ndarray, data
     assert found.all_right + found.some_right + found.none_right == pytest.approx(1)
     assert found.same_wrong_inside <= found.same_wrong <= found.none_right
     assert found.all_right - 1e-9 <= found.mean_accuracy <= 1 - found.none_right + 1e-9
-    merged = forgive_groups(answers, labels, MERGED)
+    merged = merge_groups(answers, labels, MERGED)
     inside = sum(group_errors(answers, labels, MERGED).values())
     assert merged.merged_accuracy - merged.accuracy == pytest.approx(inside / answers.shape[1])

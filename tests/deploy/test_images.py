@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from convtrials.data.dataset import Dataset
-from convtrials.deploy.calibration_images import calibration_images
+from convtrials.deploy.extra import DeployError
+from convtrials.deploy.images import calibration_images
 from convtrials.deploy.inference_engines import Workshop
-from convtrials.deploy.needs import DeployError
-from convtrials.deploy.onnx_export import write_onnx
+from convtrials.deploy.onnx_file import write_onnx
 from convtrials.deploy.predictor import load_finished_run
 from convtrials.deploy.quantize_onnx import write_int8_onnx
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 from deploy_runs import own_probabilities
 
-from convtrials.deploy.needs import DeployError
-from convtrials.deploy.onnx_export import write_onnx
+from convtrials.deploy.extra import DeployError
+from convtrials.deploy.onnx_file import write_onnx
 from convtrials.deploy.predictor import FinishedRun, load_finished_run
 from convtrials.models.registry import build_model
 

@@ -57,7 +57,7 @@ def group_of_classes(class_names: Sequence[str], groups: Sequence[Sequence[str]]
 
 @dataclass(frozen=True)
 class Merged:
-    """What is left of the error when confusions inside groups are forgiven.
+    """What is left of the error when confusions inside groups do not count as errors.
 
     Attributes
     ----------
@@ -74,9 +74,7 @@ class Merged:
     errors_inside: float
 
 
-def forgive_groups(
-    answers: NDArray[np.int64], labels: NDArray[np.int64], merged: NDArray[np.int64]
-) -> Merged:
+def merge_groups(answers: NDArray[np.int64], labels: NDArray[np.int64], merged: NDArray[np.int64]) -> Merged:
     """Compare accuracy with and without the confusions inside groups.
 
     Parameters

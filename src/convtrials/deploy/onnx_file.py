@@ -1,18 +1,23 @@
-"""A finished run as an ONNX file: stored pixels in, class probabilities out, and what it is in its metadata."""
+"""A finished run as an ONNX file: stored pixels in, class probabilities out, and what it is in its metadata.
+
+Written by torch's exporter, opened by ONNX Runtime on the CPU.
+"""
 
 import json
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from convtrials._version import __version__
 from convtrials.core.files import atomic_path
-from convtrials.deploy.needs import DeployError, first_line, need
+from convtrials.deploy.extra import DeployError, first_line, need
 from convtrials.deploy.predictor import FinishedRun
 
 #: Operators as of this version of ONNX; files run in ONNX Runtime 1.19 and newer.
@@ -20,6 +25,9 @@ OPSET = 20
 
 #: Names in the graph.
 INPUT, OUTPUT = "images", "probabilities"
+
+#: Images, uint8 (N, H, W, C), to probabilities, float32 (N, K).
+Classify = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
 #: Every key of ours in a file's metadata begins so.
 PREFIX = "convtrials."
@@ -111,3 +119,45 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         logger.setLevel(level)
+
+
+def open_onnx(path: Path, threads: int | None = None) -> Classify:
+    """Open an exported run.
+
+    Parameters
+    ----------
+    path : Path
+        From `write_onnx`.
+    threads : int, optional
+        Threads inside one operation; ONNX Runtime's choice by default.
+
+    Returns
+    -------
+    callable
+
+    Raises
+    ------
+    DeployError
+        If ONNX Runtime is missing or cannot run the file.
+    """
+    runtime = need("onnxruntime")
+    options = runtime.SessionOptions()
+    options.log_severity_level = 3  # errors; they are raised as well
+    if threads is not None:
+        options.intra_op_num_threads = threads
+    try:
+        session: Any = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # its exceptions have no common base of their own
+        raise DeployError(f"ONNX Runtime {runtime.__version__}: {_reason(error, path)}") from error
+
+    def classify(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        probabilities: NDArray[np.float32] = session.run([OUTPUT], {INPUT: images})[0]
+        return probabilities
+
+    return classify
+
+
+def _reason(error: Exception, path: Path) -> str:
+    """Return ONNX Runtime's message without its number and without the folder, which may be a temporary one."""
+    line = first_line(error).replace(str(path), path.name)
+    return line.removeprefix("[ONNXRuntimeError] : ").partition(" : ")[2] or line
