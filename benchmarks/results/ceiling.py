@@ -86,7 +86,7 @@ def pairs(study: PublishedStudy) -> str:
     """The most frequent confusions of all good runs, as means over runs."""
     answers = _good_runs(study)
     names = list(study.class_names)
-    counts = sum(confusion_matrix(study.labels, one, len(names)) for one in answers)
+    counts = np.sum([confusion_matrix(study.labels, one, len(names)) for one in answers], axis=0)
     told = [
         f"{names[pair.true]} → {names[pair.predicted]} {pair.count / len(answers):.1f}"
         for pair in most_confused_pairs(counts, 12)
