@@ -36,6 +36,7 @@ from convtrials.study.schemas import (
     Costs,
     Failures,
     LiveRun,
+    Piece,
     PlanVersion,
     SessionTime,
     StudyDataset,
@@ -104,6 +105,11 @@ class StudyDirectory:
         """Every version of the plan."""
         return read_plan_log(self.folder / LOG_NAME)
 
+    @property
+    def merged(self) -> tuple[Piece, ...]:
+        """The studies that were merged into this one; none where it was trained in one piece."""
+        return self.plan_log.merged
+
     def recorded_plan(self) -> tuple[Plan | None, list[str]]:
         """Return the plan that was last on record, whatever plan.json says by now, and what the log lacks.
 
@@ -131,6 +137,11 @@ class StudyDirectory:
         ]
 
     def _need_plan(self) -> None:
+        if (self.folder / "answers.npz").is_file():
+            raise StudyError(
+                f"{self.folder}: is a published copy, without run directories: `convtrials study report` judges it "
+                "again, `convtrials study merge` joins it with others"
+            )
         if not self.exists:
             raise StudyError(f"{self.folder}: no plan.json here: not a study directory")
 
@@ -252,6 +263,18 @@ class StudyDirectory:
             fcntl.flock(handle, fcntl.LOCK_SH)
             yield
 
+    @property
+    def being_run(self) -> bool:
+        """True while some process trains runs of this study."""
+        try:
+            with open(self.folder / ".running") as handle:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return False
+
     @contextmanager
     def changing_plan(self) -> Iterator[None]:
         """Hold the plan while it is changed: nobody trains under the old one, and who begins waits for the new one.
@@ -281,8 +304,8 @@ class StudyDirectory:
                 f"{self.folder}: not empty and no study directory ({foreign[0]} is there); choose another --out"
             )
 
-    def write_plan(self, plan: Plan, changes: list[str]) -> None:
-        """Write the plan; ``plan-log.jsonl`` keeps every version, and how many runs had ended by then."""
+    def write_plan(self, plan: Plan, changes: list[str], merged: tuple[Piece, ...] = ()) -> None:
+        """Write the plan; ``plan-log.jsonl`` keeps every version, how many runs had ended by then, and merges."""
         content = plan.to_dict()
         document, log = {"fingerprint": fingerprint_of(content), **content}, self.plan_log
         if changes or log.fingerprint != document["fingerprint"]:  # else a title, say: nothing that decides
@@ -292,6 +315,7 @@ class StudyDirectory:
                     fingerprint=document["fingerprint"],
                     finished_runs=len(self.ended_runs()),
                     changes=tuple(changes),
+                    merged=merged,
                     plan=finite(document),
                 )
             )

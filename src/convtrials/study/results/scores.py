@@ -17,6 +17,7 @@ from convtrials.statistics.result import Decision
 from convtrials.study.directory import StudyDirectory
 from convtrials.study.plan.arms import Arm
 from convtrials.study.plan.plan import Plan
+from convtrials.study.results.ended_runs import EndedRun, ended_run
 from convtrials.study.results.metrics import scores_of, secondary_metrics
 from convtrials.training.run import Run
 
@@ -74,6 +75,14 @@ class Outcomes:
         if run.folder not in self._secondary:
             self._secondary[run.folder] = secondary_metrics(run.read_predictions())
         return self._secondary[run.folder]
+
+    def ended_run(self, run: Run) -> EndedRun | None:
+        """Return the numbers of a run that has ended, well or as diverged; None for another."""
+        return ended_run(run)
+
+    def begun(self, run: Run) -> bool:
+        """Tell whether there is anything of a run."""
+        return run.exists
 
     def status(self, run: Run) -> str:
         """Say how a run ended: ``finished``, ``diverged``, ``failed``, or ``missing``."""
