@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from convtrials.models.registry import build_model
     from convtrials.reports.run.report import build_report
     from convtrials.reports.study.report import build_study_report
+    from convtrials.study.merge import merge_studies
     from convtrials.study.result import StudyResult, load_study
     from convtrials.study.study import Study
     from convtrials.training.engine.train import resume, train
@@ -46,6 +47,7 @@ __all__ = [
     "load_dataset",
     "load_run",
     "load_study",
+    "merge_studies",
     "quiet",
     "resume",
     "train",
@@ -67,6 +69,7 @@ _HOMES = {
     "load_run": "convtrials.training.run",
     "load_study": "convtrials.study.result",
     "quiet": "convtrials.core.log",
+    "merge_studies": "convtrials.study.merge",
     "resume": "convtrials.training.engine.train",
     "train": "convtrials.training.engine.train",
 }

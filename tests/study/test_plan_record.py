@@ -130,7 +130,7 @@ def test_going_on_with_a_plan_changed_by_hand_puts_the_change_on_record(
     study: StudyDirectory, make_dataset: Make, sign: bool
 ) -> None:
     edit(study, lambda d: d.update(margin=0.49, alpha=0.5), sign=sign)
-    _, plan = prepared(study.folder, study.wished_plan.spec, make_dataset())
+    _, plan = prepared(study.folder, study.requested_plan.spec, make_dataset())
     assert (plan.spec.margin, study.plan) == (0.49, plan)
     last = lines(study)[-1]
     assert last["changes"] == ["margin: 0.05 -> 0.49", "confidence: 0.95 -> 0.5"]
@@ -182,7 +182,7 @@ def test_a_change_by_hand_beside_a_log_of_an_earlier_version(
     prepared(study.folder, spec_of(COSINE, margin=0.05), make_dataset())  # the plan on record comes back
     assert (study.plan.spec.margin, len(lines(study))) == (0.05, 1)
     edit(study, lambda d: d.update(margin=0.49))
-    prepared(study.folder, study.wished_plan.spec, make_dataset())
+    prepared(study.folder, study.requested_plan.spec, make_dataset())
     last = lines(study)[-1]
     assert last["changes"] == [
         f"plan.json was changed by hand; what the plan before it ({logged}) said is not known"
@@ -273,8 +273,8 @@ def test_a_change_that_was_interrupted_is_finished_by_going_on(
         look_at_study(study.folder)
     assert f"`convtrials study run {study.folder}` finishes it" in str(caught.value)
     caplog.clear()
-    assert study.wished_plan.spec.margin == 0.02
-    assert prepare(study, study.wished_plan.spec, make_dataset(), PINNED) == changed
+    assert study.requested_plan.spec.margin == 0.02
+    assert prepare(study, study.requested_plan.spec, make_dataset(), PINNED) == changed
     assert caplog.messages == [
         f"{study.plan_path}: its last change was interrupted; it is written as {LOG_NAME} has it"
     ]

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from convtrials.cli.study import app
 from convtrials.core.files import read_json
 from convtrials.evaluation.guessing import Answers, Standing, against_guessing
-from convtrials.reports.study.read import read_study
+from convtrials.reports.study.record import read_study
 from convtrials.reports.study.report import build_study_report
 from convtrials.study.execute.scheduler import run_to_end
 from convtrials.study.result import StudyResult

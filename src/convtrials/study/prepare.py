@@ -207,6 +207,6 @@ def reopen_study(folder: Path, *, data: str | None = None) -> tuple[StudyDirecto
         Where the dataset is now, if it has moved.
     """
     study = StudyDirectory(folder)
-    plan = study.wished_plan
+    plan = study.requested_plan
     study.use_recorded_folder()
     return study, plan, study.open_dataset(source=data)

@@ -11,8 +11,7 @@ from convtrials.core.progress import progress_task
 from convtrials.reports.html import PageFigure
 from convtrials.reports.picture import Picture
 from convtrials.reports.study.page import render_study_page
-from convtrials.reports.study.read import read_study
-from convtrials.reports.study.record import StudyArm, StudyRecord
+from convtrials.reports.study.record import StudyArm, StudyRecord, read_study
 
 #: Every picture that a study may have, in the order of the page.
 PICTURES = ("forest", "single-runs", "seeds", "learning-curves", "cost", "class-pairs", "per-class-f1", "roc")
@@ -78,9 +77,8 @@ def study_pictures(study: StudyRecord) -> Iterator[Picture]:
 def _of_predictions(study: StudyRecord) -> Iterator[Picture]:
     """Yield the pictures that need predictions: of the baseline and of one or two techniques."""
     from convtrials.reports.study.class_pairs import pairs_picture
-    from convtrials.reports.study.classes import classes_picture
+    from convtrials.reports.study.classes import classes_picture, roc_arms_picture
     from convtrials.reports.study.predictions import TestImages, gather_predictions
-    from convtrials.reports.study.roc import roc_arms_picture
 
     compared = [
         arm

@@ -1,6 +1,6 @@
-"""What `benchmarks/gpu.sh` measures, part by part: each prints one JSON object a row, as soon as it is known.
+"""What `benchmarks/gpu/gpu.sh` measures, part by part: each prints one JSON object a row, as soon as it is known.
 
-    python benchmarks/gpu_parts.py PART [--small]
+    python -m benchmarks.gpu.parts PART [--small]
 
 Without a GPU everything runs on the CPU. Training figures are those of whole steps (dropout draws, forward, backward,
 optimizer) on images that lie on the device; bf16 means autocast with fp32 weights, as in `convtrials train`.
@@ -181,7 +181,7 @@ def fast(size: Size) -> Iterator[Row]:
     from convtrials.training.recipe.recipe import Recipe
     from convtrials.training.replicas.train import train_replicas
 
-    path = Path(__file__).parents[1] / "recipes" / "fast.yaml"
+    path = Path(__file__).parents[2] / "recipes" / "fast.yaml"
     if not path.is_file():
         yield {"what": "recipes/fast.yaml", "failed": "not there"}
         return

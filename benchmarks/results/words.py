@@ -1,10 +1,7 @@
-"""How the blocks of docs/results.md write shares and tables; differences are written as everywhere."""
+"""How the blocks of docs/results.md write accuracies and tables; differences are written as everywhere."""
 
 from convtrials.core import formatting
-from convtrials.core.formatting import NOTHING, scale_of
-
-#: All kept studies are judged on accuracy.
-POINTS = scale_of("accuracy")
+from convtrials.core.formatting import NOTHING
 
 
 def percent(value: float | None) -> str:
