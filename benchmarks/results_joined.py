@@ -15,7 +15,7 @@ from results_rejudged import judge
 from convtrials.core.errors import ConvtrialsError
 from convtrials.statistics.decision import BASELINE, Decision
 from convtrials.statistics.recipe_mean import level_interval
-from convtrials.study.results.metrics import interval_as_reported
+from convtrials.study.results.metrics import verdict_metric
 from convtrials.study.schemas import (
     BaselineVerdict,
     Costs,
@@ -144,7 +144,7 @@ def _level(
         "scores": tuple(means),
         "status": ("finished",) * len(means),
         "mean": float(np.mean(means)),
-        "mean_interval": None if ends is None else interval_as_reported(ends, "accuracy"),
+        "mean_interval": None if ends is None else verdict_metric("accuracy").interval_as_reported(ends),
     }
     return tuple(study.seeds[study.arms == arm.name][: used[arm.name]].tolist()), level
 

@@ -1,7 +1,8 @@
 """How the blocks of docs/results.md write shares and tables; differences are written as everywhere."""
 
 from convtrials.core import formatting
-from convtrials.core.formatting import NOTHING, scale_of
+from convtrials.core.formatting import NOTHING
+from convtrials.study.results.metrics import scale_of
 
 #: All kept studies are judged on accuracy.
 POINTS = scale_of("accuracy")

@@ -11,7 +11,7 @@ from fabricated_study import write_study
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from convtrials.core.formatting import joined, p_value, scale_of, times
+from convtrials.core.formatting import joined, p_value, times
 from convtrials.reports.study.cost import spread
 from convtrials.reports.study.page import moment
 from convtrials.reports.study.planning import know_more
@@ -21,6 +21,7 @@ from convtrials.reports.study.verdict_style import LOOKS, labels_of, look_of
 from convtrials.reports.study.words import groups, lead
 from convtrials.statistics.interval import Comparison
 from convtrials.statistics.judge import Stage, judge
+from convtrials.study.results.metrics import scale_of
 from convtrials.study.results.sentences import sentence
 
 

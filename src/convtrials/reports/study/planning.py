@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from convtrials.core.formatting import joined, scale_of
+from convtrials.core.formatting import joined
 from convtrials.reports.study.record import StudyArm, StudyRecord
 from convtrials.reports.study.verdict_style import look_of, preliminary
+from convtrials.study.results.metrics import scale_of
 from convtrials.study.results.sentences import MAY_SETTLE
 
 
