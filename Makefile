@@ -57,12 +57,12 @@ calibrate: $(VENV)/installed
 	$(BIN)/python benchmarks/calibration.py --docs docs
 
 bench: $(VENV)/installed
-	@mkdir -p benchmarks/results
-	$(BIN)/python -m benchmarks.race --peers all --out benchmarks/results/bench-alexnet.json --table docs/performance.md
-	$(BIN)/python -m benchmarks.race --model vgg11 --peers all --out benchmarks/results/bench-vgg11.json --table docs/performance.md
+	@mkdir -p docs/results/race
+	$(BIN)/python -m benchmarks.race --peers all --out docs/results/race/bench-alexnet.json --table docs/performance.md
+	$(BIN)/python -m benchmarks.race --model vgg11 --peers all --out docs/results/race/bench-vgg11.json --table docs/performance.md
 
 results: $(VENV)/installed
-	$(BIN)/python benchmarks/results_page.py
+	$(BIN)/python -m benchmarks.results
 
 format: $(VENV)/installed-dev
 	$(BIN)/ruff format .

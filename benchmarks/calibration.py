@@ -27,8 +27,8 @@ from calibration_tally import Row, Tally, peer_calls
 from simulated_studies import World, simulate
 from summed_runs import SummedRuns
 
+from convtrials.statistics.decide import replay
 from convtrials.statistics.design import Design, looks_for
-from convtrials.statistics.replay import replay
 
 MARGIN = 0.005
 IMAGES = (1_000, 5_000, 15_000)

@@ -54,10 +54,8 @@ def trials_of(path: Path, source: str | None, out: Path, execution: Execution) -
 
 def try_rate(trial: Trial) -> dict[str, Any]:
     """Train one recipe and return its validation figures: at its end, and the lowest loss on the way."""
-    dataset = load_dataset(trial.source, silent=True)
-    run = train(
-        trial.recipe, dataset, seed=trial.seed, out=trial.folder, execution=trial.execution, silent=True
-    )
+    dataset = load_dataset(trial.source)
+    run = train(trial.recipe, dataset, seed=trial.seed, out=trial.folder, execution=trial.execution)
     result = run.result
     return {
         "rate": trial.rate,

@@ -66,10 +66,10 @@ def measure(folder: Path) -> None:
     from convtrials.data.open import load_dataset
 
     started, before = time.perf_counter(), processor_seconds()
-    data = load_dataset(folder, silent=True)
+    data = load_dataset(folder)
     packed, busy = time.perf_counter() - started, processor_seconds() - before
     started = time.perf_counter()
-    again = load_dataset(folder, silent=True)
+    again = load_dataset(folder)
     opened = time.perf_counter() - started
     assert again.fingerprint == data.fingerprint
     print(

@@ -37,9 +37,9 @@ from convtrials.training.engine.execution import Execution
 from convtrials.training.recipe.recipe import Recipe
 from convtrials.training.engine.train import train
 wanted = json.load(sys.stdin)
-data = load_dataset("glyphs", samples_per_class=wanted["samples_per_class"], silent=True)
+data = load_dataset("glyphs", samples_per_class=wanted["samples_per_class"])
 for recipe, seed, out in wanted["runs"]:
-    train(Recipe.make(recipe), data, seed=seed, out=out, execution=Execution(**wanted["execution"]), silent=True)
+    train(Recipe.make(recipe), data, seed=seed, out=out, execution=Execution(**wanted["execution"]))
 """
 
 

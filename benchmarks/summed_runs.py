@@ -1,6 +1,6 @@
 """Runs of a simulated study reduced to their cross products: all that verdicts rest on, a thousand times faster.
 
-``tests/statistics/test_statistics_simulated.py`` holds them against `convtrials.statistics.runs.ScoredRuns`.
+``tests/statistics/test_statistics_simulated.py`` holds them against `convtrials.statistics.moments.ScoredRuns`.
 """
 
 from collections.abc import Mapping

@@ -16,9 +16,12 @@ from benchmarks.race.network import forward_flops, parameter_count, training_flo
 from benchmarks.race.prepare import open_data, write_data
 from benchmarks.race.race import ROUND_LIMIT, START_LIMIT, RaceRules, race
 from benchmarks.race.results import FORMAT, share_of_peak, summarise
+from convtrials.core.log import get_logger
 from convtrials.core.process import available_cores
 from convtrials.core.progress import Task
 from convtrials.training.engine.environment import describe_environment
+
+_log = get_logger("convtrials.race")
 
 
 @dataclass(frozen=True)
@@ -101,7 +104,6 @@ def run_benchmark(wanted: Wanted, task: Task, *, command: str = "") -> dict[str,
                 folder,
                 wanted.batch_size,
                 wanted.environments,
-                note=task.note,
                 show=task.show,
             ),
         ]
@@ -119,7 +121,7 @@ def _measure(
 ) -> dict[str, Any]:
     began, load = datetime.datetime.now(datetime.UTC), _load()
     if load is not None and load > 0.5:
-        task.note(f"note: this machine has other work (load {load:.1f}): figures will be too low")
+        _log.info(f"note: this machine has other work (load {load:.1f}): figures will be too low")
     rules = RaceRules(
         wanted.rounds,
         wanted.round or {"seconds": 4.0},
@@ -177,7 +179,7 @@ def _peaks(size: int, task: Task) -> dict[str, float]:
     try:
         return measure_peaks(size)
     except BenchError as error:
-        task.note(f"note: {error}")
+        _log.info(f"note: {error}")
         return {}
 
 

@@ -10,6 +10,9 @@ from pathlib import Path
 
 from benchmarks.race.errors import BenchError
 from convtrials.core.files import cache_folder, write_text
+from convtrials.core.log import get_logger
+
+_log = get_logger("convtrials.race")
 
 PEERS = Path(__file__).parent / "peers"
 
@@ -45,7 +48,6 @@ def make_environment(
     environment: str,
     requirements: Path,
     *,
-    note: Callable[[str], None] = lambda line: None,
     show: Callable[[str], None] = lambda text: None,
 ) -> Path:
     """Make an environment unless it is there, and return its interpreter.
@@ -58,8 +60,6 @@ def make_environment(
         Its name below `folder`.
     requirements : Path
         What pip installs into it.
-    note : callable
-        Takes a line that stays.
     show : callable
         Takes what pip is doing, as it changes.
 
@@ -72,7 +72,7 @@ def make_environment(
     if is_made(folder, environment, requirements):
         return python
     place = folder / environment
-    note(
+    _log.info(
         f"making an environment for {environment} in {place} (once; hundreds of MB, several GB where torch brings CUDA)"
     )
     by_hand = f"its packages are in {requirements}"

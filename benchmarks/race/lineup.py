@@ -9,7 +9,10 @@ from pathlib import Path
 from benchmarks.race.contestant import Contestant
 from benchmarks.race.environments import PEERS, make_environment, requirement_file
 from benchmarks.race.errors import BenchError
+from convtrials.core.log import get_logger
 from convtrials.core.process import available_cores
+
+_log = get_logger("convtrials.race")
 
 #: What `--peers` takes, and the environment of each.
 PEER_ENVIRONMENTS = {"keras": "keras", "lightning": "torch", "plain": "torch", "notebook": "torch"}
@@ -137,7 +140,6 @@ def peer_contestants(
     batch_size: int,
     environments: Path,
     *,
-    note: Callable[[str], None] = lambda line: None,
     show: Callable[[str], None] = lambda text: None,
 ) -> list[Contestant]:
     """Return the peers' contestants, each with the Python of its environment, which is made where it is missing.
@@ -151,7 +153,7 @@ def peer_contestants(
     batch_size : int
     environments : Path
         Folder of the environments.
-    note, show : callable
+    show : callable
         As for `make_environment`.
 
     Returns
@@ -164,10 +166,10 @@ def peer_contestants(
     for environment in dict.fromkeys(PEER_ENVIRONMENTS[peer] for peer in peers):
         try:
             pythons[environment] = make_environment(
-                environments, environment, requirement_file(environment), note=note, show=show
+                environments, environment, requirement_file(environment), show=show
             )
         except BenchError as error:
-            note(f"error: {error}")
+            _log.info(f"error: {error}")
             missing[environment] = str(error).splitlines()[0]
     return [
         _contestant(entry, folder, batch_size, pythons, missing) for entry in _ENTRIES if entry.peer in peers

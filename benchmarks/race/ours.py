@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.race.peers.protocol import Rounds, arguments, network_of
+from convtrials.core.log import lines_to
 from convtrials.data.dataset import Dataset
 from convtrials.models.registry import parameter_count
 from convtrials.training.engine.checkpoint import TrainingState
@@ -67,9 +68,10 @@ def execution_for(recipe: Recipe, data: Dataset, options: Namespace) -> tuple[Ex
     tried: list[str] = []
 
     threads, precision = options.threads, asked.get("precision")
-    found = autotune_execution(
-        StepProbe.of(recipe, data), precision=precision, threads=threads, device="cpu", report=tried.append
-    )
+    with lines_to(tried.append):
+        found = autotune_execution(
+            StepProbe.of(recipe, data), precision=precision, threads=threads, device="cpu"
+        )
     return found, tried
 
 

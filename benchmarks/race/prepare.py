@@ -20,9 +20,9 @@ MOST_IMAGES = 4096
 SAMPLES_PER_CLASS = 200
 
 
-def open_data(source: str, *, silent: bool = False) -> Dataset:
+def open_data(source: str) -> Dataset:
     """Open a built-in dataset or a path, scaled to the size of the networks that are compared."""
-    return load_dataset(source, image_size=IMAGE_SIZE, samples_per_class=SAMPLES_PER_CLASS, silent=silent)
+    return load_dataset(source, image_size=IMAGE_SIZE, samples_per_class=SAMPLES_PER_CLASS)
 
 
 def training_images(data: Dataset, batch_size: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:

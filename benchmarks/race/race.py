@@ -11,7 +11,10 @@ from typing import Any
 
 from benchmarks.race.contestant import Contestant, ContestantError, ContestantProcess
 from benchmarks.race.peers.protocol import FEWEST_STEPS
+from convtrials.core.log import get_logger
 from convtrials.core.progress import Task
+
+_log = get_logger("convtrials.race")
 
 #: Seconds until a contestant must be ready: compilation and trials of its settings are in it.
 START_LIMIT = 900.0
@@ -103,7 +106,7 @@ def race(
     folder : Path
         For what they write; removed by whoever made it.
     task : Task
-        Told what happens; it advances by one for each start and each round.
+        Shows what happens; it advances by one for each start and each round.
 
     Returns
     -------
@@ -115,7 +118,7 @@ def race(
         for row in rows:
             task.show(f"{row.contestant.label}: starting")
             _start(row, rules, folder)
-            task.note(f"{row.contestant.label}: {row.why_not or row.facts['choice']}")
+            _log.info(f"{row.contestant.label}: {row.why_not or row.facts['choice']}")
             task.advance()
         for number in range(rules.rounds):
             for row in in_turn(rows, number):
@@ -124,7 +127,7 @@ def race(
                     time.sleep(rules.settle_seconds)
                     problem = _run_round(row, rules, number + 1)
                     if problem:
-                        task.note(f"{row.contestant.label}: {problem}")
+                        _log.info(f"{row.contestant.label}: {problem}")
                 task.advance()
     return rows
 

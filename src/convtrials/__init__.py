@@ -18,12 +18,14 @@ from convtrials.core.lazy import lazy_names
 
 if TYPE_CHECKING:
     from convtrials.core.errors import ConvtrialsError
+    from convtrials.core.log import quiet
     from convtrials.data.dataset import Dataset
     from convtrials.data.open import load_dataset
     from convtrials.evaluation.metrics import evaluate_predictions
     from convtrials.models.registry import build_model
     from convtrials.reports.run.report import build_report
     from convtrials.reports.study.report import build_study_report
+    from convtrials.study.merge import merge_studies
     from convtrials.study.result import StudyResult, load_study
     from convtrials.study.study import Study
     from convtrials.training.engine.train import resume, train
@@ -45,6 +47,8 @@ __all__ = [
     "load_dataset",
     "load_run",
     "load_study",
+    "merge_studies",
+    "quiet",
     "resume",
     "train",
 ]
@@ -64,6 +68,8 @@ _HOMES = {
     "load_dataset": "convtrials.data.open",
     "load_run": "convtrials.training.run",
     "load_study": "convtrials.study.result",
+    "quiet": "convtrials.core.log",
+    "merge_studies": "convtrials.study.merge",
     "resume": "convtrials.training.engine.train",
     "train": "convtrials.training.engine.train",
 }

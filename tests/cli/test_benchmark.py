@@ -6,11 +6,9 @@ import sys
 
 import numpy as np
 import pytest
-import typer
 from typer.testing import CliRunner
 
-from convtrials.cli.benchmark import benchmark
-from convtrials.cli.export import export
+from convtrials.cli.main import app
 from convtrials.core.errors import ConvtrialsError
 from convtrials.data.open import load_dataset
 from convtrials.training.engine.execution import Execution
@@ -25,19 +23,14 @@ def run_folder(tmp_path_factory, make_dataset):
     np.savez(folder / "patterns.npz", images=data.images, labels=data.labels)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CONVTRIALS_CACHE", str(folder / "cache"))
-        dataset = load_dataset(folder / "patterns.npz", silent=True)
+        dataset = load_dataset(folder / "patterns.npz")
     recipe = Recipe(width=0.125, epochs=1, batch_size=16)
-    return train(
-        recipe, dataset, out=folder / "run", silent=True, execution=Execution("cpu", "fp32", True, 1)
-    ).folder
+    return train(recipe, dataset, out=folder / "run", execution=Execution("cpu", "fp32", True, 1)).folder
 
 
 @pytest.fixture
 def command(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    app = typer.Typer()
-    app.command("export")(export)
-    app.command("benchmark")(benchmark)
     return lambda *words: CliRunner().invoke(app, [str(word) for word in words])
 
 

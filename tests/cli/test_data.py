@@ -44,7 +44,7 @@ def test_pack_and_info_tell_what_there_is(folder: Path) -> None:
     facts = json.loads(packed.stdout)
     assert facts["shape"] == [8, 8, 1]
     assert facts["counts"] == {"train": 30, "val": 15, "test": 15}
-    data = load_dataset(folder, image_size=8, ratios=(0.5, 0.25, 0.25), split_seed=3, silent=True)
+    data = load_dataset(folder, image_size=8, ratios=(0.5, 0.25, 0.25), split_seed=3)
     assert (facts["fingerprint"], facts["folder"]) == (data.fingerprint, str(data.folder))
     told = call("info", folder).stdout
     assert "60 of 6 x 6, grey" in told
@@ -69,14 +69,14 @@ def test_classes_are_chosen_by_name(folder: Path, tmp_path: Path) -> None:
 def test_split_writes_the_split_that_loading_has(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert "42 train, 9 val, 9 test" in call("split", folder, out, "--seed", 5).stdout
-    data = load_dataset(folder, split_seed=5, silent=True)
+    data = load_dataset(folder, split_seed=5)
     parts = ("train", "val", "test")
     paths = source_paths(data) or ()
     expected = sorted(f"{parts[code]}/{path}" for code, path in zip(data.split, paths, strict=True))
     assert files(out) == expected
     for name in expected:
         assert (out / name).read_bytes() == (folder / name.split("/", 1)[1]).read_bytes()
-    again = load_dataset(out, silent=True)
+    again = load_dataset(out)
     assert again.counts() == data.counts()
     assert again.class_names == data.class_names
 
@@ -97,7 +97,7 @@ def test_split_of_arrays_writes_png(tmp_path: Path) -> None:
     images = np.random.default_rng(0).integers(0, 256, (40, 250, 4, 3), dtype=np.uint8)
     np.savez(tmp_path / "set.npz", x=images, y=np.arange(40) % 2, class_names=["no", "yes"])
     call("split", tmp_path / "set.npz", tmp_path / "out")
-    data = load_dataset(tmp_path / "set.npz", silent=True, channels=3)
+    data = load_dataset(tmp_path / "set.npz", channels=3)
     for place in range(40):
         part = ("train", "val", "test")[data.split[place]]
         file = tmp_path / "out" / part / ("no", "yes")[place % 2] / f"{place:07d}.png"
@@ -138,7 +138,7 @@ def test_bad_files_stop_pack_and_are_skipped_on_demand(folder: Path, tmp_path: P
     assert facts["quarantined"] == [{"path": "c0/03.png", "reason": "not an image that Pillow knows"}]
     assert "1 unreadable file(s), first: c0/03.png" in call("info", folder, "--skip-bad").stdout
     call("split", folder, tmp_path / "out", "--skip-bad")
-    data = load_dataset(folder, skip_bad=True, silent=True)
+    data = load_dataset(folder, skip_bad=True)
     assert len(files(tmp_path / "out")) == 59
     parts = ("train", "val", "test")
     paths = source_paths(data) or ()
@@ -200,4 +200,4 @@ def test_the_seed_of_the_split_has_the_name_that_train_uses(folder: Path) -> Non
         json.loads(call("pack", folder, flag, 3, "--json").stdout)["fingerprint"]
         for flag in ("--split-seed", "--seed")
     ]
-    assert found == [load_dataset(folder, split_seed=3, silent=True).fingerprint] * 2
+    assert found == [load_dataset(folder, split_seed=3).fingerprint] * 2

@@ -40,7 +40,7 @@ def parted(tmp_path: Path) -> Path:
 
 
 def check(folder: Path) -> tuple[CheckReport, dict[str, Finding]]:
-    report = check_source(find_source(folder), silent=True)
+    report = check_source(find_source(folder))
     return report, {finding.kind: finding for finding in report.findings}
 
 
@@ -102,7 +102,7 @@ def test_other_ratios_are_not_advised_where_the_source_is_split(parted: Path) ->
 
 
 def test_a_split_that_nobody_asked_for_is_not_too_small(whole: Path) -> None:
-    report = check_source(find_source(whole), ratios=(0.8, 0.2, 0.0), silent=True)
+    report = check_source(find_source(whole), ratios=(0.8, 0.2, 0.0))
     assert [finding.summary[:3] for finding in report.findings] == ["val"]
 
 
@@ -158,7 +158,7 @@ def test_a_copy_within_class_and_split_is_a_note(parted: Path) -> None:
 def test_what_would_leak_is_what_the_split_of_loading_parts(whole: Path) -> None:
     for number in range(10):
         shutil.copy(whole / "x" / f"{number:02d}.png", whole / "x" / f"copy{number:02d}.png")
-    data = load_dataset(whole, silent=True)
+    data = load_dataset(whole)
     split = dict(zip(source_paths(data) or (), data.split.tolist(), strict=True))
     apart = {n for n in range(10) if split[f"x/{n:02d}.png"] != split[f"x/copy{n:02d}.png"]}
     assert 0 < len(apart) < 10

@@ -32,7 +32,7 @@ def server() -> Iterator[FileServer]:
 
 
 def fetch(server: FileServer, target: Path, **changes: object) -> Path:
-    options = {"md5": MD5, "max_bytes": 2_000_000, "wait": 0.01, "timeout": 5.0, "silent": True, **changes}
+    options = {"md5": MD5, "max_bytes": 2_000_000, "wait": 0.01, "timeout": 5.0, **changes}
     return download(server.url, target, **options)  # type: ignore[arg-type]
 
 
@@ -200,7 +200,7 @@ def test_machine_offline_is_told_without_further_attempts(tmp_path: Path, monkey
         url = f"http://127.0.0.1:{unused.getsockname()[1]}/gzip.zip"
     monkeypatch.setattr(time, "sleep", lambda seconds: pytest.fail("waited"))
     with pytest.raises(DataError) as caught:
-        download(url, tmp_path / "file.zip", md5=MD5, max_bytes=10, remedy="copy it", silent=True)
+        download(url, tmp_path / "file.zip", md5=MD5, max_bytes=10, remedy="copy it")
     first, second = str(caught.value).splitlines()
     assert "no connection" in first
     assert second == "The same command tries again, or copy it."
@@ -236,7 +236,7 @@ def test_redirect_from_https_down_to_http_is_refused():
 @pytest.mark.parametrize("url", ["file:///etc/hostname", "ftp://127.0.0.1/x", "gzip.zip"])
 def test_address_of_another_scheme_is_refused(url: str, tmp_path: Path):
     with pytest.raises(DataError, match="only https and http"):
-        download(url, tmp_path / "file.zip", md5=MD5, max_bytes=10, silent=True)
+        download(url, tmp_path / "file.zip", md5=MD5, max_bytes=10)
 
 
 def test_folder_that_cannot_be_made_is_told_in_a_line(server: FileServer, tmp_path: Path):
@@ -256,11 +256,11 @@ def test_two_at_once_download_once(server: FileServer, tmp_path: Path):
 
 
 def test_progress_tells_of_the_interruption(
-    server: FileServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    server: FileServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):
     server.cuts = [300_000]
-    fetch(server, tmp_path / "file.zip", silent=False)
-    assert "the connection was cut; trying again" in capsys.readouterr().err
+    fetch(server, tmp_path / "file.zip")
+    assert "the connection was cut; trying again" in caplog.text
 
 
 @settings(max_examples=25, deadline=None)

@@ -75,11 +75,11 @@ def server() -> Iterator[FileServer]:
 
 
 def from_server(server: FileServer, md5: str = MD5) -> EmnistSource:
-    return EmnistSource(url=server.url, md5=md5, per_class=(TRAIN, TEST), silent=True)
+    return EmnistSource(url=server.url, md5=md5, per_class=(TRAIN, TEST))
 
 
 def from_copy(path: Path | None) -> EmnistSource:
-    return EmnistSource(path, url="http://127.0.0.1:9/", per_class=(TRAIN, TEST), silent=True)
+    return EmnistSource(path, url="http://127.0.0.1:9/", per_class=(TRAIN, TEST))
 
 
 def check_content(source: EmnistSource) -> None:

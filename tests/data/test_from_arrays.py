@@ -27,7 +27,7 @@ PARTS = np.array(["train"] * 40 + ["val"] * 10 + ["test"] * 10)
 
 def as_packed(path: Path, **members: Any) -> Dataset:
     np.savez(path, **members)
-    return load_dataset(path, silent=True)
+    return load_dataset(path)
 
 
 def assert_same(one: Dataset, other: Dataset) -> None:
@@ -57,7 +57,7 @@ def test_the_same_as_a_pack_of_the_same(tmp_path: Path) -> None:
     drawn = Dataset.from_arrays(IMAGES, LABELS, ratios=(0.5, 0.25, 0.25), seed=7)
     np.testing.assert_array_equal(
         drawn.split,
-        load_dataset(tmp_path / "a.npz", ratios=(0.5, 0.25, 0.25), split_seed=7, silent=True).split,
+        load_dataset(tmp_path / "a.npz", ratios=(0.5, 0.25, 0.25), split_seed=7).split,
     )
 
 
@@ -191,10 +191,10 @@ def test_a_notebook_shows_what_it_holds() -> None:
 def test_runs_and_studies_use_it(tmp_path: Path) -> None:
     data = Dataset.from_arrays(IMAGES[:, :, :8], LABELS, class_names=NAMES)
     recipe = Recipe(model="alexnet-lite", width=0.125, epochs=1, batch_size=16)
-    run = train(recipe, data, out=tmp_path / "run", silent=True, threads=1, precision="fp32")
-    assert run.dataset["fingerprint"] == data.fingerprint
+    run = train(recipe, data, out=tmp_path / "run", threads=1, precision="fp32")
+    assert run.dataset.fingerprint == data.fingerprint
     study = Study(recipe, {"cosine": {"schedule": "cosine"}}, seeds=2)
-    done = study.run(data, tmp_path / "study", silent=True, threads=1, precision="fp32")
+    done = study.run(data, tmp_path / "study", threads=1, precision="fp32")
     assert "cosine" in done.verdicts()
     again = Dataset.from_arrays(IMAGES[:, :, :8], LABELS, class_names=NAMES)
-    assert study.run(again, tmp_path / "study", silent=True).verdicts() == done.verdicts()
+    assert study.run(again, tmp_path / "study").verdicts() == done.verdicts()

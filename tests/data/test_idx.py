@@ -118,7 +118,7 @@ def test_images_of_too_many_pixels_are_refused_before_they_are_read(tmp_path: Pa
 @pytest.mark.parametrize("gz", [True, False])
 def test_a_folder_gives_upright_images_names_and_splits(tmp_path: Path, gz: bool) -> None:
     upright = write_set(tmp_path / "set", {"train": 12, "val": 6, "test": 9}, gz=gz)
-    data = load_dataset(tmp_path / "set", silent=True)
+    data = load_dataset(tmp_path / "set")
     assert data.class_names == ("0", "A", "b")
     assert data.counts() == {"train": 12, "val": 6, "test": 9}
     np.testing.assert_array_equal(data.images[..., 0], np.concatenate(list(upright.values())))
@@ -127,14 +127,14 @@ def test_a_folder_gives_upright_images_names_and_splits(tmp_path: Path, gz: bool
 
 def test_an_absent_val_is_taken_from_train_and_test_stays(tmp_path: Path) -> None:
     write_set(tmp_path / "set", {"train": 85 * 3, "test": 30})
-    data = load_dataset(tmp_path / "set", silent=True)
+    data = load_dataset(tmp_path / "set")
     assert data.counts() == {"train": 210, "val": 45, "test": 30}
     assert (data.split[-30:] == 2).all()
 
 
 def test_train_alone_is_split_in_three(tmp_path: Path) -> None:
     write_set(tmp_path / "set", {"train": 300})
-    assert load_dataset(tmp_path / "set", silent=True).counts() == {"train": 210, "val": 45, "test": 45}
+    assert load_dataset(tmp_path / "set").counts() == {"train": 210, "val": 45, "test": 45}
 
 
 def test_mnist_names_without_mapping_are_not_transposed(tmp_path: Path) -> None:
@@ -152,7 +152,7 @@ def test_missing_and_mixed_files_are_refused(tmp_path: Path) -> None:
     write_set(tmp_path / "half", {"train": 6})
     next((tmp_path / "half").glob("*labels*")).unlink()
     with pytest.raises(DataError, match="need images and labels"):
-        load_dataset(tmp_path / "half", silent=True)
+        load_dataset(tmp_path / "half")
     write_set(tmp_path / "two", {"train": 6})
     write_set(tmp_path / "two", {"train": 6}, stem="emnist-other")
     with pytest.raises(DataError, match="two sets"):
@@ -160,7 +160,7 @@ def test_missing_and_mixed_files_are_refused(tmp_path: Path) -> None:
     write_set(tmp_path / "unnamed", {"train": 6})
     (tmp_path / "unnamed" / "emnist-mini-mapping.txt").write_text("0 48\n1 49\n")
     with pytest.raises(DataError, match="no line for label 2"):
-        load_dataset(tmp_path / "unnamed", silent=True)
+        load_dataset(tmp_path / "unnamed")
 
 
 @pytest.mark.parametrize("text", ["", "0\n", "0 48\n0 49\n", "0 48\n1 48\n", "x 48\n", "0 7\n", "999 48\n"])
@@ -173,7 +173,7 @@ def test_a_wrong_mapping_is_refused(tmp_path: Path, text: str) -> None:
 
 def test_the_real_characters(real_characters: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CONVTRIALS_CACHE", str(tmp_path))
-    data = load_dataset(real_characters, silent=True)
+    data = load_dataset(real_characters)
     assert data.counts() == {"train": 69_955, "val": 6_100, "test": 12_750}
     assert "".join(data.class_names) == "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
     assert data.image_shape == (28, 28, 1)

@@ -41,7 +41,7 @@ def pixels(path: Path) -> np.ndarray:
     ],
 )
 def test_common_names(tmp_path: Path, images: str, labels: str) -> None:
-    data = load_dataset(save(tmp_path / "set.npz", **{images: IMAGES, labels: LABELS}), silent=True)
+    data = load_dataset(save(tmp_path / "set.npz", **{images: IMAGES, labels: LABELS}))
     assert data.counts() == {"train": 21, "val": 6, "test": 3}
     np.testing.assert_array_equal(data.images[..., 0], IMAGES)
     np.testing.assert_array_equal(data.labels, LABELS)
@@ -55,7 +55,7 @@ def test_given_splits_stay(tmp_path: Path, form: str, val: str) -> None:
     for part, (low, high) in {"train": (0, 12), val: (12, 18), "test": (18, 30)}.items():
         members[form.format(kind="x", part=part)] = IMAGES[low:high]
         members[form.format(kind="y", part=part)] = LABELS[low:high, None]
-    data = load_dataset(save(tmp_path / "set.npz", **members), silent=True)
+    data = load_dataset(save(tmp_path / "set.npz", **members))
     assert data.counts() == {"train": 12, "val": 6, "test": 12}
     np.testing.assert_array_equal(data.images[..., 0], IMAGES)
 
@@ -68,7 +68,7 @@ def test_keras_names_leave_val_to_be_taken_from_train(tmp_path: Path) -> None:
         x_test=IMAGES[24:],
         y_test=LABELS[24:],
     )
-    data = load_dataset(file, silent=True)
+    data = load_dataset(file)
     assert data.counts()["test"] == 6
     assert data.counts()["val"] >= 3
     assert (data.split[24:] == 2).all()
@@ -106,9 +106,7 @@ def test_colour_layouts_and_transparency(tmp_path: Path) -> None:
 
 
 def test_names_of_classes_and_kinds_of_labels(tmp_path: Path) -> None:
-    named = load_dataset(
-        save(tmp_path / "a.npz", x=IMAGES, y=LABELS, class_names=["cat", "dog", "owl"]), silent=True
-    )
+    named = load_dataset(save(tmp_path / "a.npz", x=IMAGES, y=LABELS, class_names=["cat", "dog", "owl"]))
     assert named.class_names == ("cat", "dog", "owl")
     words = np.array(["owl", "cat", "dog"])[LABELS]
     text = NpzSource(save(tmp_path / "b.npz", x=IMAGES, y=words)).scan()
@@ -122,7 +120,7 @@ def test_names_of_classes_and_kinds_of_labels(tmp_path: Path) -> None:
 
 def test_writers_stay_in_one_split(tmp_path: Path) -> None:
     writers = np.arange(30) // 3
-    data = load_dataset(save(tmp_path / "w.npz", x=IMAGES, y=LABELS, writers=writers), silent=True)
+    data = load_dataset(save(tmp_path / "w.npz", x=IMAGES, y=LABELS, writers=writers))
     assert (data.group_kind, data.groups_are_sampled, len(data.group_names)) == ("writer", True, 10)
     for writer in range(10):
         assert len(set(data.split[writers == writer])) == 1
@@ -136,7 +134,6 @@ def test_writers_stay_in_one_split(tmp_path: Path) -> None:
             groups_are_sampled=False,
             group_kind="font",
         ),
-        silent=True,
     )
     assert (fixed.group_kind, fixed.groups_are_sampled) == ("font", False)
 
@@ -176,7 +173,7 @@ def test_what_cannot_be_understood_is_told(tmp_path: Path, members: dict[str, An
         **{key: value for key, value in members.items() if isinstance(value, list)},
     )
     with pytest.raises(DataError, match=message) as caught:
-        load_dataset(file, silent=True)
+        load_dataset(file)
     assert "wrong.npz" in str(caught.value)
 
 
@@ -205,7 +202,7 @@ def test_headers_that_promise_the_impossible(
         archive.writestr("x.npy", images or member((4, 2, 2), "|u1", bytes(16)))
         archive.writestr("y.npy", labels or member((4,), "|u1", bytes(4)))
     with pytest.raises(DataError, match=message) as caught:
-        load_dataset(file, silent=True)
+        load_dataset(file)
     assert "wrong.npz" in str(caught.value)
 
 
@@ -226,7 +223,7 @@ def test_a_cut_file_is_refused(tmp_path: Path, cut: int) -> None:
     whole = save(tmp_path / "whole.npz", x=IMAGES, y=LABELS).read_bytes()
     (tmp_path / "cut.npz").write_bytes(whole[:cut])
     with pytest.raises(DataError, match=r"cut\.npz"):
-        load_dataset(tmp_path / "cut.npz", silent=True)
+        load_dataset(tmp_path / "cut.npz")
 
 
 def test_flipped_bytes_are_refused_or_read_but_never_crash(tmp_path: Path) -> None:
@@ -239,7 +236,7 @@ def test_flipped_bytes_are_refused_or_read_but_never_crash(tmp_path: Path) -> No
         file = tmp_path / f"{turn}.npz"
         file.write_bytes(damaged)
         try:
-            load_dataset(file, silent=True)
+            load_dataset(file)
         except DataError:
             refused += 1
     assert refused > 30

@@ -48,7 +48,7 @@ def packs(cache: Path) -> list[str]:
 
 
 def test_the_manifest_says_what_is_in_the_pack(tmp_path: Path) -> None:
-    data = load_dataset(make_folder(tmp_path / "set"), silent=True, split_seed=4, ratios=(0.5, 0.25, 0.25))
+    data = load_dataset(make_folder(tmp_path / "set"), split_seed=4, ratios=(0.5, 0.25, 0.25))
     manifest = json.loads((data.folder / "manifest.json").read_text())
     assert manifest["counts"] == {"train": 30, "val": 15, "test": 15}
     assert manifest["class_counts"] == [20, 20, 20]
@@ -62,11 +62,11 @@ def test_the_manifest_says_what_is_in_the_pack(tmp_path: Path) -> None:
 
 
 def test_the_second_open_reads_no_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = load_dataset(make_folder(tmp_path / "set"), silent=True)
+    first = load_dataset(make_folder(tmp_path / "set"))
     monkeypatch.setattr(FolderSource, "read", lambda *_: pytest.fail("read"))
     monkeypatch.setattr(FolderSource, "scan", lambda *_: pytest.fail("scanned"))
     started = time.perf_counter()
-    second = load_dataset(tmp_path / "set", silent=True)
+    second = load_dataset(tmp_path / "set")
     assert time.perf_counter() - started < 0.1
     assert second.fingerprint == first.fingerprint
     np.testing.assert_array_equal(second.images, first.images)
@@ -74,41 +74,41 @@ def test_the_second_open_reads_no_image(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_an_added_file_is_seen_and_an_old_state_is_packed_once(tmp_path: Path, cache: Path) -> None:
     folder = make_folder(tmp_path / "set")
-    first = load_dataset(folder, silent=True)
+    first = load_dataset(folder)
     Image.fromarray(pixels(9, 9)).save(folder / "c1" / "new.png")
-    assert len(load_dataset(folder, silent=True)) == 61
+    assert len(load_dataset(folder)) == 61
     (folder / "c1" / "new.png").unlink()
-    again = load_dataset(folder, silent=True)
+    again = load_dataset(folder)
     assert (again.fingerprint, again.folder) == (first.fingerprint, first.folder)
     assert len(packs(cache)) == 2
 
 
 def test_verify_sees_a_file_changed_in_place(tmp_path: Path) -> None:
     folder = make_folder(tmp_path / "set")
-    first = load_dataset(folder, silent=True)
+    first = load_dataset(folder)
     with open(folder / "c0" / "0000.png", "r+b") as file:
         Image.fromarray(255 - pixels(0, 0)).save(file, "PNG")
-    assert load_dataset(folder, silent=True).fingerprint == first.fingerprint
-    verified = load_dataset(folder, silent=True, verify=True)
+    assert load_dataset(folder).fingerprint == first.fingerprint
+    verified = load_dataset(folder, verify=True)
     assert verified.fingerprint != first.fingerprint
-    assert load_dataset(folder, silent=True).fingerprint == verified.fingerprint
+    assert load_dataset(folder).fingerprint == verified.fingerprint
 
 
 def test_verify_mends_flipped_bits_in_the_pack(tmp_path: Path, cache: Path) -> None:
-    first = load_dataset(make_folder(tmp_path / "set"), silent=True)
+    first = load_dataset(make_folder(tmp_path / "set"))
     expected = np.array(first.images)
     with open(first.folder / "images.npy", "r+b") as file:
         file.seek(-3, os.SEEK_END)
         file.write(b"\x01\x02\x03")
-    load_dataset(tmp_path / "set", silent=True, verify=True)
-    np.testing.assert_array_equal(load_dataset(tmp_path / "set", silent=True).images, expected)
+    load_dataset(tmp_path / "set", verify=True)
+    np.testing.assert_array_equal(load_dataset(tmp_path / "set").images, expected)
     assert len(packs(cache)) == 1
 
 
 @pytest.mark.parametrize("name", ["images.npy", "labels.npy", "split.npy", "manifest.json"])
 @pytest.mark.parametrize("damage", ["gone", "short", "garbled"])
 def test_a_damaged_pack_is_built_again(tmp_path: Path, name: str, damage: str) -> None:
-    first = load_dataset(make_folder(tmp_path / "set", 5), silent=True)
+    first = load_dataset(make_folder(tmp_path / "set", 5))
     expected, file = np.array(first.images), first.folder / name
     if damage == "gone":
         file.unlink()
@@ -116,19 +116,19 @@ def test_a_damaged_pack_is_built_again(tmp_path: Path, name: str, damage: str) -
         file.write_bytes(file.read_bytes()[:-5])
     else:
         file.write_bytes(b"x" * 50 + file.read_bytes()[50:])
-    again = load_dataset(tmp_path / "set", silent=True)
+    again = load_dataset(tmp_path / "set")
     np.testing.assert_array_equal(again.images, expected)
     assert again.fingerprint == first.fingerprint
 
 
 def test_a_fingerprint_is_the_data_and_nothing_else(tmp_path: Path) -> None:
-    one = load_dataset(make_folder(tmp_path / "one"), silent=True)
-    two = load_dataset(make_folder(tmp_path / "two"), silent=True)
+    one = load_dataset(make_folder(tmp_path / "one"))
+    two = load_dataset(make_folder(tmp_path / "two"))
     assert one.fingerprint == two.fingerprint
     assert one.folder != two.folder
-    assert load_dataset(tmp_path / "one", silent=True, split_seed=1).fingerprint != one.fingerprint
+    assert load_dataset(tmp_path / "one", split_seed=1).fingerprint != one.fingerprint
     Image.fromarray(pixels(9, 9)).save(tmp_path / "two" / "c0" / "0000.png")
-    assert load_dataset(tmp_path / "two", silent=True, verify=True).fingerprint != one.fingerprint
+    assert load_dataset(tmp_path / "two", verify=True).fingerprint != one.fingerprint
 
 
 def test_bad_files_stop_or_are_left_out_by_name(tmp_path: Path, cache: Path) -> None:
@@ -136,9 +136,9 @@ def test_bad_files_stop_or_are_left_out_by_name(tmp_path: Path, cache: Path) -> 
     for number in range(5):
         (folder / "c1" / f"{number:04d}.png").write_bytes(b"\x89PNG\r\n\x1a\n cut")
     with pytest.raises(DataError, match=r"5 file\(s\).*c1/0000\.png.*and 2 more\n.*--skip-bad"):
-        load_dataset(folder, silent=True)
+        load_dataset(folder)
     assert packs(cache) == []
-    data = load_dataset(folder, silent=True, skip_bad=True)
+    data = load_dataset(folder, skip_bad=True)
     assert [item["path"] for item in data.manifest["quarantined"]] == [
         f"c1/{number:04d}.png" for number in range(5)
     ]
@@ -148,26 +148,26 @@ def test_bad_files_stop_or_are_left_out_by_name(tmp_path: Path, cache: Path) -> 
     for file in folder.rglob("*.png"):
         file.write_bytes(b"")
     with pytest.raises(DataError, match="none of the 60 files"):
-        load_dataset(folder, silent=True, skip_bad=True, verify=True, image_size=8, channels=1)
+        load_dataset(folder, skip_bad=True, verify=True, image_size=8, channels=1)
 
 
 def test_fewer_images_of_each_class(tmp_path: Path) -> None:
     folder = make_folder(tmp_path / "set")
-    data = load_dataset(folder, silent=True, samples_per_class=7)
+    data = load_dataset(folder, samples_per_class=7)
     np.testing.assert_array_equal(np.bincount(data.labels), [7, 7, 7])
     for place, path in enumerate(source_paths(data) or ()):
         np.testing.assert_array_equal(data.images[place, ..., 0], pixels(int(path[1]), int(path[3:7])))
-    assert len(load_dataset(folder, silent=True, samples_per_class=99)) == 60
+    assert len(load_dataset(folder, samples_per_class=99)) == 60
 
 
 def test_many_processes_give_what_one_gives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = make_folder(tmp_path / "set", 100)
     (folder / "c2" / "0050.png").write_bytes(b"bad")
-    one = load_dataset(folder, silent=True, skip_bad=True)
+    one = load_dataset(folder, skip_bad=True)
     monkeypatch.setattr(parallel, "POOL_FROM", 2)
     monkeypatch.setattr(parallel, "BLOCK_IMAGES", 37)
     monkeypatch.setattr(parallel, "available_cores", lambda: 2)
-    two = load_dataset(folder, silent=True, skip_bad=True, verify=True)
+    two = load_dataset(folder, skip_bad=True, verify=True)
     assert two.fingerprint == one.fingerprint
     assert two.manifest == one.manifest
 
@@ -180,7 +180,7 @@ def test_a_script_without_a_main_guard_may_use_processes(tmp_path: Path) -> None
         from convtrials.data import parallel
         from convtrials.data.open import load_dataset
         parallel.POOL_FROM, parallel.available_cores, parallel.BLOCK_IMAGES = 2, lambda: 2, 20
-        print("started", len(load_dataset({str(folder)!r}, silent=True)))
+        print("started", len(load_dataset({str(folder)!r})))
         """)
     )
     done = subprocess.run(
@@ -247,7 +247,7 @@ def test_two_processes_pack_one_source_at_once(tmp_path: Path, cache: Path) -> N
     folder = make_folder(tmp_path / "set", 150)
     command = f"""
 from convtrials.data.open import load_dataset
-print(load_dataset({str(folder)!r}, silent=True).fingerprint)
+print(load_dataset({str(folder)!r}).fingerprint)
 """
     both = [
         subprocess.Popen(
@@ -272,7 +272,7 @@ def test_what_a_killed_process_left_is_swept(tmp_path: Path, cache: Path) -> Non
     for folder in (left, alive):
         folder.mkdir(parents=True)
         (folder / "images.npy").write_bytes(b"half")
-    load_dataset(make_folder(tmp_path / "set"), silent=True)
+    load_dataset(make_folder(tmp_path / "set"))
     assert not left.exists()
     assert alive.exists()
 
@@ -287,7 +287,7 @@ def test_a_full_disk_is_told_in_a_line_and_leaves_nothing(
 
     monkeypatch.setattr(os, "posix_fallocate", full, raising=False)
     with pytest.raises(DataError, match="No space left on device; make room there, or set CONVTRIALS_CACHE"):
-        load_dataset(folder, silent=True)
+        load_dataset(folder)
     assert packs(cache) == []
 
 
@@ -296,7 +296,7 @@ def test_a_cache_that_cannot_be_written_is_told(tmp_path: Path, monkeypatch: pyt
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("CONVTRIALS_CACHE", str(tmp_path / "file" / "cache"))
     with pytest.raises(DataError, match="cannot write the pack below"):
-        load_dataset(folder, silent=True)
+        load_dataset(folder)
 
 
 @pytest.mark.parametrize("name", ["packs", "index"])
@@ -305,7 +305,7 @@ def test_a_file_in_the_place_of_a_cache_folder_is_told(tmp_path: Path, cache: Pa
     cache.mkdir()
     (cache / name).write_text("in the way")
     with pytest.raises(DataError, match=f"cannot write the pack below {cache}: .*{name}: File exists"):
-        load_dataset(folder, silent=True)
+        load_dataset(folder)
 
 
 def test_a_source_that_cannot_be_read_is_not_blamed_on_the_cache(
@@ -318,10 +318,10 @@ def test_a_source_that_cannot_be_read_is_not_blamed_on_the_cache(
 
     monkeypatch.setattr(FolderSource, "read", denied)
     with pytest.raises(DataError, match=r"c1: cannot be read: Permission denied$"):
-        load_dataset(folder, silent=True)
+        load_dataset(folder)
     monkeypatch.setattr(FolderSource, "stamp", denied)
     with pytest.raises(DataError, match=r"c1: cannot be read: Permission denied$"):
-        load_dataset(folder, silent=True)
+        load_dataset(folder)
 
 
 @pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="needs a system that reserves disk space")
@@ -334,7 +334,7 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
 from convtrials.core.errors import DataError
 from convtrials.data.open import load_dataset
 try:
-    load_dataset({str(folder)!r}, silent=True)
+    load_dataset({str(folder)!r})
 except DataError as error:
     print(error)
 """
@@ -356,7 +356,7 @@ import resource
 import convtrials.data.pack, convtrials.data.sources.idx_folder
 from convtrials.data.open import load_dataset
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-load_dataset({str(tmp_path)!r}, silent=True)
+load_dataset({str(tmp_path)!r})
 print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
 """
     done = subprocess.run(
@@ -368,8 +368,8 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
 
 def test_some_classes_alone_are_the_same_images_under_new_labels(tmp_path: Path) -> None:
     folder = make_folder(tmp_path / "set")
-    everything = load_dataset(folder, silent=True)
-    part = load_dataset(folder, classes=["c2", "c0"], silent=True)
+    everything = load_dataset(folder)
+    part = load_dataset(folder, classes=["c2", "c0"])
     assert part.class_names == ("c0", "c2")  # the source's order, whatever order was asked for
     assert part.counts() == {"train": 28, "val": 6, "test": 6}
     kept = np.flatnonzero(everything.labels != 1)
@@ -391,11 +391,11 @@ def test_some_classes_alone_are_the_same_images_under_new_labels(tmp_path: Path)
 )
 def test_classes_that_cannot_be_are_refused(tmp_path: Path, classes: list[str], said: str) -> None:
     with pytest.raises(DataError, match=said):
-        load_dataset(make_folder(tmp_path / "set"), classes=classes, silent=True)
+        load_dataset(make_folder(tmp_path / "set"), classes=classes)
 
 
 def test_chosen_classes_come_back_when_a_run_opens_its_data_again(tmp_path: Path, cache: Path) -> None:
-    part = load_dataset(make_folder(tmp_path / "set"), classes=["c0", "c1"], silent=True)
+    part = load_dataset(make_folder(tmp_path / "set"), classes=["c0", "c1"])
     record = describe_dataset(part).to_dict()
     shutil.rmtree(cache)
-    assert reopen_dataset(record, silent=True).fingerprint == part.fingerprint
+    assert reopen_dataset(record).fingerprint == part.fingerprint

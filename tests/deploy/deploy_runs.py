@@ -26,7 +26,7 @@ def noisy_patterns(
     images = patterns[labels] + draws.normal(0, noise, (len(labels), size, size, channels))
     folder.mkdir(parents=True, exist_ok=True)
     np.savez(folder / "patterns.npz", images=np.clip(images, 0, 255).astype(np.uint8), labels=labels)
-    return load_dataset(folder / "patterns.npz", ratios=(0.6, 0.1, 0.3), silent=True)
+    return load_dataset(folder / "patterns.npz", ratios=(0.6, 0.1, 0.3))
 
 
 def trained(folder: Path, dataset: Dataset, **changes: Any) -> Run:
@@ -41,7 +41,7 @@ def trained(folder: Path, dataset: Dataset, **changes: Any) -> Run:
             **changes,
         }
     )
-    return train(recipe, dataset, out=folder, silent=True, execution=PINNED)
+    return train(recipe, dataset, out=folder, execution=PINNED)
 
 
 def own_probabilities(run: Run) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

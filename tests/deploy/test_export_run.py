@@ -138,7 +138,7 @@ def own_run(tmp_path, monkeypatch, grey_run):
         source = tmp_path / f"{name}.py"
         source.write_text(OWN.format(extra=extra))
         recipe = Recipe(model=f"{name}:Net", epochs=0.1, batch_size=32)
-        return train(recipe, grey_run[1], out=tmp_path / "own", silent=True, execution=PINNED), source
+        return train(recipe, grey_run[1], out=tmp_path / "own", execution=PINNED), source
 
     yield make
     for name in ("own_plain", "own_noisy"):

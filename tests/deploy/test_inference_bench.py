@@ -13,7 +13,7 @@ from convtrials.deploy.inference_bench import bench_inference
 from convtrials.deploy.inference_engines import ENGINES
 from convtrials.deploy.inference_table import markdown
 
-QUICK = {"rounds": 2, "seconds": 0.02, "silent": True}
+QUICK = {"rounds": 2, "seconds": 0.02}
 
 
 @pytest.fixture(scope="module")

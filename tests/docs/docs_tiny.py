@@ -88,6 +88,8 @@ HABITS = {
     "study run": Habit(f"--workers 1 {_PINNED}", {"study": "study", "data": "images"}),
     "study status": Habit("", {"study": "study"}),
     "study report": Habit("", {"study": "study"}),
+    "study publish": Habit("", {"study": "study"}),
+    "study merge": Habit("", {"studies": "study"}),
     "benchmark": Habit("--rounds 1 --seconds 0.01 --images 16 --batch-sizes 1,2 --threads 1", _OF_RUN),
     "data pack": Habit(_FEW, _OF_SOURCE),
     "data info": Habit(_FEW, _OF_SOURCE),
@@ -139,13 +141,11 @@ class Stock:
             Image.fromarray(image[..., 0]).save(character / f"{number}.png")
         Image.fromarray(pixels[0, ..., 0]).convert("RGB").resize((50, 40)).save(self.photo)
         recipe = ct.Recipe(width=0.125, epochs=1)
-        data = ct.load_dataset(self.images, silent=True)
+        data = ct.load_dataset(self.images)
         with _little_measured():
-            ct.train(recipe, data, out=self.run, silent=True)
+            ct.train(recipe, data, out=self.run)
             in_memory = replace(data, folder=None)  # no process is started for it
-            ct.Study(recipe, {"gelu": {"activation": "gelu"}}, seeds=2).run(
-                in_memory, self.study, silent=True
-            )
+            ct.Study(recipe, {"gelu": {"activation": "gelu"}}, seeds=2).run(in_memory, self.study)
 
     def path(self, kind: str) -> Path:
         """Where the thing is; the export is made when it is first wanted."""
@@ -194,9 +194,10 @@ class Workplace:
         habit, tiny = as_run(command)
         if tiny.words in self._stock.ran:
             return
-        for name, value in parse(tiny)[1].items():
-            if value is not None and str(value) not in BUILT_IN and Path(str(value)).suffix != ".yaml":
-                self.provide(habit.given.get(name), value)
+        for name, given in parse(tiny)[1].items():
+            for value in given if isinstance(given, list | tuple) else [given]:
+                if value is not None and str(value) not in BUILT_IN and Path(str(value)).suffix != ".yaml":
+                    self.provide(habit.given.get(name), value)
         with self._inside():
             code, told = _in_process(tiny) if habit.process else _in_here(tiny)
         if code:

@@ -109,7 +109,7 @@ def test_lines_of_a_block() -> None:
         ("python -m http.server", "no test knows python -m http.server"),
         ("python -m benchmarks.race --pears all", "--pears"),
         ("python -m benchmarks.race --rounds many", "--rounds"),
-        ("bash benchmarks/gpu.sh --large", "knows no --large"),
+        ("bash benchmarks/gpu/gpu.sh --large", "knows no --large"),
         ("convtrails train", "no test knows the program 'convtrails'"),
     ],
 )

@@ -26,7 +26,7 @@ def test_the_real_engine_answers(make_dataset: Callable[..., Dataset], tmp_path:
     ours, _, together = our_contestants(tmp_path / "data", 16, precision="fp32", threads=1)
     assert together.processes == 2
     rules = RaceRules(2, {"steps": 8}, parameters=parameter_count(network), settle_seconds=0)
-    with progress_task("ours", None, silent=True) as task:
+    with progress_task("ours", None) as task:
         (row,) = race([ours], rules, tmp_path / "race", task)
     assert row.why_not == ""
     assert row.facts["choice"].startswith("cpu, fp32, ")

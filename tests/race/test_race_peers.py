@@ -51,7 +51,7 @@ def test_a_peer_trains_the_same_network(
         return Contestant(**{**vars(one), "command": (*one.command, *extra)})
 
     rules = RaceRules(2, {"steps": 3}, parameters=parameter_count(network), settle_seconds=0)
-    with progress_task("peers", None, silent=True) as task:
+    with progress_task("peers", None) as task:
         rows = race([pinned(one) for one in found if one.group == "alone"], rules, tmp_path / "race", task)
     assert rows
     for row in rows:

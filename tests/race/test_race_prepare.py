@@ -71,26 +71,25 @@ def test_peers_are_named(tmp_path: Path) -> None:
 
 
 def test_an_environment_is_made_once_and_failure_is_two_lines(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.delenv("PIP_FIND_LINKS", raising=False)
     wanted = tmp_path / "wanted.txt"
     wanted.write_text("# nothing\n")
-    notes: list[str] = []
-    python = make_environment(tmp_path, "small", wanted, note=notes.append)
+    python = make_environment(tmp_path, "small", wanted)
     assert python == python_of(tmp_path, "small")
     assert python.exists()
     assert is_made(tmp_path, "small", wanted)
-    assert len(notes) == 1
+    assert [line.partition(" in ")[0] for line in caplog.messages] == ["making an environment for small"]
     made = python.lstat().st_mtime_ns
-    make_environment(tmp_path, "small", wanted, note=notes.append)
-    assert (python.lstat().st_mtime_ns, len(notes)) == (made, 1)
+    make_environment(tmp_path, "small", wanted)
+    assert (python.lstat().st_mtime_ns, len(caplog.messages)) == (made, 1)
 
     wanted.write_text("no-such-package-anywhere==1.0\n")
     assert not is_made(tmp_path, "small", wanted)
     with pytest.raises(BenchError) as told:
-        make_environment(tmp_path, "small", wanted, note=notes.append)
+        make_environment(tmp_path, "small", wanted)
     first, second = str(told.value).splitlines()
     assert first.startswith("environment small: cannot be made: ")
     assert "no-such-package-anywhere" in first
@@ -98,12 +97,12 @@ def test_an_environment_is_made_once_and_failure_is_two_lines(
     assert not is_made(tmp_path, "small", wanted)
 
 
-def test_peers_without_an_environment_say_so(tmp_path: Path) -> None:
+def test_peers_without_an_environment_say_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "file").write_text("")
-    notes: list[str] = []
-    found = peer_contestants(("keras",), tmp_path, 8, tmp_path / "file", note=notes.append)
+    found = peer_contestants(("keras",), tmp_path, 8, tmp_path / "file")
     assert [one.name for one in found] == ["keras", "keras-tuned"]
     assert all(one.missing.startswith("environment keras: cannot be made") for one in found)
+    assert caplog.messages[-1].startswith("error: environment keras: cannot be made")
 
 
 def test_requirements_are_pinned() -> None:

@@ -42,5 +42,5 @@ def reported_run(tmp_path_factory, all_characters):
     folder = write_run(tmp_path_factory.mktemp("reported") / "run", all_characters)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("convtrials.reports.picture.DPI", DPI)
-        build_report(folder, all_characters, silent=True, resamples=200)
+        build_report(folder, all_characters, resamples=200)
     return folder

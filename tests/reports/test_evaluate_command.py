@@ -5,19 +5,16 @@ import subprocess
 import sys
 
 import pytest
-import typer
 from typer.testing import CliRunner
 
-from convtrials.cli.evaluate import evaluate
+from convtrials.cli.main import app
 from convtrials.core.errors import DataError, RunError
 from convtrials.reports import build_report
 
 
 @pytest.fixture
 def command():
-    app = typer.Typer()
-    app.command()(evaluate)
-    return lambda *words: CliRunner().invoke(app, [str(word) for word in words])
+    return lambda *words: CliRunner().invoke(app, ["evaluate", *map(str, words)])
 
 
 def test_it_prints_a_table_and_the_report_s_path(command, finished_run):
@@ -59,7 +56,7 @@ def test_data_that_moved_is_found_by_its_new_place(command, finished_run, datase
 
     place = tmp_path / "moved.npz"
     np.savez(place, images=dataset.images[..., 0], labels=dataset.labels)
-    opened = load_dataset(place, silent=True)
+    opened = load_dataset(place)
     described = json.loads((finished_run / "dataset.json").read_text())
     described |= {"fingerprint": opened.fingerprint, "class_names": list(opened.class_names), "options": None}
     (finished_run / "dataset.json").write_text(json.dumps(described))
@@ -75,7 +72,7 @@ def files_of(run):
 
 @pytest.fixture
 def run_with_its_pictures(finished_run, dataset):
-    build_report(finished_run, dataset, silent=True, resamples=0)
+    build_report(finished_run, dataset, resamples=0)
     return finished_run
 
 

@@ -109,9 +109,9 @@ def test_tables_agree_with_the_metrics(reported_run, all_characters):
 
 
 def test_without_the_dataset_the_page_says_so_and_old_images_stay_beside_it(finished_run, dataset):
-    build_report(finished_run, dataset, silent=True, resamples=0)
+    build_report(finished_run, dataset, resamples=0)
     assert names_in(finished_run, "png") == EVERY_PICTURE
-    build_report(finished_run, None, silent=True, resamples=0, remark="the disk is elsewhere.")
+    build_report(finished_run, None, resamples=0, remark="the disk is elsewhere.")
     assert names_in(finished_run, "png") == EVERY_PICTURE
     page = (finished_run / "report.html").read_text()
     assert "pictures with images are left out: the disk is elsewhere." in page
@@ -119,7 +119,7 @@ def test_without_the_dataset_the_page_says_so_and_old_images_stay_beside_it(fini
 
 
 def test_another_dataset_shows_no_images_rather_than_wrong_ones(finished_run, dataset):
-    build_report(finished_run, replace(dataset, fingerprint="0123456789abcdef"), silent=True, resamples=0)
+    build_report(finished_run, replace(dataset, fingerprint="0123456789abcdef"), resamples=0)
     assert "worst-mistakes" not in names_in(finished_run, "png")
     page = (finished_run / "report.html").read_text()
     assert "the dataset at hand (fingerprint 0123456789ab) is not the one of the run (patterns-40-)" in page
@@ -129,13 +129,13 @@ def test_predictions_beyond_the_dataset_show_no_images(finished_run, dataset):
     smaller = replace(
         dataset, images=dataset.images[:10], labels=dataset.labels[:10], split=dataset.split[:10]
     )
-    build_report(finished_run, smaller, silent=True, resamples=0)
+    build_report(finished_run, smaller, resamples=0)
     assert "point at images beyond" in (finished_run / "report.html").read_text()
 
 
 def test_predictions_with_other_labels_show_no_images(finished_run, dataset):
     shifted = replace(dataset, labels=np.roll(dataset.labels, 40))
-    build_report(finished_run, shifted, silent=True, resamples=0)
+    build_report(finished_run, shifted, resamples=0)
     assert "labels of the predictions are not those" in (finished_run / "report.html").read_text()
 
 
@@ -148,7 +148,7 @@ def test_sampled_groups_are_the_unit_of_intervals(tmp_path, dataset):
         groups_are_sampled=True,
     )
     run = write_run(tmp_path / "run", grouped)
-    build_report(run, grouped, silent=True, resamples=40)
+    build_report(run, grouped, resamples=40)
     assert json.loads((run / "metrics.json").read_text())["bootstrap"]["unit"] == "group"
 
 
@@ -164,7 +164,7 @@ def test_odd_class_names_are_text_everywhere(tmp_path, make_dataset):
     )
     dataset = replace(make_dataset(classes=6), class_names=names)
     run = write_run(tmp_path / "run", dataset)
-    build_report(run, dataset, silent=True, resamples=0)
+    build_report(run, dataset, resamples=0)
     page = (run / "report.html").read_text()
     assert "<script" not in page
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
@@ -175,13 +175,13 @@ def test_odd_class_names_are_text_everywhere(tmp_path, make_dataset):
 def test_few_and_many_classes_and_colour_are_drawn(tmp_path, make_dataset, classes, channels, size):
     dataset = make_dataset(per_class=10, classes=classes, channels=channels, size=size)
     run = write_run(tmp_path / "run", dataset, epochs=1)
-    page = build_report(run, dataset, silent=True, resamples=0)
+    page = build_report(run, dataset, resamples=0)
     assert page.stat().st_size < 5_000_000
     assert EVERY_PICTURE - names_in(run, "png") <= {"confused-pairs", "worst-mistakes"}
 
 
 def test_a_run_without_a_mistake_has_no_pictures_of_mistakes(finished_run, dataset):
-    build_report(finished_run, dataset, silent=True, resamples=0)
+    build_report(finished_run, dataset, resamples=0)
     assert "worst-mistakes" in names_in(finished_run, "png")
     labels = dataset.labels[dataset.indices("test")]
     exact = np.eye(5, dtype=np.float32)[labels]
@@ -191,7 +191,7 @@ def test_a_run_without_a_mistake_has_no_pictures_of_mistakes(finished_run, datas
         labels=labels,
         indices=dataset.indices("test"),
     )
-    build_report(finished_run, dataset, silent=True, resamples=20)
+    build_report(finished_run, dataset, resamples=20)
     assert "It made no mistake." in (finished_run / "report.html").read_text()
     # Those of earlier predictions are gone.
     for ending in ("png", "csv"):
@@ -200,14 +200,14 @@ def test_a_run_without_a_mistake_has_no_pictures_of_mistakes(finished_run, datas
 
 def test_an_empty_history_has_no_curves(finished_run, dataset):
     (finished_run / "history.jsonl").write_text("")
-    build_report(finished_run, dataset, silent=True, resamples=0)
+    build_report(finished_run, dataset, resamples=0)
     assert "learning-curves" not in names_in(finished_run, "png")
 
 
 def test_data_made_in_memory_has_no_command(finished_run):
     described = json.loads((finished_run / "dataset.json").read_text()) | {"source": None}
     (finished_run / "dataset.json").write_text(json.dumps(described))
-    build_report(finished_run, None, silent=True, resamples=0)
+    build_report(finished_run, None, resamples=0)
     page = (finished_run / "report.html").read_text()
     assert "made in memory" in page
     assert "convtrials train" not in page
@@ -216,7 +216,7 @@ def test_data_made_in_memory_has_no_command(finished_run):
 def test_a_broken_recipe_is_told(tmp_path, dataset):
     run = write_run(tmp_path / "run", dataset, recipe="model: [")
     with pytest.raises(RecipeError, match=r"recipe\.yaml line 1: not valid YAML"):
-        build_report(run, None, silent=True, resamples=0)
+        build_report(run, None, resamples=0)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="the administrator may write anywhere")
@@ -224,7 +224,7 @@ def test_a_folder_that_cannot_be_written_is_told(finished_run):
     finished_run.chmod(0o500)
     try:
         with pytest.raises(RunError, match="cannot be written"):
-            build_report(finished_run, None, silent=True, resamples=0)
+            build_report(finished_run, None, resamples=0)
     finally:
         finished_run.chmod(0o700)
 
@@ -232,11 +232,11 @@ def test_a_folder_that_cannot_be_written_is_told(finished_run):
 def test_a_file_in_the_place_of_the_figures_is_told(finished_run):
     (finished_run / "figures").write_text("in the way")
     with pytest.raises(RunError, match="cannot be written"):
-        build_report(finished_run, None, silent=True, resamples=0)
+        build_report(finished_run, None, resamples=0)
 
 
 def test_warnings_stand_above_all_numbers(finished_run, dataset):
-    build_report(finished_run, dataset, silent=True, resamples=0)
+    build_report(finished_run, dataset, resamples=0)
     page = html.unescape((finished_run / "report.html").read_text())
     warnings = json.loads((finished_run / "metrics.json").read_text())["warnings"]
     assert [one["kind"] for one in warnings] == ["few_test_images"]
@@ -246,7 +246,7 @@ def test_warnings_stand_above_all_numbers(finished_run, dataset):
 
 def test_a_run_without_a_warning_has_no_notice(tmp_path, make_dataset):
     run = write_run(tmp_path / "run", make_dataset(per_class=60, classes=5), epochs=20)
-    build_report(run, None, silent=True, resamples=0)
+    build_report(run, None, resamples=0)
     assert json.loads((run / "metrics.json").read_text())["warnings"] == []
     assert 'class="notice' not in (run / "report.html").read_text()
 
@@ -257,7 +257,7 @@ def test_a_run_at_chance_is_not_told_as_an_ordinary_result(tmp_path, make_datase
     labels, indices = dataset.labels[dataset.indices("test")], dataset.indices("test")
     guesses = np.random.default_rng(0).dirichlet(np.ones(5), len(labels)).astype(np.float32)
     np.savez(run / "predictions-test.npz", probabilities=guesses, labels=labels, indices=indices)
-    build_report(run, dataset, silent=True, resamples=0)
+    build_report(run, dataset, resamples=0)
     page = html.unescape((run / "report.html").read_text())
     [warning] = json.loads((run / "metrics.json").read_text())["warnings"]
     assert warning["kind"] == "at_chance"
@@ -274,7 +274,7 @@ def test_the_same_run_gives_the_same_report(tmp_path, dataset):
         run = tmp_path / "run"
         if not run.exists():
             write_run(run, dataset)
-        pages.append(build_report(run, dataset, silent=True, resamples=50).read_bytes())
+        pages.append(build_report(run, dataset, resamples=50).read_bytes())
     assert pages[0] == pages[1]
 
 

@@ -56,7 +56,7 @@ def page(tmp_path_factory):
     )  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("convtrials.reports.picture.DPI", DPI)
-        return build_study_report(folder, silent=True).read_text(encoding="utf-8")
+        return build_study_report(folder).read_text(encoding="utf-8")
 
 
 def measured(page, width, folder):

@@ -13,12 +13,12 @@ from convtrials.reports.study import learning_curves as study_curves
 from convtrials.reports.study.cost import MOST_POINTS, cost_picture
 from convtrials.reports.study.forest import difference_limits, forest_picture
 from convtrials.reports.study.learning_curves import curves_picture
-from convtrials.reports.study.read import read_study
+from convtrials.reports.study.record import read_study
 from convtrials.reports.study.report import PICTURES, study_pictures
 from convtrials.reports.study.rows import text_width
 from convtrials.reports.study.seeds import seeds_picture
 from convtrials.reports.study.single_runs import MOST_DOTS, single_runs_picture
-from convtrials.reports.study.verdict_style import LOOKS, look_of
+from convtrials.reports.study.verdict_style import STYLES, style_of
 from convtrials.reports.style import figure_style
 from convtrials.study.results.metrics import scale_of
 
@@ -116,7 +116,7 @@ def test_verdicts_differ_in_shape_and_word(study, pictures):
     axes = pictures["forest"][1].axes[0]
     written = [text.get_text() for text in axes.texts]
     for place, arm in enumerate(study.ranked):
-        look = look_of(arm)
+        look = style_of(arm)
         assert any(text.startswith(look.word) for text in written)
         points = [
             line for line in axes.lines if line.get_marker() == look.marker and line.get_ydata()[0] == place
@@ -309,7 +309,7 @@ def test_every_verdict_has_a_look():
     from convtrials.study.schemas import TechniqueVerdict
 
     verdicts = TechniqueVerdict.model_fields["verdict"].annotation.__args__
-    assert {look.key for look in LOOKS} == {*verdicts, "waiting"}
+    assert {look.key for look in STYLES} == {*verdicts, "waiting"}
 
 
 def test_single_runs_mark_as_many_dots_as_the_verdicts_count(study):

@@ -11,7 +11,7 @@ from sklearn.metrics import confusion_matrix, f1_score, roc_auc_score
 from convtrials.core.errors import ConvtrialsError, StudyError
 from convtrials.reports.study.class_pairs import pair_changes
 from convtrials.reports.study.predictions import ArmPredictions, TestImages, gather_predictions
-from convtrials.reports.study.read import read_study
+from convtrials.reports.study.record import read_study
 from convtrials.training.run import Run
 
 

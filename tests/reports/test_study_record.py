@@ -8,7 +8,7 @@ from fabricated_study import TECHNIQUES, write_study
 
 from convtrials.core import files
 from convtrials.core.errors import RunError, StudyError
-from convtrials.reports.study.read import read_study
+from convtrials.reports.study.record import read_study
 
 
 @pytest.fixture(scope="module")

@@ -12,10 +12,9 @@ from fabricated_study import TECHNIQUES, write_study
 from convtrials.core.errors import ConvtrialsError
 from convtrials.reports.study import report as study_report
 from convtrials.reports.study.page import commands
-from convtrials.reports.study.planning import know_more
-from convtrials.reports.study.read import read_study
+from convtrials.reports.study.record import read_study
 from convtrials.reports.study.report import PICTURES, build_study_report
-from convtrials.reports.study.words import lead
+from convtrials.reports.study.words import know_more, lead
 from convtrials.study.directory import StudyDirectory
 from convtrials.study.schemas import Failures
 
@@ -56,7 +55,7 @@ class Page(HTMLParser):
 
 
 def built(folder):
-    path = build_study_report(folder, silent=True)
+    path = build_study_report(folder)
     assert path == folder / "report.html"
     content = path.read_text(encoding="utf-8")
     return content, Page(content)
@@ -286,7 +285,7 @@ def test_a_plan_that_is_not_on_record_has_no_page(tmp_path, words_alone):
     plan = json.loads((folder / "plan.json").read_text())
     (folder / "plan.json").write_text(json.dumps({**plan, "margin": 0.2}))
     with pytest.raises(ConvtrialsError, match=r"plan\.json: is not the plan that plan-log\.jsonl ends with"):
-        build_study_report(folder, silent=True)
+        build_study_report(folder)
     assert not (folder / "report.html").exists()
 
 
@@ -383,7 +382,7 @@ def test_a_damaged_run_leaves_the_page_as_it_was(tmp_path):
     path = study.run(study.plan.arms[0], 1).predictions_path
     path.write_bytes(path.read_bytes()[:200])
     with pytest.raises(ConvtrialsError, match=r"seed1/predictions-test\.npz") as caught:
-        build_study_report(folder, silent=True)
+        build_study_report(folder)
     assert len(str(caught.value).splitlines()) == 1
     assert (folder / "report.html").read_text() == "earlier"
 

@@ -14,11 +14,10 @@ from hypothesis import strategies as st
 from convtrials.core.formatting import joined, p_value, times
 from convtrials.reports.study.cost import spread
 from convtrials.reports.study.page import moment
-from convtrials.reports.study.planning import know_more
-from convtrials.reports.study.read import read_study
+from convtrials.reports.study.record import read_study
 from convtrials.reports.study.tables import changes_of, flat, recipe_changes
-from convtrials.reports.study.verdict_style import LOOKS, labels_of, look_of
-from convtrials.reports.study.words import groups, lead
+from convtrials.reports.study.verdict_style import STYLES, labels_of, style_of
+from convtrials.reports.study.words import groups, know_more, lead
 from convtrials.statistics.interval import Comparison
 from convtrials.statistics.judge import Stage, judge
 from convtrials.study.results.metrics import scale_of
@@ -202,7 +201,7 @@ def test_log_loss_is_told_as_lower(judged):
 
 
 def test_looks_are_told_apart_without_colour():
-    judged_looks = [look for look in LOOKS if look.key != "waiting"]
+    judged_looks = [look for look in STYLES if look.key != "waiting"]
     assert (
         len({look.sign for look in judged_looks})
         == len({look.marker for look in judged_looks})
@@ -212,7 +211,7 @@ def test_looks_are_told_apart_without_colour():
 
 def test_an_open_technique_without_number_is_waiting(judged):
     study = judged({"x": {"final": False}, "y": {"final": True}, "z": {"verdict": "failed"}}, False)
-    assert [look_of(arm).key for arm in study.techniques] == ["waiting", "inconclusive", "failed"]
+    assert [style_of(arm).key for arm in study.techniques] == ["waiting", "inconclusive", "failed"]
 
 
 def test_labels(tmp_path):

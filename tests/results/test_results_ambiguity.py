@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from results_ambiguity import (
+
+from benchmarks.results.ambiguity import (
     CHARACTER_GROUPS,
     agreement,
     group_errors,
@@ -15,7 +16,6 @@ from results_ambiguity import (
     majority,
     merge_groups,
 )
-
 from convtrials.core.errors import RunError
 
 NAMES = ["0", "1", "O", "I", "L"]

@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from convtrials.core.errors import StudyError
-from convtrials.statistics.decision import BASELINE, DIVERGED, FAILED, Design, decide, looks_for
-from convtrials.statistics.spending import information, levels
+from convtrials.statistics.decide import decide
+from convtrials.statistics.design import BASELINE, DIVERGED, FAILED, Design, looks_for
+from convtrials.statistics.error_rates import information, levels
 
 IMAGES = 2000
 SEQUENTIAL = Design(margin=0.005, looks=(3, 5, 7, 10))

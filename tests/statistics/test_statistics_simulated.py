@@ -8,9 +8,9 @@ from scipy import stats
 from simulated_studies import World, simulate
 from summed_runs import SummedRuns
 
-from convtrials.statistics.decision import Design, decide
-from convtrials.statistics.family import shared_level
-from convtrials.statistics.replay import replay
+from convtrials.statistics.decide import decide, replay
+from convtrials.statistics.design import Design
+from convtrials.statistics.error_rates import shared_level
 
 STUDIES = 160
 TECHNIQUES = 4

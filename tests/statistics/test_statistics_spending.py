@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from convtrials.statistics.error_rates import image_share, information, levels, obrien_fleming
 from convtrials.statistics.interval import Comparison
-from convtrials.statistics.spending import image_share, information, levels, obrien_fleming
 
 
 def crossing(fractions, edges):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from convtrials.statistics.interval import Comparison
 from convtrials.statistics.judge import Stage, judge, judge_identical
-from convtrials.statistics.verdict import beyond_margin, conclusive, verdict_of
+from convtrials.statistics.result import beyond_margin, conclusive, verdict_of
 
 MANY = 1e9
 

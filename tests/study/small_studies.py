@@ -37,7 +37,7 @@ def prepared(folder: Path, spec: StudySpec, dataset: Dataset) -> tuple[StudyDire
         folder.mkdir(parents=True, exist_ok=True)
         (folder / ".lock").touch()  # as a process leaves it that was killed while beginning
         write_json(folder / "execution.json", {**fixed.to_dict(), "workers": 1, "measured": []})
-    return study, prepare(study, spec, dataset, PINNED, note=lambda line: None)
+    return study, prepare(study, spec, dataset, PINNED)
 
 
 class Written:

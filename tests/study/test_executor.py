@@ -166,7 +166,7 @@ def test_studies_of_earlier_versions_go_on_as_they_recorded(
     for run in lost:
         shutil.rmtree(run)
     study, plan, dataset = reopen_study(folder)
-    plan = prepare(study, plan.spec, dataset, ComputeOptions(), note=lambda line: None)
+    plan = prepare(study, plan.spec, dataset, ComputeOptions())
     run_study(study, plan, dataset, ComputeOptions(), show=lambda state, ended: None)
     for run in lost:
         found = np.load(run / "predictions-test.npz")["probabilities"]

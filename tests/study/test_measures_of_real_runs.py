@@ -23,7 +23,7 @@ def dataset(make_dataset):
 
 @pytest.fixture
 def trained(tmp_path, dataset):
-    return train(RECIPE, dataset, seed=3, out=tmp_path / "run", execution=PINNED, silent=True)
+    return train(RECIPE, dataset, seed=3, out=tmp_path / "run", execution=PINNED)
 
 
 def test_scores_and_numbers_agree_with_the_result_and_with_evaluate(trained, dataset):
@@ -52,7 +52,7 @@ def test_costs_are_those_of_the_run(trained):
 
 def test_a_run_that_really_diverged_is_in_the_table_and_has_no_cost(tmp_path, dataset):
     recipe = RECIPE.changed({"optimizer": {"name": "sgd", "lr": 1000.0}})
-    run = train(recipe, dataset, seed=3, out=tmp_path / "run", execution=PINNED, silent=True)
+    run = train(recipe, dataset, seed=3, out=tmp_path / "run", execution=PINNED)
     assert run.result.status == "diverged"
     assert ended_run(run).diverged
     costs = study_costs([run], {}, device="cpu")

@@ -130,14 +130,14 @@ def test_going_on_with_a_plan_changed_by_hand_puts_the_change_on_record(
     study: StudyDirectory, make_dataset: Make, sign: bool
 ) -> None:
     edit(study, lambda d: d.update(margin=0.49, alpha=0.5), sign=sign)
-    _, plan = prepared(study.folder, study.wished_plan.spec, make_dataset())
+    _, plan = prepared(study.folder, study.requested_plan.spec, make_dataset())
     assert (plan.spec.margin, study.plan) == (0.49, plan)
     last = lines(study)[-1]
     assert last["changes"] == ["margin: 0.05 -> 0.49", "confidence: 0.95 -> 0.5"]
     assert last["finished_runs"] == 4
     assert last["fingerprint"] == plan.fingerprint == read_json(study.plan_path)["fingerprint"]
     write_study_documents(study.folder)
-    page = build_study_report(study.folder, silent=True).read_text()
+    page = build_study_report(study.folder).read_text()
     assert "The plan was changed after runs had finished" in page
     assert "margin: 0.05 -&gt; 0.49" in page
     assert remarks(study.plan_log) == [
@@ -182,7 +182,7 @@ def test_a_change_by_hand_beside_a_log_of_an_earlier_version(
     prepared(study.folder, spec_of(COSINE, margin=0.05), make_dataset())  # the plan on record comes back
     assert (study.plan.spec.margin, len(lines(study))) == (0.05, 1)
     edit(study, lambda d: d.update(margin=0.49))
-    prepared(study.folder, study.wished_plan.spec, make_dataset())
+    prepared(study.folder, study.requested_plan.spec, make_dataset())
     last = lines(study)[-1]
     assert last["changes"] == [
         f"plan.json was changed by hand; what the plan before it ({logged}) said is not known"
@@ -194,7 +194,7 @@ def test_a_log_that_is_gone_is_told_and_begun_anew(study: StudyDirectory, make_d
     (study.folder / LOG_NAME).unlink()
     gone = "There is no plan-log.jsonl: whether the plan was changed is not known."
     assert remarks(study.plan_log) == [gone]
-    assert gone in build_study_report(study.folder, silent=True).read_text()
+    assert gone in build_study_report(study.folder).read_text()
     prepared(study.folder, spec_of(COSINE, margin=0.01), make_dataset())
     [line] = lines(study)
     assert line["changes"] == [
@@ -220,7 +220,7 @@ def test_a_line_taken_out_of_the_log_is_told(changed_twice: StudyDirectory, numb
     write_lines(changed_twice, log)
     [doubt] = changed_twice.plan_log.doubts
     assert f"plan-log.jsonl is not as it was written (line {number + 1})" in doubt
-    assert doubt in build_study_report(changed_twice.folder, silent=True).read_text()
+    assert doubt in build_study_report(changed_twice.folder).read_text()
 
 
 def test_a_log_cut_at_its_end_no_longer_ends_with_the_plan(changed_twice: StudyDirectory) -> None:
@@ -260,7 +260,7 @@ def test_a_study_killed_between_log_and_plan_is_not_logged_twice(tmp_path: Path,
 
 
 def test_a_change_that_was_interrupted_is_finished_by_going_on(
-    study: StudyDirectory, make_dataset: Make
+    study: StudyDirectory, make_dataset: Make, caplog: pytest.LogCaptureFixture
 ) -> None:
     old = study.plan_path.read_bytes()
     _, changed = prepared(study.folder, spec_of(COSINE, margin=0.02), make_dataset())
@@ -272,10 +272,12 @@ def test_a_change_that_was_interrupted_is_finished_by_going_on(
     ) as caught:
         look_at_study(study.folder)
     assert f"`convtrials study run {study.folder}` finishes it" in str(caught.value)
-    told: list[str] = []
-    assert study.wished_plan.spec.margin == 0.02
-    assert prepare(study, study.wished_plan.spec, make_dataset(), PINNED, note=told.append) == changed
-    assert told == [f"{study.plan_path}: its last change was interrupted; it is written as {LOG_NAME} has it"]
+    caplog.clear()
+    assert study.requested_plan.spec.margin == 0.02
+    assert prepare(study, study.requested_plan.spec, make_dataset(), PINNED) == changed
+    assert caplog.messages == [
+        f"{study.plan_path}: its last change was interrupted; it is written as {LOG_NAME} has it"
+    ]
     assert (study.plan_path.read_bytes(), lines(study)) == (new, log)
     assert not study.change_interrupted
 

@@ -40,13 +40,12 @@ class Study:
         self.directory, self.plan = prepared(folder, spec_of(TECHNIQUES, seeds), dataset)
         self.dataset, self.execution = dataset, self.directory.execution.execution
         self.ended: list[list[RunEnd]] = []
-        self.said: list[str] = []
 
     def trainer(self) -> RunTrainer:
         return RunTrainer(self.directory, self.plan, self.dataset, self.execution)
 
     def executor(self, replicas: int = 2) -> ReplicaExecutor:
-        return ReplicaExecutor(self.trainer(), replicas, note=self.said.append)
+        return ReplicaExecutor(self.trainer(), replicas)
 
     def run(self, executor: Executor) -> dict[str, Any]:
         outcomes = Outcomes(self.directory, self.plan, None)
@@ -78,7 +77,9 @@ def test_teams_are_of_one_arm_and_of_equal_size() -> None:
     assert len(next_team(wanted, 64)) == 5
 
 
-def test_the_study_is_that_of_runs_one_by_one(make_study: Callable[..., Study]) -> None:
+def test_the_study_is_that_of_runs_one_by_one(
+    make_study: Callable[..., Study], caplog: pytest.LogCaptureFixture
+) -> None:
     together, alone = make_study("together"), make_study("alone")
     document = together.run(together.executor(replicas=4))
     expected = alone.run(InProcess(alone.trainer()))
@@ -94,7 +95,7 @@ def test_the_study_is_that_of_runs_one_by_one(make_study: Callable[..., Study]) 
     kept = [path.parent.name for path in together.directory.folder.glob("runs/*/*/weights.safetensors")]
     assert kept == ["seed0"] * 3
     assert not list(together.directory.folder.glob("live/*"))
-    assert together.said == []
+    assert caplog.messages == []
 
 
 def test_seeds_that_a_look_asks_for_later_are_trained_too(make_study: Callable[..., Study]) -> None:
@@ -120,7 +121,7 @@ def test_runs_that_others_have_are_left_to_them(make_study: Callable[..., Study]
 
 
 def test_what_cannot_be_trained_at_once_is_trained_one_at_a_time(
-    make_study: Callable[..., Study], monkeypatch: pytest.MonkeyPatch
+    make_study: Callable[..., Study], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def out_of_memory(*_: Any, **__: Any) -> None:
         raise RuntimeError("CUDA out of memory.\nTried to allocate")
@@ -129,7 +130,7 @@ def test_what_cannot_be_trained_at_once_is_trained_one_at_a_time(
     study = make_study()
     document = study.run(study.executor(replicas=3))
     assert document["complete"]
-    assert study.said[0] == "baseline: CUDA out of memory.; its runs are trained one at a time"
+    assert caplog.messages[0] == "baseline: CUDA out of memory.; its runs are trained one at a time"
     assert {end.how for ended in study.ended for end in ended} == {"finished"}
 
 
@@ -163,32 +164,32 @@ def test_nothing_to_do_is_waited_for(make_study: Callable[..., Study]) -> None:
 def test_a_study_with_replicas_keeps_its_number(make_dataset: Make, tmp_path: Path) -> None:
     directory, dataset = StudyDirectory(tmp_path / "study"), make_dataset()
     spec, options = spec_of(TECHNIQUES, (2, 2)), ComputeOptions(threads=1, precision="fp32", replicas=2)
-    plan = prepare(directory, spec, dataset, options, note=lambda line: None)
+    plan = prepare(directory, spec, dataset, options)
     run_study(directory, plan, dataset, ComputeOptions(), show=lambda state, ended: None)
     for run in (directory.run(arm, 0) for arm in plan.arms):
         assert run.environment.replicas["together"] == 2
     assert directory.execution.replicas == 2
     with pytest.raises(StudyError, match="replicas"):
-        prepare(directory, spec, dataset, ComputeOptions(replicas=3), note=lambda line: None)
+        prepare(directory, spec, dataset, ComputeOptions(replicas=3))
     with pytest.raises(StudyError, match="leave out --workers"):
-        prepare(directory, spec, dataset, ComputeOptions(workers=2), note=lambda line: None)
+        prepare(directory, spec, dataset, ComputeOptions(workers=2))
 
 
 def test_workers_and_replicas_exclude_each_other(make_dataset: Make, tmp_path: Path) -> None:
     with pytest.raises(StudyError, match="leave out --workers"):
         prepare(
             StudyDirectory(tmp_path / "s"), spec_of(TECHNIQUES, (2, 2)), make_dataset(),
-            ComputeOptions(workers=2, threads=1, precision="fp32", replicas=2), note=lambda line: None,
+            ComputeOptions(workers=2, threads=1, precision="fp32", replicas=2),
         )  # fmt: skip
 
 
 def test_a_study_from_before_replicas_goes_on(make_dataset: Make, tmp_path: Path) -> None:
     directory, dataset = StudyDirectory(tmp_path / "study"), make_dataset()
     spec = spec_of(TECHNIQUES, (2, 2))
-    prepare(directory, spec, dataset, ComputeOptions(threads=1, precision="fp32"), note=lambda line: None)
+    prepare(directory, spec, dataset, ComputeOptions(threads=1, precision="fp32"))
     path = directory.folder / "execution.json"
     known = json.loads(path.read_text())
     path.write_text(json.dumps({key: value for key, value in known.items() if "replica" not in key}))
-    prepare(directory, spec, dataset, ComputeOptions(replicas=1), note=lambda line: None)
+    prepare(directory, spec, dataset, ComputeOptions(replicas=1))
     with pytest.raises(StudyError, match="replicas"):
-        prepare(directory, spec, dataset, ComputeOptions(replicas=2), note=lambda line: None)
+        prepare(directory, spec, dataset, ComputeOptions(replicas=2))

@@ -58,7 +58,6 @@ def test_runs_of_a_study_are_those_of_train(make_dataset: Make, tmp_path: Path) 
         seed=1,
         out=tmp_path / "alone",
         execution=Execution("cpu", "fp32", study.execution.channels_last, 1),
-        silent=True,
     )
     run = study.run(plan.arms[1], 1)
     one, other = (np.load(found.predictions_path)["probabilities"] for found in (run, alone))
@@ -70,9 +69,7 @@ def test_runs_of_a_study_are_those_of_train(make_dataset: Make, tmp_path: Path) 
 
 def test_a_study_may_begin_at_seeds_that_nobody_has_looked_at(make_dataset: Make, tmp_path: Path) -> None:
     study = Study(BASE, COSINE, seeds=2, first_seed=40)
-    result = study.run(
-        make_dataset(), tmp_path / "study", workers=1, threads=1, precision="fp32", silent=True
-    )
+    result = study.run(make_dataset(), tmp_path / "study", workers=1, threads=1, precision="fp32")
     found = sorted(path.parent.name for path in result.folder.glob("runs/*/*/result.json"))
     assert found == ["seed40", "seed40", "seed41", "seed41"]
     document = result.document()
@@ -203,7 +200,7 @@ def test_an_asked_for_stop_is_passed_on(make_dataset: Make, tmp_path: Path) -> N
 def test_another_image_size_trains_on_the_same_images(tmp_path: Path) -> None:
     from convtrials.data.open import load_dataset
 
-    dataset = load_dataset("glyphs", samples_per_class=20, silent=True)
+    dataset = load_dataset("glyphs", samples_per_class=20)
     study, plan = prepared(tmp_path / "s", spec_of({"small": {"image_size": 16}}), dataset)
     executor = InProcess(RunTrainer(study, plan, dataset, Execution("cpu", "fp32", True, 1)))
     outcomes = Outcomes(study, plan, None)
@@ -294,16 +291,15 @@ def test_the_execution_is_kept(make_dataset: Make, tmp_path: Path) -> None:
     study, _ = prepared(tmp_path / "s", spec_of(COSINE), make_dataset())
     known = study.execution
     with pytest.raises(StudyError, match="was begun with threads 1 and keeps it for all runs"):
-        prepare(study, spec_of(COSINE), make_dataset(), replace(PINNED, threads=2), note=lambda line: None)
+        prepare(study, spec_of(COSINE), make_dataset(), replace(PINNED, threads=2))
     with pytest.raises(StudyError, match=r"channels_last True and keeps .* leave out --channels-last"):
         prepare(
             study,
             spec_of(COSINE),
             make_dataset(),
             replace(PINNED, channels_last=False),
-            note=lambda line: None,
         )
-    prepare(study, spec_of(COSINE), make_dataset(), replace(PINNED, workers=2), note=lambda line: None)
+    prepare(study, spec_of(COSINE), make_dataset(), replace(PINNED, workers=2))
     assert study.execution == known
 
 
@@ -350,7 +346,7 @@ def test_a_plan_with_an_impossible_value_is_refused(
 
 def test_study_from_python(make_dataset: Make, tmp_path: Path) -> None:
     study = Study(BASE, COSINE, seeds=2, metric="log_loss", margin=0.1)
-    result = study.run(make_dataset(), tmp_path / "s", workers=1, threads=1, precision="fp32", silent=True)
+    result = study.run(make_dataset(), tmp_path / "s", workers=1, threads=1, precision="fp32")
     document = result.document()
     assert document["metric"] == "log_loss"
     mean = np.mean(document["baseline"]["scores"])
@@ -372,7 +368,7 @@ def test_another_study_from_python_leaves_a_finished_one_alone(make_dataset: Mak
     before = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
     other = Study(BASE, {"gelu": {"activation": "gelu"}}, seeds=2, margin=0.01)
     with pytest.raises(StudyError) as caught:
-        other.run(dataset, folder, silent=True)
+        other.run(dataset, folder)
     assert str(caught.value) == (
         f"{folder}: holds a study with another plan: margin: 0.005 -> 0.01; technique cosine: taken out; "
         "technique gelu: added\n"
@@ -380,15 +376,15 @@ def test_another_study_from_python_leaves_a_finished_one_alone(make_dataset: Mak
         "run(..., change_plan=True), in a terminal `convtrials study run FILE --out DIR`"
     )
     assert before == {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
-    Study(BASE, COSINE, seeds=2).run(dataset, folder, silent=True)  # the same study goes on
+    Study(BASE, COSINE, seeds=2).run(dataset, folder)  # the same study goes on
     with pytest.raises(StudyError, match="seeds: 2 -> 3"):
-        Study(BASE, COSINE, seeds=3).run(dataset, folder, silent=True)
+        Study(BASE, COSINE, seeds=3).run(dataset, folder)
 
 
 def test_another_study_from_python_takes_the_place_where_asked(make_dataset: Make, tmp_path: Path) -> None:
     dataset, folder = make_dataset(), tmp_path / "s"
     prepared(folder, spec_of(COSINE, source="made in memory"), dataset)
-    result = Study(BASE, COSINE, seeds=2, margin=0.1).run(dataset, folder, silent=True, change_plan=True)
+    result = Study(BASE, COSINE, seeds=2, margin=0.1).run(dataset, folder, change_plan=True)
     assert result.document()["margin"] == 0.1
     last = json.loads((folder / "plan-log.jsonl").read_text().splitlines()[-1])
     assert last["changes"] == ["margin: 0.005 -> 0.1"]
@@ -444,7 +440,7 @@ def test_weights_of_another_size_are_refused_before_the_study_begins(
     save_weights(build_model("alexnet", classes=9, channels=3, image_size=65, width=0.125), start)
     spec = spec_of({**COSINE, "pretrained": {"initial_weights": str(start)}})
     with pytest.raises(StudyError, match=r"pretrained: .* does not fit the model") as caught:
-        prepare(StudyDirectory(tmp_path / "s"), spec, make_dataset(), PINNED, note=lambda line: None)
+        prepare(StudyDirectory(tmp_path / "s"), spec, make_dataset(), PINNED)
     assert "images above 64 pixels: --image-size 224" in str(caught.value)
     assert not (tmp_path / "s").exists()
 
@@ -462,13 +458,14 @@ def test_weights_are_not_asked_for_again_once_an_arm_has_begun(make_dataset: Mak
 
 
 def test_a_study_from_python_tells_of_each_run(
-    make_dataset: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    make_dataset: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     dataset = make_dataset()
     prepared(tmp_path / "s", spec_of(COSINE, source="made in memory"), dataset)
     Study(BASE, COSINE, seeds=2).run(dataset, tmp_path / "s")
-    lines = capsys.readouterr().err.splitlines()
+    lines = caplog.messages
     assert [line for line in lines if "seed" in line][-1] == "cosine, seed 1: finished; 4 of 4 runs"
+    assert not any(line.startswith("epoch") for line in lines)  # the runs' own lines would bury the study's
 
 
 def test_a_partly_diverged_arm_is_told_in_the_terminal(make_dataset: Make, tmp_path: Path) -> None:
@@ -548,10 +545,10 @@ def test_a_title_alone_is_no_change_of_the_plan(make_dataset: Make, tmp_path: Pa
 def test_a_python_study_can_be_repeated_from_its_plan(tmp_path: Path) -> None:
     from convtrials.data.open import load_dataset
 
-    dataset = load_dataset("glyphs", samples_per_class=20, split_seed=3, silent=True)
+    dataset = load_dataset("glyphs", samples_per_class=20, split_seed=3)
     study = StudyDirectory(tmp_path / "s")
     prepared(tmp_path / "s", spec_of(COSINE), dataset)
-    result = Study(BASE, COSINE, seeds=2).run(dataset, tmp_path / "s", silent=True)
+    result = Study(BASE, COSINE, seeds=2).run(dataset, tmp_path / "s")
     assert result.folder == study.folder
     spec = study.plan.spec
     assert (spec.source, spec.dataset_options["samples_per_class"], spec.dataset_options["split_seed"]) == (
@@ -559,7 +556,7 @@ def test_a_python_study_can_be_repeated_from_its_plan(tmp_path: Path) -> None:
         20,
         3,
     )
-    assert open_data(spec, silent=True).fingerprint == dataset.fingerprint
+    assert open_data(spec).fingerprint == dataset.fingerprint
 
 
 def test_data_that_has_moved_is_found_where_it_is_said_to_be(tmp_path: Path) -> None:
@@ -567,17 +564,17 @@ def test_data_that_has_moved_is_found_where_it_is_said_to_be(tmp_path: Path) -> 
 
     from convtrials.data.open import load_dataset
 
-    dataset = load_dataset("glyphs", samples_per_class=20, silent=True)
+    dataset = load_dataset("glyphs", samples_per_class=20)
     arrays = {
         f"{name}_{kind}": values[dataset.indices(split)]
         for name, split in (("train", "train"), ("test", "test"))
         for kind, values in (("images", dataset.images), ("labels", dataset.labels))
     }
     np.savez(tmp_path / "here.npz", **arrays)
-    first = load_dataset(tmp_path / "here.npz", silent=True)
+    first = load_dataset(tmp_path / "here.npz")
     study, _ = prepared(tmp_path / "s", spec_of(COSINE), first)
     shutil.move(tmp_path / "here.npz", tmp_path / "there.npz")
-    moved = load_dataset(tmp_path / "there.npz", silent=True)
+    moved = load_dataset(tmp_path / "there.npz")
     assert moved.fingerprint == first.fingerprint
     prepared(tmp_path / "s", spec_of(COSINE), moved)
     assert str(study.dataset.to_dict()["source"]).endswith("there.npz")

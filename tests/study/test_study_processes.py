@@ -261,12 +261,12 @@ seeds: 2
     assert done.returncode == 0, done.stderr
     study = StudyDirectory(out)
     runs = [study.run(study.plan.arm("own"), position) for position in range(2)]
-    assert all(run.result["status"] == "finished" for run in runs)
-    assert all(run.identity["optimizer source"] for run in runs)
+    assert all(run.result.status == "finished" for run in runs)
+    assert all(run.identity.to_dict()["optimizer source"] for run in runs)
     shutil.rmtree(runs[1].folder)  # to be trained again, from another folder
     done = subprocess.run(command("run", out), cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert runs[1].result["status"] == "finished"
+    assert runs[1].result.status == "finished"
 
 
 def test_the_report_and_its_files_come_from_the_directory_alone(unbroken: Path, tmp_path: Path) -> None:

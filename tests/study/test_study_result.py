@@ -13,7 +13,6 @@ from small_studies import BASE, COSINE, Written, counted_test_images, prepared, 
 
 import convtrials as ct
 from convtrials.core.errors import StudyError
-from convtrials.core.progress import notebook_line
 from convtrials.data.dataset import Dataset
 from convtrials.study.execute.scheduler import run_to_end
 from convtrials.study.results.documents import write_documents
@@ -131,7 +130,7 @@ def test_a_study_without_a_folder_gets_one_of_its_own(
 ) -> None:
     monkeypatch.setenv("CONVTRIALS_RUNS", str(tmp_path / "all"))
     dataset = make_dataset()
-    options = {"workers": 1, "threads": 1, "precision": "fp32", "device": "cpu", "silent": True}
+    options = {"workers": 1, "threads": 1, "precision": "fp32", "device": "cpu"}
     first = Study(BASE, COSINE, seeds=2).run(dataset, checkpoint_seconds=0.0, **options)
     assert first.folder.parent == tmp_path / "all"
     runs = {path: path.stat().st_mtime_ns for path in first.folder.glob("runs/*/*/result.json")}
@@ -145,20 +144,23 @@ def test_a_study_without_a_folder_gets_one_of_its_own(
     assert default_study_folder(named.spec(), dataset).name.startswith("Does-it-help-")
 
 
-def test_a_notebook_has_one_line_that_is_renewed(monkeypatch: pytest.MonkeyPatch) -> None:
-    shown: list[Any] = []
+def test_a_study_has_one_line_in_a_notebook_and_none_where_it_is_quiet(
+    make_dataset: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    shown: list[str] = []
 
     class ZMQInteractiveShell:
         pass
 
     handle = SimpleNamespace(update=lambda data, raw: shown.append(data["text/plain"]))
     display = SimpleNamespace(display=lambda data, raw, display_id: handle)
-    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: None))
-    assert notebook_line() is None
     monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=ZMQInteractiveShell))
     monkeypatch.setitem(sys.modules, "IPython.display", display)
-    line = notebook_line()
-    assert line is not None
-    line("1 of 4 runs")
-    line("2 of 4 runs")
-    assert shown == ["1 of 4 runs", "2 of 4 runs"]
+    study, dataset = Study(BASE, COSINE, seeds=2), make_dataset()
+    options = {"workers": 1, "threads": 1, "precision": "fp32", "device": "cpu"}
+    with ct.quiet():
+        study.run(dataset, tmp_path / "quiet", **options)
+    assert (shown, caplog.messages) == ([], [])
+    study.run(dataset, tmp_path / "shown", **options)
+    assert shown[-1] == "4 of 4 runs"
+    assert not [line for line in caplog.messages if not line.startswith("probe")]

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from convtrials.cli.study import app
 from convtrials.core.files import read_json
 from convtrials.evaluation.guessing import Answers, Standing, against_guessing
-from convtrials.reports.study.read import read_study
+from convtrials.reports.study.record import read_study
 from convtrials.reports.study.report import build_study_report
 from convtrials.study.execute.scheduler import run_to_end
 from convtrials.study.result import StudyResult
@@ -270,7 +270,7 @@ def test_a_lost_baseline_is_told_loudly(
     assert [(one["kind"], one["arm"]) for one in document["warnings"]] == [("at_chance", "baseline")]
     for one in document["techniques"]:
         assert one["sentence"].endswith(" Of the baseline, 2 of 2 runs are no better than guessing.")
-    page = build_study_report(folder, silent=True).read_text(encoding="utf-8")
+    page = build_study_report(folder).read_text(encoding="utf-8")
     assert "notice alarm" in page
     assert not (folder / "figures" / "class-pairs.csv").exists()
     assert (folder / "figures" / "roc.csv").exists()

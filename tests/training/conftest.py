@@ -25,6 +25,6 @@ def train_small(tmp_path: Path, make_dataset: Callable[..., Dataset]) -> Callabl
         dataset = options.pop("dataset", None) or make_dataset()
         out = out or tmp_path / f"run{next(made)}"
         options.setdefault("execution", PINNED)
-        return train(recipe, dataset, seed=seed, out=out, silent=True, **options)
+        return train(recipe, dataset, seed=seed, out=out, **options)
 
     return run

@@ -182,9 +182,9 @@ from convtrials.data.open import load_dataset
 from convtrials.training.engine.execution import Execution
 from convtrials.training.engine.train import train
 from convtrials.training.recipe.recipe import Recipe
-data = load_dataset(sys.argv[2], silent=True)
+data = load_dataset(sys.argv[2])
 train(Recipe.load(sys.argv[1]), data, out=sys.argv[3], execution=Execution("cpu", "fp32", True, 1),
-      checkpoint_seconds=0, silent=True)
+      checkpoint_seconds=0)
 """
 
 
@@ -204,7 +204,7 @@ def test_a_killed_run_goes_on_from_another_folder(
     assert not run.finished
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
-    assert_same_weights(Run(tmp_path / "unbroken"), resume(run.folder, silent=True))
+    assert_same_weights(Run(tmp_path / "unbroken"), resume(run.folder))
 
 
 def test_the_source_is_part_of_what_a_run_is(
@@ -246,12 +246,12 @@ def test_replicas_leave_own_optimizers_and_losses_to_one_run_at_a_time(
     ):
         recipe = Recipe(**SMALL).changed(changes)
         with pytest.raises(RunError, match=told):
-            train_replicas(recipe, make_dataset(), [0, 1], outs, execution=PINNED, silent=True)
+            train_replicas(recipe, make_dataset(), [0, 1], outs, execution=PINNED)
         outs = [tmp_path / "c", tmp_path / "d"]
     changes = {"augment": {"custom": "own_parts:noise"}, "schedule": "own_parts:triangle"}
     together = train_replicas(
         Recipe(**SMALL).changed(changes), make_dataset(), [0, 1], [tmp_path / "e", tmp_path / "f"],
-        execution=PINNED, silent=True,
+        execution=PINNED,
     )  # fmt: skip
     for seed, run in enumerate(together):
         alone = weights(train_small(changes, seed=seed))

@@ -62,7 +62,7 @@ def test_a_run_opens_with_its_recorded_numbers(folder: Path) -> None:
 def test_a_run_evaluates_to_the_same_numbers(version: str, arm: str, tmp_path: Path) -> None:
     [folder] = (FIXTURES / version / "runs").glob(f"{arm}-*/seed0")
     run = ct.load_run(shutil.copytree(folder, tmp_path / "run"))
-    ct.build_report(run, silent=True, resamples=0)
+    ct.build_report(run, resamples=0)
     metrics = json.loads((run.folder / "metrics.json").read_text())
     found = [metrics["accuracy"], metrics["f1"]["macro"], metrics["log_loss"], metrics["roc_auc"]["macro"],
              metrics["expected_calibration_error"]]  # fmt: skip
@@ -73,12 +73,12 @@ def test_an_unfinished_run_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
     run = ct.load_run(shutil.copytree(FIXTURES / "run-1a-unfinished", tmp_path / "run"))
     assert run.status == "unfinished"
     before = run.read_history()
-    assert ct.resume(run.folder, silent=True) == run
+    assert ct.resume(run.folder) == run
     assert run.result.status == "finished"
     assert (run.result.steps, run.result.epochs) == (32, 2)
     assert run.read_history()[:1] == before  # not trained again
-    data = ct.load_dataset("glyphs", samples_per_class=10, silent=True)
-    whole = ct.train(run.recipe, data, seed=3, out=tmp_path / "whole", execution=run.execution, silent=True)
+    data = ct.load_dataset("glyphs", samples_per_class=10)
+    whole = ct.train(run.recipe, data, seed=3, out=tmp_path / "whole", execution=run.execution)
     resumed, expected = load_file(run.weights_path), load_file(whole.weights_path)
     # Bit for bit on the machine that wrote the checkpoint; others round otherwise.
     for name, weights in expected.items():

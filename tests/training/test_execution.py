@@ -69,41 +69,34 @@ def test_what_a_person_gives_is_kept(rates: dict[tuple[str, bool, int], float]) 
 
 
 def test_the_memory_format_can_be_given_and_all_given_is_not_timed(
-    rates: dict[tuple[str, bool, int], float],
+    rates: dict[tuple[str, bool, int], float], caplog: pytest.LogCaptureFixture
 ) -> None:
     rates.update({("bf16", True, 4): 1000, ("bf16", False, 4): 500})
-    lines: list[str] = []
-    found = autotune_execution(PROBE, channels_last=False, device="cpu", report=lines.append)
+    found = autotune_execution(PROBE, channels_last=False, device="cpu")
     assert (found.precision, found.channels_last) == ("bf16", False)
-    assert len(lines) == 3  # two precisions, and fewer threads
-    lines.clear()
-    found = autotune_execution(
-        PROBE, precision="fp32", threads=2, channels_last=False, device="cpu", report=lines.append
-    )
+    assert len(caplog.messages) == 3  # two precisions, and fewer threads
+    caplog.clear()
+    found = autotune_execution(PROBE, precision="fp32", threads=2, channels_last=False, device="cpu")
     assert found == Execution("cpu", "fp32", channels_last=False, threads=2)
-    assert lines == []
+    assert caplog.messages == []
 
 
 def test_a_run_keeps_the_memory_format_that_was_given(
     make_dataset: Callable[..., Dataset], tmp_path: Path
 ) -> None:
-    recipe, given = (
-        Recipe(**SMALL),
-        {"precision": "fp32", "threads": 1, "out": tmp_path / "r", "silent": True},
-    )
+    recipe, given = Recipe(**SMALL), {"precision": "fp32", "threads": 1, "out": tmp_path / "r"}
     run = train(recipe, make_dataset(), channels_last=False, **given)
-    assert run.execution["channels_last"] is False
+    assert run.execution.channels_last is False
     assert train(recipe, make_dataset(), **given).folder == run.folder
     with pytest.raises(RunError, match="was begun with channels_last False and keeps it"):
         train(recipe, make_dataset(), channels_last=True, **given)
 
 
-def test_the_clock_is_real_and_every_candidate_is_told() -> None:
-    lines: list[str] = []
-    found = autotune_execution(PROBE, device="cpu", report=lines.append)
+def test_the_clock_is_real_and_every_candidate_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    found = autotune_execution(PROBE, device="cpu")
     assert 1 <= found.threads <= available_cores()
-    assert len(lines) == (5 if available_cores() > 1 else 4)
-    assert all(line.endswith("images/s") for line in lines)
+    assert len(caplog.messages) == (5 if available_cores() > 1 else 4)
+    assert all(line.endswith("images/s") for line in caplog.messages)
     torch.set_num_threads(1)
 
 
@@ -167,7 +160,7 @@ def test_the_choice_is_recorded_before_the_first_step(
 
     monkeypatch.setattr("convtrials.training.engine.train.train_loop", stop)
     with pytest.raises(Stop):
-        train(Recipe(**SMALL), make_dataset(), out=tmp_path / "r", silent=True)
+        train(Recipe(**SMALL), make_dataset(), out=tmp_path / "r")
 
 
 def test_devices_are_checked() -> None:

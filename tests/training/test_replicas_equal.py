@@ -57,13 +57,12 @@ def both(tmp_path: Path, make_dataset: Callable[..., Dataset]) -> Callable[..., 
         recipe, dataset = Recipe(**TENTH).changed(changes), make_dataset()
         how = Execution(**{**PINNED.to_dict(), **execution})
         alone = [
-            train(recipe, dataset, seed=seed, out=tmp_path / f"alone{seed}", execution=how, silent=True)
-            for seed in seeds
+            train(recipe, dataset, seed=seed, out=tmp_path / f"alone{seed}", execution=how) for seed in seeds
         ]
         pairs = []
         for way in ways:
             outs = [tmp_path / f"{way}{seed}" for seed in seeds]
-            together = train_replicas(recipe, dataset, seeds, outs, execution=how, method=way, silent=True)
+            together = train_replicas(recipe, dataset, seeds, outs, execution=how, method=way)
             pairs += zip(alone, together, strict=True)
         return pairs
 

@@ -1,4 +1,4 @@
-"""`benchmarks/gpu.sh` runs without a GPU, and a part that fails costs its row, not the table."""
+"""`benchmarks/gpu/gpu.sh` runs without a GPU, and a part that fails costs its row, not the table."""
 
 import json
 import os
@@ -7,9 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from gpu_table import gathered, table, with_shares
 
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "gpu.sh"
+from benchmarks.gpu.table import gathered, table, with_shares
+
+SCRIPT = Path(__file__).parents[2] / "benchmarks" / "gpu" / "gpu.sh"
 
 
 def test_the_script_measures_and_writes_json(tmp_path: Path) -> None:

@@ -146,13 +146,13 @@ def test_a_dropout_layer_used_twice_is_refused() -> None:
         DropoutNoise(Twice(), SEEDS, nullcontext).draw(drawn().images[0], 0, 0)
 
 
-def replayed(record: Callable[[Pass], Pass], said: list[str]) -> tuple[Replayed, Stack]:
+def replayed(record: Callable[[Pass], Pass]) -> tuple[Replayed, Stack]:
     members = networks(batch_norm=True)
     stack = Stack(members)
-    return Replayed(grouped_passes(members, stack), stack, 6, 6, record=record, note=said.append), stack
+    return Replayed(grouped_passes(members, stack), stack, 6, 6, record=record), stack
 
 
-def test_recorded_passes_are_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_recorded_passes_are_passes(caplog: pytest.LogCaptureFixture) -> None:
     """With a stand-in for the CUDA graph: it, too, computes on the memory of the first call, and warms up."""
     recorded = []
 
@@ -168,8 +168,7 @@ def test_recorded_passes_are_passes(monkeypatch: pytest.MonkeyPatch) -> None:
 
         return replay
 
-    said: list[str] = []
-    compute, stack = replayed(record, said)
+    compute, stack = replayed(record)
     members = networks(batch_norm=True)
     plain_stack = Stack(members)
     plain = grouped_passes(members, plain_stack)
@@ -189,23 +188,22 @@ def test_recorded_passes_are_passes(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, buffer in stack.buffers.items():
         assert torch.equal(buffer, plain_stack.buffers[name])
     assert len(recorded) == 1
-    assert said == []
+    assert caplog.messages == []
 
 
-def test_what_cannot_be_recorded_is_computed_as_it_comes() -> None:
+def test_what_cannot_be_recorded_is_computed_as_it_comes(caplog: pytest.LogCaptureFixture) -> None:
     def record(function: Pass) -> Pass:
         function()
         raise RuntimeError("operation not permitted when stream is capturing\nmore")
 
-    said: list[str] = []
-    compute, stack = replayed(record, said)
+    compute, stack = replayed(record)
     members = networks(batch_norm=True)
     plain_stack = Stack(members)
     losses, _ = compute(drawn(), 6)
     expected, _ = grouped_passes(members, plain_stack)(drawn(), 6)
     assert torch.equal(losses, expected)
     assert torch.equal(stack.gradients[0], plain_stack.gradients[0])
-    assert said == [
+    assert caplog.messages == [
         "replicas: no CUDA graph (operation not permitted when stream is capturing); going on without"
     ]
 
@@ -223,7 +221,9 @@ def test_traces_are_removed() -> None:
     assert all(torch.equal(one, other) for one, other in zip(before, after, strict=True))
 
 
-def test_the_fastest_number_is_chosen_and_more_must_pay(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_fastest_number_is_chosen_and_more_must_pay(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     rates = {(1, "grouped"): 100.0, (2, "grouped"): 105.0, (2, "side_by_side"): 160.0, (4, "grouped"): 165.0}
 
     def rate(*arguments: Any, **_: Any) -> float:
@@ -232,13 +232,10 @@ def test_the_fastest_number_is_chosen_and_more_must_pay(monkeypatch: pytest.Monk
         return rates[arguments[2:]]
 
     monkeypatch.setattr(choose, "replica_rate", rate)
-    said: list[str] = []
-    chosen = choose_replicas(
-        StepProbe(Recipe(width=0.05), (12, 12, 1), 4), Execution(), candidates=(1, 2, 4), report=said.append
-    )
+    chosen = choose_replicas(StepProbe(Recipe(width=0.05), (12, 12, 1), 4), Execution(), candidates=(1, 2, 4))
     assert (chosen.replicas, chosen.method) == (2, "side_by_side")
     assert len(chosen.measured) == 4
-    assert said[-1] == "probe: 4 replicas, side by side: too little memory"
+    assert caplog.messages[-1] == "probe: 4 replicas, side by side: too little memory"
 
 
 def test_rates_are_measured_on_real_steps() -> None:

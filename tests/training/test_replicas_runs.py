@@ -39,7 +39,7 @@ def together(tmp_path: Path, make_dataset: Callable[..., Dataset]) -> Callable[.
         outs = [tmp_path / name / f"seed{seed}" for seed in SEEDS]
         options.setdefault("dataset", make_dataset())
         dataset = options.pop("dataset")
-        return train_replicas(recipe, dataset, SEEDS, outs, execution=PINNED, silent=True, **options)
+        return train_replicas(recipe, dataset, SEEDS, outs, execution=PINNED, **options)
 
     return run
 
@@ -51,7 +51,7 @@ def alone(tmp_path: Path, make_dataset: Callable[..., Dataset]) -> Callable[...,
     def run(seed: int, changes: dict[str, Any] | None = None, *, out: Path | None = None) -> Run:
         recipe = Recipe(**{**SMALL, "optimizer": ADAM}).changed(changes or {})
         folder = out or tmp_path / "alone" / f"seed{seed}"
-        return train(recipe, make_dataset(), seed=seed, out=folder, execution=PINNED, silent=True)
+        return train(recipe, make_dataset(), seed=seed, out=folder, execution=PINNED)
 
     return run
 
@@ -81,7 +81,7 @@ def test_finished_runs_are_returned_as_they_are(together: Any, tmp_path: Path) -
     before = {run.folder: run.result for run in together("t")}
     (tmp_path / "t" / "seed1" / "result.json").unlink()  # this one has to be trained again
     assert [run.result.test_accuracy for run in together("t")] == [
-        result["test_accuracy"] for result in before.values()
+        result.test_accuracy for result in before.values()
     ]
     assert Run(tmp_path / "t" / "seed0").result == before[tmp_path / "t" / "seed0"]
 

@@ -134,8 +134,8 @@ from convtrials.training.recipe.recipe import Recipe
 from convtrials.training.engine.train import train
 from convtrials.data.open import load_dataset
 recipe = Recipe.load(sys.argv[1])
-data = load_dataset(sys.argv[2], silent=True)
-train(recipe, data, out=sys.argv[3], execution=Execution("cpu", "bf16", True, 1), checkpoint_seconds=0.05, silent=True)
+data = load_dataset(sys.argv[2])
+train(recipe, data, out=sys.argv[3], execution=Execution("cpu", "bf16", True, 1), checkpoint_seconds=0.05)
 """
 
 

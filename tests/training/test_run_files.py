@@ -32,9 +32,7 @@ def two(tmp_path_factory: pytest.TempPathFactory, make_dataset: Make) -> tuple[P
     """Two runs that differ in their seed alone."""
     folder = tmp_path_factory.mktemp("two")
     for seed in (0, 1):
-        train(
-            Recipe(**SMALL), make_dataset(), seed=seed, out=folder / str(seed), execution=PINNED, silent=True
-        )
+        train(Recipe(**SMALL), make_dataset(), seed=seed, out=folder / str(seed), execution=PINNED)
     return folder / "0", folder / "1"
 
 
@@ -71,7 +69,7 @@ def test_a_whole_run_is_read_by_everybody(run: Run) -> None:
 
 READERS: dict[str, tuple[Callable[[Run], Any], tuple[str, ...]]] = {
     "evaluate": (
-        lambda run: build_report(run, silent=True),
+        lambda run: build_report(run),
         ("predictions-test.npz", "history.jsonl", "result.json"),
     ),
     "predictions": (Run.read_predictions, ("predictions-test.npz", "result.json")),
@@ -168,7 +166,7 @@ def stopped(dataset: Dataset, seed: int, out: Path) -> Run:
             os.kill(os.getpid(), signal.SIGTERM)
 
     with pytest.raises(Interrupted):
-        train(Recipe(**SMALL), dataset, seed=seed, out=out, execution=PINNED, silent=True, follow=follow)
+        train(Recipe(**SMALL), dataset, seed=seed, out=out, execution=PINNED, follow=follow)
     return Run(out)
 
 
@@ -182,18 +180,18 @@ def test_a_resume_goes_on_from_its_own_checkpoint_alone(
     put(name, other.folder, one)
     seed = one.identity.seed
     with pytest.raises(RunError, match=r"checkpoint\.safetensors: belongs to another run than run\.json"):
-        train(Recipe(**SMALL), dataset, seed=seed, out=one.folder, silent=True)
+        train(Recipe(**SMALL), dataset, seed=seed, out=one.folder)
     (one.folder / name).write_bytes(own)
-    train(Recipe(**SMALL), dataset, seed=0, out=one.folder, silent=True)
+    train(Recipe(**SMALL), dataset, seed=0, out=one.folder)
     assert_same_weights(one, Run(two[0]))
 
 
 def test_a_resume_refuses_the_run_json_of_another_seed(tmp_path: Path) -> None:
     from convtrials.data.open import load_dataset
 
-    dataset = load_dataset("glyphs", samples_per_class=20, silent=True)
+    dataset = load_dataset("glyphs", samples_per_class=20)
     one, other = (stopped(dataset, seed, tmp_path / str(seed)) for seed in (0, 1))
     put("run.json", other.folder, one)
     with pytest.raises(RunError, match=r"checkpoint\.safetensors: belongs to another run"):
-        resume(one.folder, silent=True)
+        resume(one.folder)
     assert not one.finished

@@ -113,13 +113,13 @@ def test_a_damaged_run_shows_what_is_wrong(train_small: Any, tmp_path: Path) -> 
 
 def test_a_run_of_data_in_memory_is_resumed_with_that_data(stopped: ct.Run, make_dataset: Any) -> None:
     with pytest.raises(ct.ConvtrialsError, match="made in memory"):
-        ct.resume(stopped.folder, silent=True)
-    run = ct.resume(stopped.folder, make_dataset(), silent=True)
+        ct.resume(stopped.folder)
+    run = ct.resume(stopped.folder, make_dataset())
     assert run.result.status == "finished"
-    assert ct.resume(stopped.folder, silent=True).result == run.result
+    assert ct.resume(stopped.folder).result == run.result
     (stopped.folder / "result.json").unlink()
     with pytest.raises(RunError, match="another dataset"):
-        ct.resume(stopped.folder, make_dataset(seed=5), silent=True)
+        ct.resume(stopped.folder, make_dataset(seed=5))
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:

@@ -208,8 +208,8 @@ def test_the_execution_is_kept(
     run = train_small(out=out, execution=Execution("cpu", "bf16", True, 1))
     (out / "result.json").unlink()  # as if killed just before the end
     with pytest.raises(RunError, match="begun with precision bf16 and keeps it"):
-        train(run.recipe, make_dataset(), out=out, precision="fp32", silent=True)
-    again = train(run.recipe, make_dataset(), out=out, silent=True)
+        train(run.recipe, make_dataset(), out=out, precision="fp32")
+    again = train(run.recipe, make_dataset(), out=out)
     assert again.execution.precision == "bf16"
 
 
@@ -365,7 +365,7 @@ def test_small_weights_for_large_images(make_dataset: Callable[..., Dataset], tm
     save_weights(build_model("alexnet", classes=4, channels=1, image_size=28, width=0.125), start)
     recipe = Recipe(width=0.125, initial_weights=str(start))
     with pytest.raises(WeightsError, match="these weights are for images up to 64 pixels: --image-size 64"):
-        train(recipe, make_dataset(size=70), out=tmp_path / "r", silent=True)
+        train(recipe, make_dataset(size=70), out=tmp_path / "r")
 
 
 def test_weights_that_fit_in_no_way_get_no_advice(train_small: Any, tmp_path: Path) -> None:

@@ -5,6 +5,11 @@ from typing import Annotated, Any
 
 import typer
 
+from convtrials.cli.terminal import without_lines
+from convtrials.core.log import get_logger
+
+_log = get_logger(__name__)
+
 
 def benchmark(
     run: Annotated[Path, typer.Argument(help="Directory of a finished run.")],
@@ -33,7 +38,9 @@ def benchmark(
     data: Annotated[
         str | None, typer.Option("--data", "-d", help="Where the dataset is now, if it has moved.")
     ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no table.")] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", callback=without_lines, help="No progress, no table.")
+    ] = False,
 ) -> None:
     """Measure a run's inference: latency, throughput and accuracy lost, torch and ONNX Runtime, fp32 to int8.
 
@@ -60,19 +67,18 @@ def benchmark(
     check_usable(directory)  # a run that is not finished must not wait for its dataset
     document = bench_inference(
         directory,
-        directory.open_dataset(data, silent=quiet),
+        directory.open_dataset(data),
         engines=asked,
         batch_sizes=sizes,
         threads=threads,
         rounds=rounds,
         seconds=seconds,
         most_images=images,
-        silent=quiet,
     )
     write_json(out, document)
     if table is not None:
-        if not table.exists() and not quiet:
-            typer.echo(f"{table}: a new file", err=True)
+        if not table.exists():
+            _log.info(f"{table}: a new file")
         replace_block(table, markdown(document))
     if not quiet:
         _show(document)

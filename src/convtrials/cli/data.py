@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from convtrials.cli.terminal import plain, print_json
+from convtrials.cli.terminal import plain, print_json, without_lines
 from convtrials.core.errors import DataError
 
 if TYPE_CHECKING:
@@ -58,7 +58,9 @@ _Seed = Annotated[
 _SkipBad = Annotated[
     bool, typer.Option("--skip-bad", help="Leave unreadable files out, named, instead of stopping.")
 ]
-_Json = Annotated[bool, typer.Option("--json", help="Everything as JSON on standard output.")]
+_Json = Annotated[
+    bool, typer.Option("--json", callback=without_lines, help="Everything as JSON on standard output.")
+]
 
 
 @app.command()
@@ -96,7 +98,6 @@ def pack(
         skip_bad=skip_bad,
         verify=verify,
         workers=workers,
-        silent=as_json,
     )
     _show(data, as_json)
 
@@ -123,7 +124,6 @@ def info(
         samples_per_class=samples_per_class,
         split_seed=seed,
         skip_bad=skip_bad,
-        silent=as_json,
     )
     _show(data, as_json, every_class=True)
 
@@ -144,7 +144,7 @@ def check(
     from convtrials.data.check import check_source
     from convtrials.data.open import find_source
 
-    report = check_source(find_source(source), ratios=parse_ratios(ratios), split_seed=seed, silent=as_json)
+    report = check_source(find_source(source), ratios=parse_ratios(ratios), split_seed=seed)
     if as_json:
         print_json(report.as_dict())
     else:
@@ -180,7 +180,6 @@ def split(
         classes=parse_classes(classes),
         link=link,
         skip_bad=skip_bad,
-        silent=as_json,
     )
     if as_json:
         print_json({"out": str(out), **counts})

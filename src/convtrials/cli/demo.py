@@ -33,8 +33,8 @@ def demo(
     or killed, the same command goes on where it was.
     """
     from convtrials.cli.study import show_study
+    from convtrials.core.log import get_logger
     from convtrials.core.process import available_cores
-    from convtrials.core.progress import say
     from convtrials.study.directory import StudyDirectory
     from convtrials.study.plan.study_file import read_study_file
     from convtrials.study.prepare import open_data, prepare
@@ -45,7 +45,7 @@ def demo(
     options = ComputeOptions(workers=available_cores(), threads=1, device="cpu")
     directory, spec = StudyDirectory(folder), read_study_file(DEMO)
     runs = len(spec.arms) * spec.most
-    say(
+    get_logger(__name__).info(
         f"A study on drawn digits: is a changed recipe better than the baseline? {runs} runs, about a minute."
     )
     dataset = open_data(spec)

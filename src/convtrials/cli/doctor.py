@@ -21,6 +21,7 @@ def doctor(
     from rich.table import Table
 
     from convtrials.core.files import cache_folder
+    from convtrials.core.log import lines_to
     from convtrials.core.process import available_cores
     from convtrials.training.engine.environment import describe_environment
     from convtrials.training.engine.step_timing import StepProbe, autotune_execution
@@ -51,10 +52,8 @@ def doctor(
     console.print(table)
     if speed:
         console.print("\nTraining AlexNet (full width, 28x28), a few steps each way:")
-        best = autotune_execution(
-            StepProbe(Recipe(model="alexnet"), (28, 28, 1), 36),
-            report=lambda line: console.print("  " + line, highlight=False),
-        )
+        with lines_to(lambda line: console.print("  " + line, highlight=False)):
+            best = autotune_execution(StepProbe(Recipe(model="alexnet"), (28, 28, 1), 36))
         console.print(f"A run here would use: [bold]{best.describe()}[/bold]")
 
 

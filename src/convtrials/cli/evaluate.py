@@ -5,6 +5,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from convtrials.cli.terminal import without_lines
+from convtrials.core.log import get_logger
+
+_log = get_logger(__name__)
+
 if TYPE_CHECKING:
     from convtrials.data.dataset import Dataset
     from convtrials.training.run import Run
@@ -16,7 +21,9 @@ def evaluate(
         str | None, typer.Option("--data", "-d", help="Where the dataset is now, if it has moved.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the metrics as JSON.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the report's path alone.")] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", callback=without_lines, help="Print the report's path alone.")
+    ] = False,
 ) -> None:
     """Measure a run on its test split and write its report.
 
@@ -29,10 +36,10 @@ def evaluate(
 
     opened = load_run(run)
     opened.read_predictions()  # a run that cannot be evaluated must not wait for its dataset
-    dataset, problem = open_data(opened, data, quiet)
-    page = build_report(opened, dataset, silent=quiet, remark=problem)
-    if problem is not None and not quiet:
-        typer.echo(f"note: pictures with images are left out: {problem}", err=True)
+    dataset, problem = open_data(opened, data)
+    page = build_report(opened, dataset, remark=problem)
+    if problem is not None:
+        _log.info(f"note: pictures with images are left out: {problem}")
     if as_json:
         typer.echo((run / "metrics.json").read_text(encoding="utf-8"), nl=False)
     elif quiet:
@@ -41,7 +48,7 @@ def evaluate(
         _print_table(run, page)
 
 
-def open_data(run: "Run", source: str | None, silent: bool) -> "tuple[Dataset | None, str | None]":
+def open_data(run: "Run", source: str | None) -> "tuple[Dataset | None, str | None]":
     """Return the run's dataset, or None and why it cannot be opened.
 
     A place that was typed must hold the dataset: a mistyped one is an error, and nothing is written.
@@ -49,7 +56,7 @@ def open_data(run: "Run", source: str | None, silent: bool) -> "tuple[Dataset | 
     from convtrials.core.errors import DataError
 
     try:
-        return run.open_dataset(source, silent=silent), None
+        return run.open_dataset(source), None
     except DataError as problem:
         if source is not None:
             raise

@@ -6,6 +6,10 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from convtrials.cli.evaluate import open_data
+from convtrials.cli.terminal import without_lines
+from convtrials.core.log import get_logger
+
+_log = get_logger(__name__)
 
 if TYPE_CHECKING:
     from convtrials.deploy.export_run import ExportPrecision
@@ -26,7 +30,9 @@ def export(
     data: Annotated[
         str | None, typer.Option("--data", "-d", help="Where the dataset is now, if it has moved.")
     ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the file's path alone.")] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", callback=without_lines, help="Print the file's path alone.")
+    ] = False,
 ) -> None:
     """Write a run as an ONNX file and compare it with torch on test images.
 
@@ -45,19 +51,17 @@ def export(
 
     directory = Run(run)
     check_usable(directory)  # a run that is not finished must not wait for its dataset
-    dataset, problem = open_data(directory, data, quiet)
+    dataset, problem = open_data(directory, data)
     if precision == "int8" and problem is not None:
         from convtrials.deploy.extra import DeployError
 
         raise DeployError(f"--precision int8 needs the run's dataset: {problem}")
     done = export_onnx(directory, dataset, out, precision=cast("ExportPrecision", precision))
-    if not quiet:
-        if problem is not None:
-            typer.echo(f"note: compared on random pixels, as the data cannot be had: {problem}", err=True)
-        what = "test images" if done.of_test_split else "random images"
-        typer.echo(
-            f"{done.bytes / 1e6:.1f} MB; against torch fp32 on {done.images} {what}: probabilities differ by at most "
-            f"{done.largest_difference:.1e}, the class of {done.changed:.1%}",
-            err=True,
-        )
+    if problem is not None:
+        _log.info(f"note: compared on random pixels, as the data cannot be had: {problem}")
+    what = "test images" if done.of_test_split else "random images"
+    _log.info(
+        f"{done.bytes / 1e6:.1f} MB; against torch fp32 on {done.images} {what}: probabilities differ by at most "
+        f"{done.largest_difference:.1e}, the class of {done.changed:.1%}"
+    )
     typer.echo(done.path)

@@ -16,6 +16,7 @@ from convtrials.cli.export import export
 from convtrials.cli.models import models
 from convtrials.cli.train import train
 from convtrials.core.errors import ConvtrialsError, Interrupted
+from convtrials.core.log import lines_to, print_line
 
 #: Exit codes: bad input, and a stop that was asked for (128 + SIGINT, as shells count).
 BAD_INPUT, STOPPED = 2, 130
@@ -37,6 +38,7 @@ def _show_version(wanted: bool) -> None:
 
 @app.callback()
 def options(
+    context: typer.Context,
     debug: Annotated[bool, typer.Option("--debug", help="Show a traceback with an error.")] = False,
     version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
@@ -48,6 +50,7 @@ def options(
     and variant are trained under the same conditions, as often as needed, and
     the answer is better, worse, equivalent or not enough evidence.
     """
+    context.with_resource(lines_to(print_line))  # the application is us: whatever a library does with logging
 
 
 app.command(rich_help_panel="Try a technique")(demo)

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from convtrials.cli.study_copies import merge, publish, report_copy
+
 if TYPE_CHECKING:
     from convtrials.data.dataset import Dataset
     from convtrials.study.directory import StudyDirectory
@@ -193,11 +195,21 @@ def status(
 
 @app.command()
 def report(
-    study: Annotated[Path, typer.Argument(help="Study directory, finished or not.")],
+    study: Annotated[
+        Path, typer.Argument(help="Study directory, finished or not; or a published copy, to judge it again.")
+    ],
 ) -> None:
-    """Write verdicts.json, costs.json, runs.csv, figures and one self-contained page."""
+    """Write verdicts.json, costs.json, runs.csv, figures and one self-contained page.
+
+    Of a published copy nothing is written: its verdicts are shown, and how
+    they would read today.
+    """
+    from convtrials.study.publish import is_published
     from convtrials.study.run_study import write_study_documents
 
+    if is_published(study):
+        report_copy(study)
+        return
     write_study_documents(study)
     _report(study)
     _end(study)
@@ -253,3 +265,7 @@ def _end(folder: Path) -> int:
         console.print(f"report: {page}", highlight=False, markup=False, soft_wrap=True)
     failed = any("failed" in one.status for one in verdicts.arms)
     return INCOMPLETE if failed or "diverged" in verdicts.baseline.status else 0
+
+
+for command in (publish, merge):
+    app.command()(command)

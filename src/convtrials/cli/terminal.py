@@ -3,6 +3,10 @@
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+import typer
+
+from convtrials.core.log import quiet
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -15,6 +19,13 @@ def print_warnings(texts: Iterable[str], console: "Console | None" = None) -> No
     one_line = not console.is_terminal  # for programs that look for it
     for text in texts:
         console.print(f"warning: {text}", style="yellow", highlight=False, markup=False, soft_wrap=one_line)
+
+
+def without_lines(context: typer.Context, wanted: bool) -> bool:
+    """Take a flag under which a command shows neither lines on how it goes on nor progress."""
+    if wanted:
+        context.with_resource(quiet())
+    return wanted
 
 
 def plain(text: str) -> str:

@@ -1,13 +1,21 @@
-"""Progress that suits its reader: bars on a terminal, a log line now and then elsewhere."""
+"""Progress that suits its reader: bars on a terminal, a line in a notebook, a log line now and then elsewhere."""
 
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from typing import Any, Protocol
+
+from convtrials.core.log import get_logger, lines_shown
+
+_log = get_logger(__name__)
 
 #: Seconds between log lines of one task where the output is no terminal.
 LOG_INTERVAL = 10.0
+
+#: Seconds between two states of a notebook's line.
+NOTEBOOK_INTERVAL = 0.2
 
 
 class Task(Protocol):
@@ -18,9 +26,6 @@ class Task(Protocol):
 
     def show(self, text: str) -> None:
         """Show ``text`` (loss, rate) next to the bar."""
-
-    def note(self, text: str) -> None:
-        """Print a line that stays, such as an epoch's summary."""
 
 
 class _BarTask:
@@ -34,69 +39,71 @@ class _BarTask:
     def show(self, text: str) -> None:
         self._progress.update(self._id, info=text)
 
-    def note(self, text: str) -> None:
-        self._progress.console.print(text, highlight=False, markup=False)
 
+class _LineTask:
+    """Progress in a line of text, given out at intervals."""
 
-class _LogTask:
-    def __init__(self, name: str, total: float | None, quiet: bool):
-        self._name, self._total, self._quiet = name, total, quiet
+    def __init__(self, name: str, total: float | None, interval: float):
+        self._name, self._total, self._interval = name, total, interval
         self._done, self._info = 0.0, ""
         self._started = self._last = time.monotonic()
 
     def advance(self, amount: float = 1) -> None:
         self._done += amount
         now = time.monotonic()
-        if not self._quiet and now - self._last >= LOG_INTERVAL and self._total:
+        if now - self._last >= self._interval:
             self._last = now
-            left = (now - self._started) * (self._total - self._done) / max(self._done, 1e-9)
-            self.note(
-                f"{self._name}: {self._done / self._total:4.0%}  {left:.0f} s left  {self._info}".rstrip()
-            )
+            self.give_out()
 
     def show(self, text: str) -> None:
         self._info = text
 
-    def note(self, text: str) -> None:
-        say(text)
+    def _line(self) -> str:
+        if not self._total:
+            return f"{self._name}  {self._info}".rstrip()
+        line = f"{self._name}: {self._done / self._total:4.0%}"
+        if self._done:
+            left = (time.monotonic() - self._started) * (self._total - self._done) / self._done
+            line += f"  {left:.0f} s left"
+        return f"{line}  {self._info}".rstrip()
+
+    def give_out(self) -> None:
+        if self._total:
+            _log.info(self._line())
 
 
-class _SilentTask:
+class _NotebookTask(_LineTask):
+    """One line of a cell's output, renewed in place."""
+
+    def __init__(self, name: str, total: float | None, write: Callable[[str], None]):
+        super().__init__(name, total, NOTEBOOK_INTERVAL)
+        self._write = write
+
+    def give_out(self) -> None:
+        self._write(self._line())
+
+
+class _NoTask:
     def advance(self, amount: float = 1) -> None:
         pass
 
     def show(self, text: str) -> None:
         pass
 
-    def note(self, text: str) -> None:
-        pass
-
-
-def say(text: str) -> None:
-    """Print a line on standard error, where no bar is shown."""
-    print(text, file=sys.stderr, flush=True)
-
 
 def notebook_line() -> Callable[[str], None] | None:
     """Return what writes a line under a notebook's cell and renews it; None where no notebook is the frontend."""
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
-    if type(shell).__name__ != "ZMQInteractiveShell":  # as Jupyter's kernel names it
+    # As Jupyter's kernel names it; that of Colab is derived from it.
+    if all(kind.__name__ != "ZMQInteractiveShell" for kind in type(shell).__mro__):
         return None
-    from IPython.display import display
-
-    shown = display({"text/plain": ""}, raw=True, display_id=True)
+    shown = import_module("IPython.display").display({"text/plain": ""}, raw=True, display_id=True)
     return lambda text: shown.update({"text/plain": text}, raw=True)
 
 
-def say_nothing(text: str) -> None:
-    """Take a line and drop it: `say` for library use."""
-
-
 @contextmanager
-def progress_task(
-    name: str, total: float | None, *, silent: bool = False, log_steps: bool = True
-) -> Iterator[Task]:
-    """Show the progress of one task on standard error.
+def progress_task(name: str, total: float | None, *, log_steps: bool = True) -> Iterator[Task]:
+    """Show the progress of one task on standard error, or in a notebook's cell, where lines are shown at all.
 
     Parameters
     ----------
@@ -104,32 +111,40 @@ def progress_task(
         What is being done, a few words.
     total : float or None
         Units in all; None where nobody can know.
-    silent : bool
-        Show nothing at all (library use).
     log_steps : bool
-        Off a terminal, print a line every ten seconds. Pass False where the caller notes its own milestones.
+        Off a terminal, log a line every ten seconds. Pass False where the caller logs its own milestones.
 
     Yields
     ------
     Task
-        With ``advance``, ``show`` and ``note``.
+        With ``advance`` and ``show``.
     """
-    if silent:
-        yield _SilentTask()
-        return
-    if not sys.stderr.isatty():
-        yield _LogTask(name, total, quiet=not log_steps)
-        return
+    if not lines_shown():
+        yield _NoTask()
+    elif write := notebook_line():
+        task = _NotebookTask(name, total, write)
+        task.give_out()
+        try:
+            yield task
+        finally:
+            task.give_out()
+    elif not sys.stderr.isatty():
+        yield _LineTask(name, total, LOG_INTERVAL) if log_steps else _NoTask()
+    else:
+        with _bars() as progress:
+            yield _BarTask(progress, progress.add_task(name, total=total, info=""))
+
+
+def _bars() -> Any:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
     console = Console(stderr=True)
-    columns = (
+    return Progress(
         TextColumn("{task.description}"),
         BarColumn(bar_width=28 if console.width >= 100 else 9),
         TaskProgressColumn(),
         TimeRemainingColumn(compact=True),
         TextColumn("{task.fields[info]}", markup=False),
+        console=console,
     )
-    with Progress(*columns, console=console) as progress:
-        yield _BarTask(progress, progress.add_task(name, total=total, info=""))

@@ -111,7 +111,7 @@ class CheckReport:
 
 
 def check_source(
-    source: Source, *, ratios: Sequence[float] = DEFAULT_RATIOS, split_seed: int = 0, silent: bool = False
+    source: Source, *, ratios: Sequence[float] = DEFAULT_RATIOS, split_seed: int = 0
 ) -> CheckReport:
     """Look at every image and name what is wrong.
 
@@ -122,8 +122,6 @@ def check_source(
     ratios, split_seed
         As for `convtrials.data.open.load_dataset`: where the source is not split, duplicates are judged by the
         split that these would make of its readable images.
-    silent : bool
-        Show no progress.
 
     Returns
     -------
@@ -135,7 +133,7 @@ def check_source(
         listing, other_files = source.listing(contents), contents.other_files
     else:
         listing = source.scan()
-    seen = survey(source, listing, silent=silent)
+    seen = survey(source, listing)
     rows = np.array(sorted(seen.digests), np.int64)
     split = np.full(len(listing.labels), 255, np.uint8)
     if len(rows):

@@ -21,7 +21,10 @@ from pathlib import Path
 from typing import Any
 
 from convtrials.core.errors import DataError
+from convtrials.core.log import get_logger
 from convtrials.core.progress import Task, progress_task
+
+_log = get_logger(__name__)
 
 #: Bytes asked of the connection at a time.
 CHUNK = 1 << 18
@@ -40,7 +43,6 @@ def download(
     attempts: int = 5,
     wait: float = 1.0,
     remedy: str = "",
-    silent: bool = False,
 ) -> Path:
     """Download ``url`` to ``target`` unless it is there already.
 
@@ -77,7 +79,7 @@ def download(
                 return target
             transfer = _Transfer(url, target.with_name(target.name + ".part"), max_bytes, timeout, remedy)
             transfer.show = lambda total: stack.enter_context(
-                progress_task(f"downloading {target.name}", total, silent=silent)
+                progress_task(f"downloading {target.name}", total)
             )
             earlier = transfer.size
             transfer.fetch(attempts, wait)
@@ -133,8 +135,7 @@ class _Transfer:
                 if not reached or attempt == attempts:
                     raise self._gave_up(str(cut), attempt) from cut
                 pause = wait * 2 ** (attempt - 1)
-                if self._bar is not None:
-                    self._bar.note(f"{cut}; trying again in {pause:g} s")
+                _log.info(f"{cut}; trying again in {pause:g} s")
                 time.sleep(pause)
 
     def _attempt(self) -> None:

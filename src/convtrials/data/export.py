@@ -33,7 +33,6 @@ def write_split(
     classes: Sequence[str] | None = None,
     link: bool = False,
     skip_bad: bool = False,
-    silent: bool = False,
 ) -> dict[str, int]:
     """Write ``out/{train,val,test}/CLASS/file``, the same split that `load_dataset` makes.
 
@@ -52,8 +51,6 @@ def write_split(
         Hard links instead of copies (folders only; same file system).
     skip_bad : bool
         Decode every image first and leave the unreadable out; without it files are copied unread.
-    silent : bool
-        Show no progress.
 
     Returns
     -------
@@ -73,7 +70,7 @@ def write_split(
         raise DataError(f"{found.location}: holds no image files to link to; leave --link out")
     rows = choose_rows(listing, samples_per_class)
     if skip_bad:
-        bad = survey(found, listing, silent=silent).bad
+        bad = survey(found, listing).bad
         rows = rows[~np.isin(rows, [item.index for item in bad])]
         if not len(rows):
             raise DataError(bad_images_message(found, bad))
@@ -83,7 +80,7 @@ def write_split(
             raise DataError(f"{found.location}: class name {name!r} cannot be a folder's name")
     building = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
-        with progress_task(f"write {target.name}", len(rows), silent=silent) as progress:
+        with progress_task(f"write {target.name}", len(rows)) as progress:
             _write(found, listing, rows, split, building, link, progress)
         os.replace(building, target)
     except OSError as error:

@@ -126,7 +126,7 @@ class _Looker:
         return good, bad
 
 
-def survey(source: Source, listing: Listing, *, silent: bool = False) -> Survey:
+def survey(source: Source, listing: Listing) -> Survey:
     """Decode every image at its own size and hash its pixels.
 
     Parameters
@@ -135,8 +135,6 @@ def survey(source: Source, listing: Listing, *, silent: bool = False) -> Survey:
         Array sources are read at their native shape; a folder decodes file by file.
     listing : Listing
         The source's.
-    silent : bool
-        Show no progress.
 
     Returns
     -------
@@ -148,7 +146,7 @@ def survey(source: Source, listing: Listing, *, silent: bool = False) -> Survey:
     size = int(np.prod(listing.native_shape)) if listing.native_shape else 1
     with (
         team_for(source, len(rows)) as team,
-        progress_task(f"look at {source.name}", len(rows), silent=silent) as progress,
+        progress_task(f"look at {source.name}", len(rows)) as progress,
     ):
         for (_, own), (good, bad) in team.map(_Looker(source, listing.native_shape), blocks(rows, size)):
             found.digests.update(good)

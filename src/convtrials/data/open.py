@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from convtrials.core.errors import DataError
-from convtrials.core.progress import progress_task
+from convtrials.core.log import get_logger
 from convtrials.data.dataset import DEFAULT_RATIOS, Dataset
 from convtrials.data.pack import build_pack
 from convtrials.data.paths import typed_path
@@ -14,6 +14,8 @@ from convtrials.data.selection import PackOptions, options_document
 from convtrials.data.sources.base import Source
 from convtrials.data.split import check_ratios
 from convtrials.data.store import index_path, look_up, open_pack, plain_disk_errors, remember
+
+_log = get_logger(__name__)
 
 #: Datasets known by name.
 BUILT_IN = ("glyphs", "emnist36")
@@ -33,7 +35,6 @@ def load_dataset(
     classes: Sequence[str] | None = None,
     verify: bool = False,
     workers: int | None = None,
-    silent: bool = False,
 ) -> Dataset:
     """Open a dataset; the first time, pack it.
 
@@ -60,8 +61,6 @@ def load_dataset(
         Read the source and the pack again, and pack once more where anything differs.
     workers : int or None
         Processes that decode images; None: one a processor.
-    silent : bool
-        Show no progress.
 
     Returns
     -------
@@ -75,7 +74,7 @@ def load_dataset(
 
     Examples
     --------
-    >>> data = load_dataset("glyphs", samples_per_class=12, silent=True)
+    >>> data = load_dataset("glyphs", samples_per_class=12)
     >>> data.counts()
     {'train': 288, 'val': 72, 'test': 72}
     """
@@ -97,13 +96,12 @@ def load_dataset(
         known = None if verify else look_up(entry, stamp)
         if known is not None:
             return known
-        folder = build_pack(found, options, workers=workers, silent=silent)
+        folder = build_pack(found, options, workers=workers)
         dataset = open_pack(folder)
         if dataset is None:
             raise DataError(f"{folder}: the pack was damaged as soon as it was written; is the disk sound?")
         remember(entry, stamp, folder.name, found.location)
-    with progress_task("pack", None, silent=silent) as task:
-        task.note(describe(dataset, time.perf_counter() - started))
+    _log.info(describe(dataset, time.perf_counter() - started))
     return dataset
 
 
@@ -190,9 +188,7 @@ def source_name(dataset: Dataset) -> str | None:
     return name if name in BUILT_IN else location
 
 
-def reopen_dataset(
-    record: dict[str, Any], *, source: str | Path | None = None, silent: bool = False
-) -> Dataset:
+def reopen_dataset(record: dict[str, Any], *, source: str | Path | None = None) -> Dataset:
     """Open the dataset that ``record`` describes.
 
     Parameters
@@ -201,8 +197,6 @@ def reopen_dataset(
         ``pack`` (folder or None), ``source``, ``options`` of `load_dataset`, ``fingerprint``.
     source : str or Path, optional
         Where the data is now, if it has moved.
-    silent : bool
-        Show no progress.
 
     Returns
     -------
@@ -221,7 +215,7 @@ def reopen_dataset(
     place = source if source is not None else record.get("source")
     if place is None:
         raise DataError(f"dataset {record.get('name')}: was made in memory; say where it is now")
-    dataset = load_dataset(place, **(record.get("options") or {}), silent=silent)
+    dataset = load_dataset(place, **(record.get("options") or {}))
     if dataset.fingerprint != record["fingerprint"]:
         raise DataError(
             f"{place}: the data has changed since the run began "

@@ -52,9 +52,7 @@ class BlockDecoder:
         return bad
 
 
-def build_pack(
-    source: Source, options: PackOptions, *, workers: int | None = None, silent: bool = False
-) -> Path:
+def build_pack(source: Source, options: PackOptions, *, workers: int | None = None) -> Path:
     """Decode a source and put its pack in place.
 
     Parameters
@@ -65,8 +63,6 @@ def build_pack(
         Size, channels, limits, split.
     workers : int or None
         Processes that decode; None: one a processor.
-    silent : bool
-        Show no progress.
 
     Returns
     -------
@@ -83,8 +79,8 @@ def build_pack(
     if not len(rows):
         raise DataError(f"{source.location}: holds no images")
     with building_folder() as folder, team_for(source, len(rows), workers) as team:
-        shape = choose_shape(source, listing, rows, options, team, silent=silent)
-        bad = _decode(source, listing, rows, shape, folder / "images.npy", team, silent=silent)
+        shape = choose_shape(source, listing, rows, options, team)
+        bad = _decode(source, listing, rows, shape, folder / "images.npy", team)
         if bad:
             if not options.skip_bad:
                 raise DataError(bad_images_message(source, bad))
@@ -110,14 +106,12 @@ def _decode(
     shape: tuple[int, int, int],
     file: Path,
     team: Team,
-    *,
-    silent: bool,
 ) -> list[BadImage]:
     # An array source reads a block at its own size before it shrinks it.
     widest = max(int(np.prod(shape)), int(np.prod(listing.native_shape or (0,))))
     _reserve(file, (len(rows), *shape))
     bad: list[BadImage] = []
-    with progress_task(f"pack {source.name}", len(rows), silent=silent) as progress:
+    with progress_task(f"pack {source.name}", len(rows)) as progress:
         for (_, own), failed in team.map(BlockDecoder(source, file, shape), blocks(rows, widest)):
             bad += failed
             progress.advance(len(own))

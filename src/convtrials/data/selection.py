@@ -9,11 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convtrials.core.errors import DataError
-from convtrials.core.progress import progress_task
+from convtrials.core.log import get_logger
 from convtrials.core.streams import stream_generator
 from convtrials.data.parallel import Team, blocks
 from convtrials.data.sources.base import Listing, Source
 from convtrials.data.split import assign_splits, share_out
+
+_log = get_logger(__name__)
 
 #: Where no size is asked for: the native one up to this many pixels a side, else `DEFAULT_SIDE`.
 MAX_NATIVE_SIDE = 224
@@ -133,8 +135,6 @@ def choose_shape(
     rows: NDArray[np.int64],
     options: PackOptions,
     team: Team,
-    *,
-    silent: bool = False,
 ) -> tuple[int, int, int]:
     """(H, W, C) of the pack: as asked for, else as all images have it, else 64 x 64 and 3 channels."""
     side, channels = options.image_size, options.channels
@@ -156,13 +156,8 @@ def choose_shape(
             return height, width, channels
     if not sizes:
         return DEFAULT_SIDE, DEFAULT_SIDE, channels  # no file can be read, as decoding will say of each
-    with progress_task("size", None, silent=silent) as task:
-        why = (
-            "images differ in size" if len(sizes) > 1 else f"images are larger than {MAX_NATIVE_SIDE} pixels"
-        )
-        task.note(
-            f"{source.name}: {why}; packed at {DEFAULT_SIDE} x {DEFAULT_SIDE} (--image-size sets another)"
-        )
+    why = "images differ in size" if len(sizes) > 1 else f"images are larger than {MAX_NATIVE_SIDE} pixels"
+    _log.info(f"{source.name}: {why}; packed at {DEFAULT_SIDE} x {DEFAULT_SIDE} (--image-size sets another)")
     return DEFAULT_SIDE, DEFAULT_SIDE, channels
 
 

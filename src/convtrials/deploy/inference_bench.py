@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from convtrials.core.log import get_logger
 from convtrials.core.process import available_cores
 from convtrials.core.progress import Task, progress_task
 from convtrials.data.dataset import Dataset
@@ -25,6 +26,8 @@ from convtrials.deploy.inference_timing import summarise_latencies, take_turns
 from convtrials.deploy.predictor import load_finished_run
 from convtrials.training.engine.environment import describe_environment
 from convtrials.training.run import Run
+
+_log = get_logger(__name__)
 
 #: Images that an engine classifies at once while its accuracy is taken, of 28x28; fewer of larger ones.
 _ACCURACY_PIXELS = 256 * 28 * 28
@@ -43,7 +46,6 @@ def bench_inference(
     rounds: int = 5,
     seconds: float = 1.0,
     most_images: int | None = None,
-    silent: bool = False,
 ) -> dict[str, Any]:
     """Measure a finished run's inference.
 
@@ -65,8 +67,6 @@ def bench_inference(
         Of one turn.
     most_images : int, optional
         At most so many test images, evenly spaced, for the accuracy.
-    silent : bool
-        Show no progress.
 
     Returns
     -------
@@ -88,10 +88,10 @@ def bench_inference(
     load_before = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     with _torch_threads(threads), tempfile.TemporaryDirectory(prefix="convtrials-") as folder:
         workshop = Workshop(finished, calibration, threads, Path(folder))
-        made, missing = _make(workshop, [REFERENCE, *(name for name in names if name != REFERENCE)], silent)
-        accuracies = _accuracies(made, dataset, positions, silent)
+        made, missing = _make(workshop, [REFERENCE, *(name for name in names if name != REFERENCE)])
+        accuracies = _accuracies(made, dataset, positions)
         timed = {name: engine for name, engine in made.items() if name in names}
-        latencies = _latencies(timed, dataset, positions, sizes, rounds, seconds, silent)
+        latencies = _latencies(timed, dataset, positions, sizes, rounds, seconds)
     rows = [
         _row(made[name], accuracies[name], latencies[name])
         if name in made
@@ -144,29 +144,29 @@ def check_batch_sizes(sizes: Sequence[int]) -> list[int]:
     return found
 
 
-def _make(workshop: Workshop, names: list[str], silent: bool) -> tuple[dict[str, Engine], dict[str, str]]:
+def _make(workshop: Workshop, names: list[str]) -> tuple[dict[str, Engine], dict[str, str]]:
     """Make engines; return them and why others cannot be had."""
     made: dict[str, Engine] = {}
     missing: dict[str, str] = {}
-    with progress_task("make engines", len(names), silent=silent) as task:
+    with progress_task("make engines", len(names)) as task:
         for name in names:
             task.show(name)
             try:
                 made[name] = workshop.make(name)
             except DeployError as reason:
                 missing[name] = str(reason)
-                task.note(f"{name}: not available: {reason}")
+                _log.info(f"{name}: not available: {reason}")
             task.advance()
     return made, missing
 
 
 def _accuracies(
-    engines: dict[str, Engine], dataset: Dataset, positions: NDArray[np.int64], silent: bool
+    engines: dict[str, Engine], dataset: Dataset, positions: NDArray[np.int64]
 ) -> dict[str, dict[str, Any]]:
     labels = dataset.labels[positions]
     found: dict[str, dict[str, Any]] = {}
     reference: NDArray[np.float32] | None = None
-    with progress_task("accuracy", len(engines) * len(positions), silent=silent) as task:
+    with progress_task("accuracy", len(engines) * len(positions)) as task:
         for name, engine in engines.items():  # the reference is the first
             task.show(name)
             probabilities = _probabilities(engine, dataset, positions, task)
@@ -196,7 +196,6 @@ def _latencies(
     sizes: list[int],
     rounds: int,
     seconds: float,
-    silent: bool,
 ) -> dict[str, dict[str, Any]]:
     """Time every engine with every batch size, in turns; keys of the result are engine, batch size."""
     rows = rows_of(dataset.images)
@@ -206,7 +205,7 @@ def _latencies(
         for size in sizes
         for name, engine in engines.items()
     }
-    with progress_task("latency", rounds * len(calls), silent=silent) as task:
+    with progress_task("latency", rounds * len(calls)) as task:
         turns = take_turns(calls, rounds=rounds, seconds=seconds, after_turn=lambda key: task.advance())
     found: dict[str, dict[str, Any]] = {name: {} for name in engines}
     for (name, size), latencies in turns.items():

@@ -12,8 +12,7 @@ from convtrials.statistics.planning import (
     seeds_to_settle,
     seeds_would_do,
 )
-from convtrials.statistics.result import Result
-from convtrials.statistics.verdict import BETTER, INCONCLUSIVE, WORSE, beyond_margin, verdict_of
+from convtrials.statistics.result import BETTER, INCONCLUSIVE, WORSE, Result, beyond_margin, verdict_of
 
 #: A technique stops when its chance of a verdict by the last look is below this.
 HOPELESS = 0.1

@@ -7,7 +7,7 @@ from math import sqrt
 from scipy.special import ndtri, stdtr
 
 from convtrials.statistics.interval import Comparison, critical
-from convtrials.statistics.verdict import conclusive
+from convtrials.statistics.result import conclusive
 
 #: Seeds, or images, beyond that many times those at hand are told as "cannot".
 MOST = 1000

@@ -1,6 +1,30 @@
-"""What the statistics of a study say, technique by technique."""
+"""What the statistics of a study say of a technique: from an interval to a word."""
 
 from dataclasses import dataclass
+
+BETTER, WORSE, EQUIVALENT, INCONCLUSIVE = "better", "worse", "equivalent", "inconclusive"
+
+
+def verdict_of(low: float, high: float, margin: float) -> str:
+    """Return what the interval alone says."""
+    if low > 0:
+        return BETTER
+    if high < 0:
+        return WORSE
+    return EQUIVALENT if -margin < low and high < margin else INCONCLUSIVE
+
+
+def conclusive(difference: float, half_width: float, margin: float) -> bool:
+    """Return whether ``difference ± half_width`` gives a verdict."""
+    return verdict_of(difference - half_width, difference + half_width, margin) != INCONCLUSIVE
+
+
+def beyond_margin(low: float, high: float, margin: float) -> str:
+    """Return how much of an interval on one side of 0 lies beyond the margin: ``all``, ``part`` or ``none``."""
+    nearest, farthest = sorted((abs(low), abs(high)))
+    if nearest > margin:
+        return "all"
+    return "part" if farthest > margin else "none"
 
 
 @dataclass(frozen=True)
@@ -22,7 +46,7 @@ class Result:
     standard_error, degrees_of_freedom : float or None
         Of the difference, over new seeds and new test units.
     p_value, p_adjusted : float or None
-        Two-sided, as it is and adjusted for the number of techniques (`family.adjusted`: Dunnett's joint
+        Two-sided, as it is and adjusted for the number of techniques (`error_rates.adjusted`: Dunnett's joint
         distribution). Neither is adjusted for earlier looks; verdicts rest on the interval.
     fixed_low, fixed_high : float or None
         The same interval for these test images as they are: seeds alone are in doubt.

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from convtrials.core.documents import parse_object, read_document
 from convtrials.core.errors import StudyError
 from convtrials.core.files import finite, read_bounded_text, remove_leftovers, write_json
+from convtrials.core.log import quiet
 from convtrials.data.dataset import Dataset
 from convtrials.data.open import reopen_dataset
 from convtrials.study.plan.arms import Arm
@@ -35,6 +36,7 @@ from convtrials.study.schemas import (
     Costs,
     Failures,
     LiveRun,
+    Piece,
     PlanVersion,
     SessionTime,
     StudyDataset,
@@ -83,15 +85,15 @@ class StudyDirectory:
         return read_plan(self.plan_path)
 
     @property
-    def wished_plan(self) -> Plan:
-        """What plan.json says, also where somebody has changed it: a wish, which `prepare` puts on record.
+    def requested_plan(self) -> Plan:
+        """What plan.json says, also where it was changed by hand: asked for, until `prepare` puts it on record.
 
-        Where a change was interrupted, that change is the wish.
+        Where a change was interrupted, that change is what is asked for.
         """
         self._need_plan()
         document, log = read_plan_document(self.plan_path), self.plan_log
-        wished = log.plan if log.interrupts(document) else None
-        return parse_plan(wished or document, str(self.plan_path))
+        requested = log.plan if log.interrupts(document) else None
+        return parse_plan(requested or document, str(self.plan_path))
 
     @property
     def change_interrupted(self) -> bool:
@@ -102,6 +104,11 @@ class StudyDirectory:
     def plan_log(self) -> PlanLog:
         """Every version of the plan."""
         return read_plan_log(self.folder / LOG_NAME)
+
+    @property
+    def merged(self) -> tuple[Piece, ...]:
+        """The studies that were merged into this one; none where it was trained in one piece."""
+        return self.plan_log.merged
 
     def recorded_plan(self) -> tuple[Plan | None, list[str]]:
         """Return the plan that was last on record, whatever plan.json says by now, and what the log lacks.
@@ -119,17 +126,22 @@ class StudyDirectory:
         if not self.exists:
             return None, []
         if log.fingerprint is None:
-            return self.wished_plan, [
+            return self.requested_plan, [
                 f"there was no {LOG_NAME}: whether the plan was another one before is not known"
             ]
         # A log of an earlier version of convtrials: it tells the plan's fingerprint alone.
         if fingerprint_of(read_plan_document(self.plan_path)) == log.fingerprint:
-            return self.wished_plan, []
+            return self.requested_plan, []
         return None, [
             f"plan.json was changed by hand; what the plan before it ({log.fingerprint}) said is not known"
         ]
 
     def _need_plan(self) -> None:
+        if (self.folder / "answers.npz").is_file():
+            raise StudyError(
+                f"{self.folder}: is a published copy, without run directories: `convtrials study report` judges it "
+                "again, `convtrials study merge` joins it with others"
+            )
         if not self.exists:
             raise StudyError(f"{self.folder}: no plan.json here: not a study directory")
 
@@ -149,7 +161,8 @@ class StudyDirectory:
 
     def open_dataset(self, *, source: str | None = None) -> Dataset:
         """Open that data; `source` says where it is now, if it has moved."""
-        return reopen_dataset(self.dataset.to_dict(), source=source, silent=True)
+        with quiet():
+            return reopen_dataset(self.dataset.to_dict(), source=source)
 
     @property
     def execution_path(self) -> Path:
@@ -250,6 +263,18 @@ class StudyDirectory:
             fcntl.flock(handle, fcntl.LOCK_SH)
             yield
 
+    @property
+    def being_run(self) -> bool:
+        """True while some process trains runs of this study."""
+        try:
+            with open(self.folder / ".running") as handle:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return False
+
     @contextmanager
     def changing_plan(self) -> Iterator[None]:
         """Hold the plan while it is changed: nobody trains under the old one, and who begins waits for the new one.
@@ -279,8 +304,8 @@ class StudyDirectory:
                 f"{self.folder}: not empty and no study directory ({foreign[0]} is there); choose another --out"
             )
 
-    def write_plan(self, plan: Plan, changes: list[str]) -> None:
-        """Write the plan; ``plan-log.jsonl`` keeps every version, and how many runs had ended by then."""
+    def write_plan(self, plan: Plan, changes: list[str], merged: tuple[Piece, ...] = ()) -> None:
+        """Write the plan; ``plan-log.jsonl`` keeps every version, how many runs had ended by then, and merges."""
         content = plan.to_dict()
         document, log = {"fingerprint": fingerprint_of(content), **content}, self.plan_log
         if changes or log.fingerprint != document["fingerprint"]:  # else a title, say: nothing that decides
@@ -290,6 +315,7 @@ class StudyDirectory:
                     fingerprint=document["fingerprint"],
                     finished_runs=len(self.ended_runs()),
                     changes=tuple(changes),
+                    merged=merged,
                     plan=finite(document),
                 )
             )

@@ -1,7 +1,6 @@
 """Before the first run of a study: its plan, its data and its execution are written down, or held against what is."""
 
 import os
-from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import numpy as np
 
 from convtrials.core.errors import ConvtrialsError, StudyError
 from convtrials.core.files import atomic_path, write_json, write_text
-from convtrials.core.progress import say
+from convtrials.core.log import get_logger, quiet
 from convtrials.data.dataset import Dataset
 from convtrials.data.open import load_dataset
 from convtrials.study.directory import StudyDirectory
@@ -24,10 +23,12 @@ from convtrials.training.engine.environment import describe_environment
 from convtrials.training.engine.execution import ComputeOptions
 from convtrials.training.engine.identity import check_trainable, describe_dataset
 
+_log = get_logger(__name__)
 
-def open_data(spec: StudySpec, *, workers: int | None = None, silent: bool = False) -> Dataset:
+
+def open_data(spec: StudySpec, *, workers: int | None = None) -> Dataset:
     """Open the data that a study names."""
-    return load_dataset(spec.source, **spec.dataset_options, workers=workers, silent=silent)
+    return load_dataset(spec.source, **spec.dataset_options, workers=workers)
 
 
 def prepare(
@@ -39,7 +40,6 @@ def prepare(
     file: Path | None = None,
     like: StudyDirectory | None = None,
     may_change: bool = True,
-    note: Callable[[str], None] = say,
 ) -> Plan:
     """Write plan, dataset and execution before the first run, or check that they still hold.
 
@@ -67,16 +67,16 @@ def prepare(
             held.enter_context(study.changing_plan())
         if like is not None and not study.execution_path.is_file():
             study.write_execution(like.execution)
-        _write_execution(study, plan, dataset, options, note)
+        _write_execution(study, plan, dataset, options)
         _write_dataset(study, dataset)
         if not study.exists:
             write_json(study.folder / "environment.json", describe_environment().to_dict())
         if changes:
-            note(
+            _log.info(
                 f"on record of the plan, after {len(study.ended_runs())} ended runs; the report will say so:"
             )
             for change in changes:
-                note(f"  {change}")
+                _log.info(f"  {change}")
         copy = study.folder / "study.yaml"
         if file is not None and not (copy.exists() and copy.samefile(file)):
             write_text(copy, file.read_text(encoding="utf-8"))
@@ -85,7 +85,7 @@ def prepare(
             return standing
         if not changes and study.exists and standing is None:
             why = "its last change was interrupted" if study.change_interrupted else "was changed by hand"
-            note(f"{study.plan_path}: {why}; it is written as {LOG_NAME} has it")
+            _log.info(f"{study.plan_path}: {why}; it is written as {LOG_NAME} has it")
         study.write_plan(plan, changes)
     return plan
 
@@ -115,7 +115,8 @@ def _check_initial_weights(study: StudyDirectory, spec: StudySpec, dataset: Data
         if same in fitting:
             continue
         try:
-            initial_network(recipe, data.image_shape, len(data.class_names), seed=0)
+            with quiet():
+                initial_network(recipe, data.image_shape, len(data.class_names), seed=0)
         except ConvtrialsError as error:
             raise StudyError(f"{arm.name}: {error}") from error
         fitting.add(same)
@@ -152,9 +153,7 @@ def _standing(study: StudyDirectory) -> Plan | None:
     return None
 
 
-def _write_execution(
-    study: StudyDirectory, plan: Plan, dataset: Dataset, options: ComputeOptions, note: Callable[[str], None]
-) -> None:
+def _write_execution(study: StudyDirectory, plan: Plan, dataset: Dataset, options: ComputeOptions) -> None:
     """Choose how everything is computed, once; later options may change the number of workers alone."""
     if study.execution_path.is_file():
         known = study.execution
@@ -174,7 +173,7 @@ def _write_execution(
 
     baseline = plan.arms[0]
     probe = StepProbe.of(baseline.recipe, dataset_of_arm(dataset, baseline))
-    chosen = autotune_study(probe, options, report=note)
+    chosen = autotune_study(probe, options)
     study.write_execution(chosen.model_copy(update={"folder": os.getcwd()}))
 
 
@@ -208,6 +207,6 @@ def reopen_study(folder: Path, *, data: str | None = None) -> tuple[StudyDirecto
         Where the dataset is now, if it has moved.
     """
     study = StudyDirectory(folder)
-    plan = study.wished_plan
+    plan = study.requested_plan
     study.use_recorded_folder()
     return study, plan, study.open_dataset(source=data)

@@ -78,6 +78,26 @@ class StudyResult:
         """Return what must be known before the verdicts are believed, the gravest first; nothing where all is well."""
         return [one.text for one in self._verdicts.warnings]
 
+    def publish(self, out: str | Path, *, pictures: bool = True) -> Path:
+        """Write a small copy that can be judged again, without weights, times of day and paths of the machine.
+
+        Parameters
+        ----------
+        out : path
+            A new or empty folder, or one that holds an earlier copy of this study.
+        pictures : bool
+            Take along what the report has drawn.
+
+        Raises
+        ------
+        StudyError
+            `out` holds something else, or the study has no finished run.
+        """
+        from convtrials.study.publish import publish
+
+        publish(self.folder, out, pictures=pictures)
+        return Path(out)
+
     def document(self) -> dict[str, Any]:
         """Return what ``verdicts.json`` holds, or would hold by now."""
         return self._verdicts.to_dict()

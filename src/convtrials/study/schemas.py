@@ -356,6 +356,27 @@ class LiveRun(StudyDocument):
     val_accuracy: _Number | None = None
 
 
+class Piece(StudyDocument):
+    """A study that was merged with others into one.
+
+    Attributes
+    ----------
+    name : str
+        Of its folder.
+    plan : str
+        Fingerprint of its own plan.
+    runs : int
+        Ended runs that came from it.
+    processor : str or None
+        What it was computed on.
+    """
+
+    name: str
+    plan: str
+    runs: _Count
+    processor: str | None = None
+
+
 class PlanVersion(StudyDocument):
     """A line of ``plan-log.jsonl``: a plan, when it came, and what it changed.
 
@@ -363,6 +384,8 @@ class PlanVersion(StudyDocument):
     ----------
     finished_runs : int
         Runs that had ended by then.
+    merged : tuple of Piece
+        The studies whose runs were merged under this version; as a rule none.
     plan : dict or None
         All of plan.json; earlier versions of convtrials kept the fingerprint alone.
     chain : str or None
@@ -373,5 +396,6 @@ class PlanVersion(StudyDocument):
     fingerprint: str
     finished_runs: _Count = 0
     changes: Several[str] = ()
+    merged: Several[Piece] = ()
     plan: dict[str, Any] | None = None
     chain: str | None = None

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from convtrials.core.errors import ConvtrialsError
-from convtrials.statistics.decision import Decision
+from convtrials.statistics.result import Decision
 from convtrials.study.directory import StudyDirectory
 from convtrials.study.plan.plan import Plan
 from convtrials.study.results.scores import Outcomes

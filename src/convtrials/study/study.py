@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from convtrials.core.formatting import rough_duration
-from convtrials.core.progress import notebook_line, say, say_nothing
+from convtrials.core.log import get_logger, lines_shown
+from convtrials.core.progress import notebook_line
 from convtrials.data.dataset import Dataset
 from convtrials.data.open import source_name
 from convtrials.study.directory import StudyDirectory
@@ -22,6 +23,8 @@ from convtrials.study.run_study import Show, run_study
 from convtrials.study.status import StudyState
 from convtrials.training.engine.execution import ComputeOptions, Precision
 from convtrials.training.recipe.recipe import Recipe
+
+_log = get_logger(__name__)
 
 #: Stands for the source of a dataset that nobody can open again.
 IN_MEMORY = "made in memory"
@@ -102,7 +105,6 @@ class Study:
         device: str | None = None,
         replicas: int | None = None,
         checkpoint_seconds: float = 60.0,
-        silent: bool = False,
         change_plan: bool = False,
     ) -> StudyResult:
         """Run to the end; called again it goes on where it was stopped or killed.
@@ -122,8 +124,6 @@ class Study:
             Seeds of one arm trained at once, in one process; by default 1, on a GPU measured.
         checkpoint_seconds : float
             Between checkpoints of a run.
-        silent : bool
-            Show nothing.
         change_plan : bool
             Let this study take the place of another one in `out`. Its verdicts and report go, its runs stay where they
             are of use, and the report tells of the change.
@@ -139,10 +139,8 @@ class Study:
         where = {"source": source_name(dataset) or IN_MEMORY, "dataset_options": _options_of(dataset)}
         spec = self.spec().model_copy(update=where)
         study = StudyDirectory(default_study_folder(spec, dataset) if out is None else out)
-        note = say_nothing if silent else say
-        plan = prepare(study, spec, dataset, options, may_change=change_plan, note=note)
-        show = (lambda state, ended: None) if silent else _progress()
-        run_study(study, plan, dataset, options, show=show)
+        plan = prepare(study, spec, dataset, options, may_change=change_plan)
+        run_study(study, plan, dataset, options, show=_progress())
         return load_study(study.folder)
 
 
@@ -159,24 +157,22 @@ def default_study_folder(spec: StudySpec, dataset: Dataset) -> Path:
 
 
 def _progress() -> Show:
-    """Show a line per ended run; in a notebook one line that is renewed."""
-    line = notebook_line()
-    return _tell_ended if line is None else lambda state, ended: line(_summary(state))
+    """Log a line per ended run; in a notebook show one line that is renewed."""
+    line = notebook_line() if lines_shown() else None
+    return _log_ended if line is None else lambda state, ended: line(_summary(state))
 
 
 def _summary(state: StudyState) -> str:
     ended = state.count("finished", "diverged", "failed")
-    left = (
-        "" if state.seconds_left is None else f"; about {rough_duration(state.seconds_left)} to the next look"
-    )
+    left = f"; about {rough_duration(state.seconds_left)} to the next look" if state.seconds_left else ""
     return f"{ended} of {len(state.runs)} runs{left}"
 
 
-def _tell_ended(state: StudyState, ended: list[RunEnd]) -> None:
+def _log_ended(state: StudyState, ended: list[RunEnd]) -> None:
     """Say of each run that has ended how it ended."""
     for end in ended:
         seed = state.plan.arm(end.task.arm).seed_offset + end.task.position
-        say(f"{end.task.arm}, seed {seed}: {end.how}; {_summary(state)}")
+        _log.info(f"{end.task.arm}, seed {seed}: {end.how}; {_summary(state)}")
 
 
 def _options_of(dataset: Dataset) -> dict[str, Any]:

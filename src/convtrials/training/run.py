@@ -165,15 +165,13 @@ class Run:
             step = entry.step
         return tuple(entries)
 
-    def open_dataset(self, source: str | Path | None = None, *, silent: bool = False) -> Dataset:
+    def open_dataset(self, source: str | Path | None = None) -> Dataset:
         """Open the data that the run was trained on.
 
         Parameters
         ----------
         source : str or path, optional
             Where the data is now, if it has moved.
-        silent : bool
-            Show no progress.
 
         Raises
         ------
@@ -183,7 +181,7 @@ class Run:
         from convtrials.data.open import reopen_dataset
 
         try:
-            return reopen_dataset(self.dataset.to_dict(), source=source, silent=silent)
+            return reopen_dataset(self.dataset.to_dict(), source=source)
         except TypeError as problem:
             raise DataError(f"{self.folder}: options in dataset.json are not those of a dataset") from problem
 

@@ -55,8 +55,6 @@ class EmnistSource:
         The archive's address and checksum.
     per_class : tuple of int or None
         Train and test images that every class must have; None checks nothing.
-    silent : bool
-        Show no progress of the download.
 
     Notes
     -----
@@ -72,12 +70,11 @@ class EmnistSource:
         url: str = URL,
         md5: str = MD5,
         per_class: tuple[int, int] | None = PER_CLASS,
-        silent: bool = False,
     ):
         named = path if path is not None else os.environ.get(VARIABLE) or None
         self._asked_by = "" if path is not None else f"{VARIABLE}="
         self._path = None if named is None else typed_path(named, asked_by=self._asked_by).resolve()
-        self._url, self._md5, self._per_class, self._silent = url, md5, per_class, silent
+        self._url, self._md5, self._per_class = url, md5, per_class
         self._images: NDArray[np.uint8] | None = None
         self.name = "emnist36"
         if path is not None:
@@ -149,9 +146,7 @@ class EmnistSource:
         if self._path is not None:
             return self._local_copy()
         target = cache_folder() / "downloads" / _archive_name(self._md5)
-        return download(
-            self._url, target, md5=self._md5, max_bytes=MAX_BYTES, remedy=_REMEDY, silent=self._silent
-        )
+        return download(self._url, target, md5=self._md5, max_bytes=MAX_BYTES, remedy=_REMEDY)
 
     def _local_copy(self) -> Path:
         assert self._path is not None

@@ -34,7 +34,6 @@ def build_report(
     run: Run | str | Path,
     dataset: Dataset | None = None,
     *,
-    silent: bool = False,
     remark: str | None = None,
     resamples: int = 1000,
 ) -> Path:
@@ -47,8 +46,6 @@ def build_report(
     dataset : Dataset or None
         The data of the run, for pictures with images and for sampled groups. Ignored, with a remark in the report,
         where its fingerprint is not the run's.
-    silent : bool
-        Show no progress.
     remark : str or None
         Why there is no dataset, told in the report.
     resamples : int
@@ -69,7 +66,7 @@ def build_report(
     predictions, history, described = run.read_predictions(), run.read_history(), describe_run(run)
     names, data, result = run.class_names_of(predictions), run.dataset, run.result
     usable, remarks = _usable_dataset(data, predictions, dataset, remark)
-    with progress_task("report", _PICTURES + 2, silent=silent, log_steps=False) as task:
+    with progress_task("report", _PICTURES + 2, log_steps=False) as task:
         task.show("metrics")
         measured = _measure(predictions, names, usable, resamples)
         warnings = run.warnings(measured["roc_auc"]["macro"], predictions)

@@ -7,13 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from convtrials.core.formatting import joined
+from convtrials.core.formatting import Scale, joined, times
 from convtrials.reports.picture import Picture
-from convtrials.reports.study.cost_rows import draw_cost_rows, set_cost_axis
 from convtrials.reports.study.forest import difference_limits
 from convtrials.reports.study.record import StudyArm, StudyRecord
-from convtrials.reports.study.rows import BAND
-from convtrials.reports.study.verdict_style import draw_mark, labels_of, look_of
+from convtrials.reports.study.rows import BAND, figure_of_rows, text_width, write_beside, write_ends
+from convtrials.reports.study.verdict_style import draw_mark, labels_of, style_of
 from convtrials.reports.style import FAINT, INK, MUTED, new_figure
 from convtrials.study.results.metrics import scale_of
 
@@ -95,7 +94,7 @@ def _draw(study: StudyRecord, shown: Sequence[StudyArm], of_what: str) -> Any:
 
 
 def _draw_point(axes: Any, arm: StudyArm, ratio: float, height: float, factor: float) -> None:
-    one, look = arm.technique, look_of(arm)
+    one, look = arm.technique, style_of(arm)
     if one is not None and one.low is not None and one.high is not None:
         axes.vlines(
             ratio, factor * one.low, factor * one.high, color=look.colour, linewidth=1.4, alpha=0.55, zorder=2
@@ -118,7 +117,7 @@ def _write_names(
             textcoords="axes fraction",
             va="center",
             fontsize=9.5,
-            color=look_of(arm).colour,
+            color=style_of(arm).colour,
             arrowprops={"arrowstyle": "-", "color": FAINT, "linewidth": 0.9, "shrinkB": 6, "shrinkA": 2,
                         "relpos": (0, 0.5)},
         )  # fmt: skip
@@ -127,7 +126,7 @@ def _write_names(
 def spread(wanted: Sequence[float], gap: float) -> list[float]:
     """Return places near `wanted` (descending, 0 to 1), each at least `gap` below the one before, if they fit.
 
-    Labels that are pushed together share the shift: a block of neighbours is centred on the mean of its wishes.
+    Labels that are pushed together share the shift: a block of neighbours is centred on the mean of the places wanted.
     """
     blocks: list[tuple[float, int]] = []  # middle of the block, number of labels
     for place in wanted:
@@ -144,3 +143,65 @@ def spread(wanted: Sequence[float], gap: float) -> list[float]:
 def _inside(middle: float, height: float) -> float:
     """Return the middle of a block of this height, moved so that it does not leave 0 to 1."""
     return min(max(middle, height / 2), 1 - height / 2) if height < 1 else 0.5
+
+
+def draw_cost_rows(shown: Sequence[StudyArm], scale: Scale, unit: str) -> Any:
+    """Draw the cost of each technique as a point, its difference beside it; the largest difference on top.
+
+    Parameters
+    ----------
+    shown : sequence of StudyArm
+        Techniques with a cost and a difference.
+    scale : Scale
+        How the study's metric is written.
+    unit : str
+        What the cost is counted in, such as ``CPU time``.
+    """
+    labels = labels_of(shown)
+    ratios = [float(arm.cost.cost_ratio or 1) for arm in shown]
+    costs = [times(arm.cost.cost_ratio, arm.cost.cost_ratio_interval) for arm in shown]
+    gains = [scale.signed(arm.difference) for arm in shown]
+    first = 0.15 + max(text_width(text, 9) for text in [*costs, "cost"])
+    second = first + 0.25 + max(text_width(text, 10, "bold") for text in [*gains, "difference"])
+    figure, axes = figure_of_rows([labels[arm.name] for arm in shown], second + 0.08, above=0.3)
+    axes.axvline(1, color=INK, linewidth=1, zorder=1)
+    for place, (arm, ratio) in enumerate(zip(shown, ratios, strict=True)):
+        _draw_row(axes, arm, place, ratio)
+        write_beside(axes, place, first, costs[place], ha="right", fontsize=9, color=MUTED)
+        write_beside(
+            axes,
+            place,
+            second,
+            gains[place],
+            ha="right",
+            fontsize=10,
+            weight="bold",
+            color=style_of(arm).colour,
+        )
+    set_cost_axis(axes, ratios, unit)
+    _write_heads(axes, first, second)
+    return figure
+
+
+def set_cost_axis(axes: Any, ratios: Sequence[float], unit: str) -> None:
+    """Make the horizontal axis one of costs, in multiples of the baseline's, that holds these."""
+    left, right = min([*ratios, 0.95]), max([*ratios, 1.05])
+    room = 0.05 * (right - left)
+    axes.set(xlim=(max(left - room, 0), right + room), xlabel=f"{unit} of a run, times the baseline's")
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:.4g}×")
+
+
+def _draw_row(axes: Any, arm: StudyArm, place: int, ratio: float) -> None:
+    if not arm.cost.may_be_the_same:  # a bar would call it cheaper or dearer
+        axes.hlines(
+            place, min(1, ratio), max(1, ratio), color=style_of(arm).colour, linewidth=3, alpha=0.35, zorder=2
+        )
+    draw_mark(axes, arm, ratio, place)
+
+
+def _write_heads(axes: Any, first: float, second: float) -> None:
+    """Name the columns, above the first row."""
+    for inches, text in ((first, "cost"), (second, "difference")):
+        axes.annotate(text, (1, 1), xycoords="axes fraction", xytext=(72 * inches, 5), textcoords="offset points",
+                      ha="right", fontsize=9, color=MUTED, annotation_clip=False)  # fmt: skip
+    write_ends(axes, "cheaper", "dearer")

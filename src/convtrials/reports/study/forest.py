@@ -11,7 +11,7 @@ from convtrials.core.formatting import Scale
 from convtrials.reports.picture import Picture
 from convtrials.reports.study.record import StudyArm, StudyRecord
 from convtrials.reports.study.rows import BAND, figure_of_rows, text_width, write_beside, write_ends
-from convtrials.reports.study.verdict_style import LOOKS, draw_mark, labels_of, look_of, preliminary
+from convtrials.reports.study.verdict_style import STYLES, draw_mark, labels_of, preliminary, style_of
 from convtrials.reports.style import GRID, INK, MUTED
 from convtrials.study.results.metrics import scale_of
 
@@ -25,7 +25,7 @@ def forest_picture(study: StudyRecord) -> Picture:
     """Return the forest plot of all techniques, the largest difference first."""
     scale = scale_of(study.spec.metric)
     shown = study.ranked
-    told = [f"{arm.name} {look_of(arm).word} ({scale.signed(arm.difference)})" for arm in shown[:6]]
+    told = [f"{arm.name} {style_of(arm).word} ({scale.signed(arm.difference)})" for arm in shown[:6]]
     return Picture(
         name="forest",
         title="How large is the difference?",
@@ -43,9 +43,9 @@ def forest_picture(study: StudyRecord) -> Picture:
 def _row(arm: StudyArm) -> list[str | int | float | None]:
     one = arm.technique
     if one is None:
-        return [arm.name, look_of(arm).key, "no", *[None] * (len(_HEADER) - 3)]
+        return [arm.name, style_of(arm).key, "no", *[None] * (len(_HEADER) - 3)]
     return [
-        arm.name, look_of(arm).key, "yes" if one.final else "no", one.difference, one.low, one.high,
+        arm.name, style_of(arm).key, "yes" if one.final else "no", one.difference, one.low, one.high,
         one.fixed_low, one.fixed_high, one.p_value, one.p_adjusted, one.seeds,
     ]  # fmt: skip
 
@@ -88,7 +88,9 @@ def _draw(study: StudyRecord, shown: Sequence[StudyArm], scale: Scale) -> Any:
         if arm.difference is not None:
             write_beside(axes, place, first, numbers[place], ha="right", fontsize=10, weight="bold")
             write_beside(axes, place, second, spans[place], fontsize=9, color=MUTED)
-        write_beside(axes, place, third, words[place], fontsize=9.5, weight="bold", color=look_of(arm).colour)
+        write_beside(
+            axes, place, third, words[place], fontsize=9.5, weight="bold", color=style_of(arm).colour
+        )
     axes.set(xlim=limits, xlabel=scale.difference_label)
     write_ends(axes, "worse", "better")
     _legend(figure, shown)
@@ -96,13 +98,13 @@ def _draw(study: StudyRecord, shown: Sequence[StudyArm], scale: Scale) -> Any:
 
 
 def _word(arm: StudyArm) -> str:
-    look = look_of(arm)
+    look = style_of(arm)
     return f"{look.word}, so far" if preliminary(arm) and look.key != "waiting" else look.word
 
 
 def draw_interval(axes: Any, arm: StudyArm, place: float, scale: Scale, limits: tuple[float, float]) -> None:
     """Draw one technique's intervals and point at height `place`; what leaves `limits` ends in an arrow."""
-    one, look = arm.technique, look_of(arm)
+    one, look = arm.technique, style_of(arm)
     if one is None or one.difference is None:
         return
     style = (0, (3, 2)) if preliminary(arm) else "-"
@@ -141,11 +143,11 @@ def _legend(figure: Any, shown: Sequence[StudyArm]) -> None:
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    used = {look_of(arm).key for arm in shown if arm.difference is not None}
+    used = {style_of(arm).key for arm in shown if arm.difference is not None}
     handles: list[Any] = [
         Line2D([], [], color=look.colour, marker=look.marker, markersize=7, linewidth=1.6,
                markerfacecolor="white" if look.key == "inconclusive" else look.colour, label=look.word)
-        for look in LOOKS if look.key in used
+        for look in STYLES if look.key in used
     ]  # fmt: skip
     if any(preliminary(arm) for arm in shown):
         handles.append(Line2D([], [], color=MUTED, linestyle=(0, (3, 2)), linewidth=1.6, label="so far"))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from convtrials.core.formatting import Scale
 from convtrials.reports.picture import Picture
 from convtrials.reports.study.record import StudyArm, StudyRecord
-from convtrials.reports.study.verdict_style import labels_of, look_of
+from convtrials.reports.study.verdict_style import labels_of, style_of
 from convtrials.reports.style import BLUE, FAINT, MUTED, new_figure
 from convtrials.study.results.metrics import verdict_metric
 
@@ -111,7 +111,7 @@ def _draw(baseline: StudyArm, shown: Sequence[StudyArm], bands: dict[str, _Band]
         if baseline.name in bands:
             _draw_band(axes, bands[baseline.name], MUTED, 0.22)
         _draw_band(axes, bands[arm.name], BLUE, 0.25)
-        look = look_of(arm)
+        look = style_of(arm)
         axes.set_title(f"{look.sign} {labels[arm.name]}", fontsize=9.5, color=look.colour)
     if not shown:
         _draw_band(grid[0, 0], bands[baseline.name], MUTED, 0.22)

@@ -9,7 +9,6 @@ from typing import Any
 
 from convtrials.core.formatting import duration, joined
 from convtrials.reports.html import PageFigure, page_template, plain
-from convtrials.reports.study.planning import know_more
 from convtrials.reports.study.record import StudyRecord
 from convtrials.reports.study.tables import (
     also_header,
@@ -22,8 +21,8 @@ from convtrials.reports.study.tables import (
     recipe_of,
     run_rows,
 )
-from convtrials.reports.study.verdict_style import LOOKS, look_of, preliminary, unwritable
-from convtrials.reports.study.words import groups, lead
+from convtrials.reports.study.verdict_style import STYLES, preliminary, style_of, unwritable
+from convtrials.reports.study.words import groups, know_more, lead
 from convtrials.study.plan.plan import seeds_of
 from convtrials.study.results.metrics import scale_of
 
@@ -46,7 +45,7 @@ def render_study_page(study: StudyRecord, figures: Sequence[PageFigure]) -> str:
         hidden_names=_hidden_names(study),
         moment=moment,
         rows=page_rows(study),
-        looks=[look for look in LOOKS if look.key != "waiting"],
+        looks=[look for look in STYLES if look.key != "waiting"],
         scale=scale,
         study=study,
         figures=figures,
@@ -138,7 +137,7 @@ def _preliminary(study: StudyRecord) -> str:
     if study.verdicts.complete:
         return ""
     open_ones = [arm for arm in study.techniques if preliminary(arm)]
-    without = [arm for arm in open_ones if look_of(arm).key == "waiting"]
+    without = [arm for arm in open_ones if style_of(arm).key == "waiting"]
     settled = len(study.techniques) - len(open_ones)
     told = f"The study has not ended: {settled} of {len(study.techniques)} techniques are settled."
     if without:

@@ -11,22 +11,19 @@ from convtrials.core.progress import progress_task
 from convtrials.reports.html import PageFigure
 from convtrials.reports.picture import Picture
 from convtrials.reports.study.page import render_study_page
-from convtrials.reports.study.read import read_study
-from convtrials.reports.study.record import StudyArm, StudyRecord
+from convtrials.reports.study.record import StudyArm, StudyRecord, read_study
 
 #: Every picture that a study may have, in the order of the page.
 PICTURES = ("forest", "single-runs", "seeds", "learning-curves", "cost", "class-pairs", "per-class-f1", "roc")
 
 
-def build_study_report(folder: Path, *, silent: bool = False) -> Path:
+def build_study_report(folder: Path) -> Path:
     """Write the report of a study, finished or not.
 
     Parameters
     ----------
     folder : Path
         The study directory, with ``plan.json``, ``verdicts.json`` and ``dataset.json`` at least.
-    silent : bool
-        Show no progress.
 
     Returns
     -------
@@ -40,7 +37,7 @@ def build_study_report(folder: Path, *, silent: bool = False) -> Path:
     """
     study = read_study(Path(folder))
     figures = study.folder / "figures"
-    with progress_task("report", len(PICTURES) + 1, silent=silent, log_steps=False) as task:
+    with progress_task("report", len(PICTURES) + 1, log_steps=False) as task:
         try:
             drawn: list[tuple[Picture, Path]] = []
             for picture in study_pictures(study):
@@ -80,9 +77,8 @@ def study_pictures(study: StudyRecord) -> Iterator[Picture]:
 def _of_predictions(study: StudyRecord) -> Iterator[Picture]:
     """Yield the pictures that need predictions: of the baseline and of one or two techniques."""
     from convtrials.reports.study.class_pairs import pairs_picture
-    from convtrials.reports.study.classes import classes_picture
+    from convtrials.reports.study.classes import classes_picture, roc_arms_picture
     from convtrials.reports.study.predictions import TestImages, gather_predictions
-    from convtrials.reports.study.roc import roc_arms_picture
 
     compared = [
         arm

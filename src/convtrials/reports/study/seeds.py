@@ -11,7 +11,7 @@ from convtrials.core.formatting import Scale
 from convtrials.reports.picture import Picture
 from convtrials.reports.study.record import StudyArm, StudyRecord
 from convtrials.reports.study.rows import BAND, figure_of_rows, text_width, write_beside
-from convtrials.reports.study.verdict_style import labels_of, look_of
+from convtrials.reports.study.verdict_style import labels_of, style_of
 from convtrials.reports.style import FAINT, INK, MUTED
 from convtrials.study.results.metrics import scale_of
 
@@ -76,7 +76,7 @@ def _limits(arms: Sequence[Sequence[float]]) -> tuple[float, float]:
 
 
 def _draw_arm(axes: Any, arm: StudyArm, place: int, scale: Scale, limits: tuple[float, float]) -> None:
-    colour = look_of(arm).colour if arm.number else INK
+    colour = style_of(arm).colour if arm.number else INK
     values = scale.factor * np.array(arm.scores)
     # A little apart in height, by seed, so that equal scores stay two dots.
     heights = (

@@ -12,7 +12,7 @@ from convtrials.core.formatting import Scale
 from convtrials.reports.picture import Picture
 from convtrials.reports.study.record import StudyArm, StudyRecord
 from convtrials.reports.study.rows import BAND, figure_of_rows, text_width, write_beside, write_ends
-from convtrials.reports.study.verdict_style import labels_of, look_of
+from convtrials.reports.study.verdict_style import labels_of, style_of
 from convtrials.reports.style import BLUE, FAINT, INK, MUTED, ORANGE
 from convtrials.study.results.metrics import scale_of
 from convtrials.study.results.single_runs import misleading, pair_differences
@@ -46,7 +46,7 @@ def single_runs_picture(study: StudyRecord) -> Picture | None:
         draw=lambda: _draw(study, shown, differences, scale),
         header=("technique", "verdict", "difference", "misleads"),
         rows=[
-            (arm.name, look_of(arm).key, value / scale.factor, "yes" if misleads else "no")
+            (arm.name, style_of(arm).key, value / scale.factor, "yes" if misleads else "no")
             for arm in shown
             for value, misleads in zip(*_marked(study, arm, differences[arm.name], scale), strict=True)
         ],
@@ -78,7 +78,7 @@ def _marked(
     if found is not None and found.wrong is not None:
         wrong = misleading(
             differences / scale.factor,
-            verdict=look_of(arm).key,
+            verdict=style_of(arm).key,
             margin=study.spec.margin,
             same_recipe=arm.planned.recipe == study.baseline.planned.recipe,
         )

@@ -9,7 +9,7 @@ from typing import Any
 from convtrials.core.formatting import count, duration, times
 from convtrials.reports.html import plain
 from convtrials.reports.study.record import StudyArm, StudyRecord, StudyRun
-from convtrials.reports.study.verdict_style import VerdictLook, look_of
+from convtrials.reports.study.verdict_style import VerdictStyle, style_of
 from convtrials.study.results.metrics import SECONDARY_METRICS, SecondaryMetric, scale_of
 from convtrials.study.results.verdict_row import VerdictRow, row_without_result, verdict_rows
 
@@ -30,7 +30,7 @@ class PageRow:
     number: int
     row: VerdictRow
     changes: str
-    look: VerdictLook
+    look: VerdictStyle
     beyond: str
 
 
@@ -42,7 +42,7 @@ def page_rows(study: StudyRecord) -> list[PageRow]:
             number=arm.number,
             row=(row := known.get(arm.name) or row_without_result(arm.name, study.spec.metric)),
             changes=", ".join(changes_of(study, arm)),
-            look=look_of(arm),
+            look=style_of(arm),
             beyond=_BEYOND.get(row.beyond_margin or "", ""),
         )
         for arm in study.ranked

@@ -12,8 +12,8 @@ from convtrials.reports.style import BLUE, GREEN, MUTED, ORANGE, PURPLE, short_n
 
 
 @dataclass(frozen=True)
-class VerdictLook:
-    """The look of one verdict.
+class VerdictStyle:
+    """How one verdict is shown.
 
     Attributes
     ----------
@@ -35,32 +35,32 @@ class VerdictLook:
     colour: str
 
 
-_WAITING = VerdictLook(
+_WAITING = VerdictStyle(
     "waiting", "no result yet", "No result yet",
     "too few runs have ended.", "…", "o", MUTED,
 )  # fmt: skip
 
 #: In the order in which a reader wants them.
-LOOKS = (
-    VerdictLook("better", "better", "Better",
+STYLES = (
+    VerdictStyle("better", "better", "Better",
                 "the whole interval lies above zero.", "▲", "^", BLUE),
-    VerdictLook("worse", "worse", "Worse",
+    VerdictStyle("worse", "worse", "Worse",
                 "the whole interval lies below zero.", "▼", "v", ORANGE),
-    VerdictLook("equivalent", "equivalent", "No practical difference",
+    VerdictStyle("equivalent", "equivalent", "No practical difference",
                 "the interval holds zero and lies within the margin.", "=", "s", GREEN),
-    VerdictLook("inconclusive", "inconclusive", "No clear answer",
+    VerdictStyle("inconclusive", "inconclusive", "No clear answer",
                 "the interval holds zero and is too wide for more.", "?", "o", MUTED),
-    VerdictLook("unstable", "unstable", "Unstable",
+    VerdictStyle("unstable", "unstable", "Unstable",
                 "runs diverged; no other verdict is given.", "!", "D", PURPLE),
-    VerdictLook("failed", "failed", "Failed",
+    VerdictStyle("failed", "failed", "Failed",
                 "runs could not be finished, so that there is no verdict.", "×", "X", PURPLE),
     _WAITING,
 )  # fmt: skip
 
-_BY_KEY = {look.key: look for look in LOOKS}
+_BY_KEY = {look.key: look for look in STYLES}
 
 
-def look_of(arm: StudyArm) -> VerdictLook:
+def style_of(arm: StudyArm) -> VerdictStyle:
     """Return the look of a technique's verdict; of an open one without a number, that of "no result yet"."""
     technique = arm.technique
     return _WAITING if technique is None or technique.waiting else _BY_KEY[technique.verdict]
@@ -73,7 +73,7 @@ def preliminary(arm: StudyArm) -> bool:
 
 def draw_mark(axes: Any, arm: StudyArm, x: float, y: float, **style: Any) -> None:
     """Draw a technique's point in the look of its verdict: open where there is no clear answer, or none yet."""
-    look = look_of(arm)
+    look = style_of(arm)
     face = "white" if preliminary(arm) or look.key == "inconclusive" else look.colour
     axes.plot(x, y, look.marker, markerfacecolor=face, markeredgecolor=look.colour, markeredgewidth=1.6,
               markersize=8.5, zorder=4, **style)  # fmt: skip

@@ -3,6 +3,7 @@
 import numpy as np
 
 from convtrials.core.errors import StudyError
+from convtrials.core.log import quiet
 from convtrials.data.dataset import Dataset
 from convtrials.data.open import load_dataset, source_name
 from convtrials.study.plan.arms import Arm
@@ -32,7 +33,8 @@ def _at_size(dataset: Dataset, arm: Arm, size: int) -> Dataset:
     if source is None:
         raise StudyError(f"{arm.name}: image_size {size}: the dataset was made in memory and has its size")
     options = dict(dataset.manifest.get("options") or {}) | {"image_size": size}
-    other = load_dataset(source, **options, silent=True)
+    with quiet():
+        other = load_dataset(source, **options)
     if not (np.array_equal(other.labels, dataset.labels) and np.array_equal(other.split, dataset.split)):
         raise StudyError(
             f"{arm.name}: image_size {size}: {source} does not give the same images at this size"

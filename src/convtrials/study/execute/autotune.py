@@ -4,11 +4,12 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
 from convtrials.core.errors import StudyError
+from convtrials.core.log import get_logger
 from convtrials.core.process import available_cores
 from convtrials.study.schemas import StudyExecution
 from convtrials.training.engine.execution import ComputeOptions, Execution, check_device
@@ -22,6 +23,8 @@ from convtrials.training.engine.step_timing import (
 from convtrials.training.recipe.recipe import Recipe
 from convtrials.training.replicas.choose import choose_replicas
 
+_log = get_logger(__name__)
+
 #: Seconds that every number of workers trains while it is timed, after its first step.
 MEASURED_SECONDS = 1.5
 
@@ -32,10 +35,10 @@ MOST_CANDIDATES = 4
 _MOST_IMAGES = 256
 
 
-def autotune_study(
-    probe: StepProbe, options: ComputeOptions, report: Callable[[str], None] = lambda line: None
-) -> StudyExecution:
+def autotune_study(probe: StepProbe, options: ComputeOptions) -> StudyExecution:
     """Choose precision, memory format, threads, workers and replicas by training the baseline for some seconds.
+
+    A line is logged for each thing timed.
 
     Parameters
     ----------
@@ -43,24 +46,20 @@ def autotune_study(
         The baseline.
     options : ComputeOptions
         What is given is kept, and not timed.
-    report : callable
-        Takes a line for each thing timed.
     """
     if (options.replicas or 1) > 1:
         options = replace(options, workers=1)
-        chosen = _autotune_workers(probe, options, report)
+        chosen = _autotune_workers(probe, options)
         return chosen.model_copy(update={"replicas": options.replicas})
-    chosen = _autotune_workers(probe, options, report)
+    chosen = _autotune_workers(probe, options)
     if chosen.execution.device != "cuda" or options.replicas is not None or options.workers is not None:
         return chosen
-    found = choose_replicas(probe, chosen.execution, report=report)
+    found = choose_replicas(probe, chosen.execution)
     measured = {"replicas_measured": found.measured} if found.measured else {}
     return chosen.model_copy(update={"replicas": found.replicas, "replica_way": found.method, **measured})
 
 
-def _autotune_workers(
-    probe: StepProbe, options: ComputeOptions, report: Callable[[str], None]
-) -> StudyExecution:
+def _autotune_workers(probe: StepProbe, options: ComputeOptions) -> StudyExecution:
     cores, workers, threads = available_cores(), options.workers, options.threads
 
     def choose(count: int) -> Execution:
@@ -70,7 +69,6 @@ def _autotune_workers(
             threads=count,
             device=options.device,
             channels_last=options.channels_last,
-            report=report,
         )
 
     if options.device is not None:
@@ -83,9 +81,7 @@ def _autotune_workers(
     execution = choose(1)
     if execution.device != "cpu" or cores == 1:
         return StudyExecution.of(execution)
-    measured = [
-        _time_workers(probe, execution, count, cores // count, report) for count in _candidates(cores)
-    ]
+    measured = [_time_workers(probe, execution, count, cores // count) for count in _candidates(cores)]
     best = max(measured, key=lambda one: one["images_per_second"])
     return StudyExecution.of(replace(execution, threads=best["threads"]), best["workers"], measured=measured)
 
@@ -100,9 +96,7 @@ def _candidates(cores: int) -> list[int]:
     return [*counts, 1]
 
 
-def _time_workers(
-    probe: StepProbe, execution: Execution, workers: int, threads: int, report: Callable[[str], None]
-) -> dict[str, Any]:
+def _time_workers(probe: StepProbe, execution: Execution, workers: int, threads: int) -> dict[str, Any]:
     """Train in so many processes side by side; return their images per second together."""
     one = replace(execution, threads=threads)
     processes = [begin_timing(probe, one, MEASURED_SECONDS) for _ in range(workers)]
@@ -112,7 +106,7 @@ def _time_workers(
         for process in processes:
             process.kill()
             process.wait()
-    report(
+    _log.info(
         f"probe: {workers} run{'s' if workers > 1 else ''} at a time, {threads} thread"
         f"{'s' if threads > 1 else ''} each: {rate:,.0f} images/s together"
     )

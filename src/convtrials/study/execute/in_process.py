@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import torch
 
 from convtrials.core.errors import Interrupted
-from convtrials.core.progress import say
+from convtrials.core.log import get_logger, quiet
 from convtrials.study.execute.arm_data import dataset_of_arm
 from convtrials.study.execute.executor import RunEnd, RunTask
 from convtrials.study.execute.run_trainer import (
@@ -22,6 +22,8 @@ from convtrials.training.engine.progress import Progress
 from convtrials.training.replicas.passes import Method
 from convtrials.training.replicas.train import train_replicas
 from convtrials.training.run import Run
+
+_log = get_logger(__name__)
 
 
 class InProcess:
@@ -56,7 +58,7 @@ class ReplicaExecutor(InProcess):
     """Trains up to ``replicas`` seeds of one arm at once: for one GPU.
 
     Where that is not possible (a network that cannot be replicated, too little memory, a run that another process has)
-    the runs are trained one at a time: that changes speed, and results by rounding alone.
+    the runs are trained one at a time, and a warning says why: that changes speed, and results by rounding alone.
 
     Parameters
     ----------
@@ -65,8 +67,6 @@ class ReplicaExecutor(InProcess):
         1 or more.
     method : {"grouped", "side_by_side"}, optional
         See `convtrials.training.replicas.train.train_replicas`.
-    note : callable
-        Gets a line that says why runs are trained one at a time.
     """
 
     def __init__(
@@ -75,10 +75,9 @@ class ReplicaExecutor(InProcess):
         replicas: int,
         *,
         method: Method | None = None,
-        note: Callable[[str], None] = say,
     ) -> None:
         super().__init__(trainer)
-        self._replicas, self._method, self._note = replicas, method, note
+        self._replicas, self._method = replicas, method
 
     def _train(self, wanted: Sequence[RunTask]) -> list[RunEnd]:
         """Train some seeds of the most urgent run's arm to their end."""
@@ -104,7 +103,7 @@ class ReplicaExecutor(InProcess):
             gc.collect()
             if self._trainer.execution.device == "cuda":
                 torch.cuda.empty_cache()
-            self._note(f"{team[0].arm}: {why}; its runs are trained one at a time")
+            _log.warning(f"{team[0].arm}: {why}; its runs are trained one at a time")
         return ended + self._one_at_a_time(ours)
 
     def _at_once(self, ours: dict[RunTask, Run]) -> None:
@@ -124,13 +123,12 @@ class ReplicaExecutor(InProcess):
                 execution=trainer.execution,
                 method=self._method,
                 checkpoint_seconds=trainer.checkpoint_seconds,
-                silent=True,
-                note=self._note,
                 follow=follow,
             )
 
         try:
-            retry_locked(begin)
+            with quiet():
+                retry_locked(begin)
         finally:
             for run in ours.values():
                 with contextlib.suppress(OSError):

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from convtrials.core.errors import ConvtrialsError, Interrupted, RunTaken
+from convtrials.core.log import quiet
 from convtrials.data.dataset import Dataset
 from convtrials.study.directory import StudyDirectory
 from convtrials.study.execute.arm_data import dataset_of_arm
@@ -57,7 +58,8 @@ class RunTrainer:
         run = self.run(task)
         live, locked = self.study.live_path(run), False
         try:
-            retry_locked(lambda: self._begin(task, run))
+            with quiet():
+                retry_locked(lambda: self._begin(task, run))
             drop_weights(self.plan, run, task.position)
             return RunEnd(task, how_ended(run))
         except RunTaken:
@@ -86,7 +88,6 @@ class RunTrainer:
             out=run.folder,
             execution=self.execution,
             checkpoint_seconds=self.checkpoint_seconds,
-            silent=True,
             follow=LiveNote(self.study.live_path(run)),
         )
 

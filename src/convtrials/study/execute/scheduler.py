@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 from convtrials.core.errors import Interrupted, StudyError
 from convtrials.core.stopping import StopRequest
-from convtrials.statistics.decision import Decision
+from convtrials.statistics.result import Decision
 from convtrials.study.directory import StudyDirectory
 from convtrials.study.execute.executor import Executor, RunEnd, RunTask
 from convtrials.study.execute.run_trainer import drop_weights

@@ -13,7 +13,7 @@ from typing import Any
 from convtrials.core.documents import parse_document, parse_object
 from convtrials.core.errors import StudyError
 from convtrials.core.files import finite, read_bounded_text, write_text
-from convtrials.study.schemas import PlanVersion
+from convtrials.study.schemas import Piece, PlanVersion
 
 #: A plan of a hundred techniques takes a tenth of this.
 LARGEST_PLAN = 4_000_000
@@ -64,9 +64,15 @@ class PlanLog:
         """What the lines say."""
         return [PlanVersion.model_validate(line) for line in self.lines]
 
+    @property
+    def merged(self) -> tuple[Piece, ...]:
+        """The studies that were merged into this one; none where it was trained in one piece."""
+        return next((one.merged for one in reversed(self.versions) if one.merged), ())
+
     def add(self, version: PlanVersion) -> None:
         """Write the log with one more line, bound to the line before; atomically."""
-        line = {key: value for key, value in version.to_dict().items() if key != "chain"}
+        left_out = {"chain"} if version.merged else {"chain", "merged"}
+        line = {key: value for key, value in version.to_dict().items() if key not in left_out}
         lines = (*self.lines, {**line, "chain": _chain(_last_link(self.lines), line)})
         write_text(self.path, "".join(json.dumps(one, ensure_ascii=True) + "\n" for one in lines))
 

@@ -1,6 +1,6 @@
 """What a study's arms cost, ready for ``costs.json``: kept apart from verdicts, which hold no times."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import exp, sqrt
 from typing import Any, Literal
 
@@ -20,6 +20,8 @@ def study_costs(
     device: str,
     wall_seconds: float | None = None,
     surplus: Sequence[Run] = (),
+    same_seeds: bool = False,
+    read: Callable[[Run], EndedRun | None] = ended_run,
 ) -> Costs:
     """Compare what the runs of each technique cost with what the baseline's cost.
 
@@ -39,6 +41,11 @@ def study_costs(
         Time that the whole study took by the clock, if known.
     surplus : sequence of Run
         Runs on which no verdict rests, such as those begun for a look that was not needed: counted in the total only.
+    same_seeds : bool
+        Compare each technique with the baseline's runs of its own seeds alone: where the runs come from machines of
+        different speed.
+    read : callable
+        Gives the numbers of a run that has ended, None for another.
 
     Returns
     -------
@@ -54,13 +61,17 @@ def study_costs(
         A file of an ended run is missing or damaged.
     """
     unit: Literal["cpu_seconds", "seconds"] = "cpu_seconds" if device == "cpu" else "seconds"
-    reference = _ended(baseline)
-    arms = {name: _ended(runs) for name, runs in techniques.items()}
-    everything = [*reference, *(run for runs in arms.values() for run in runs), *_ended(surplus)]
+    reference = _ended(baseline, read)
+    arms = {name: _ended(runs, read) for name, runs in techniques.items()}
+    bases = {
+        name: _ended(baseline[: len(runs)], read) if same_seeds else reference
+        for name, runs in techniques.items()
+    }
+    everything = [*reference, *(run for runs in arms.values() for run in runs), *_ended(surplus, read)]
     return Costs(
         unit=unit,
         baseline=ArmCost(**_means(reference, reference, unit)),
-        techniques=tuple(_technique(name, runs, reference, unit) for name, runs in arms.items()),
+        techniques=tuple(_technique(name, runs, bases[name], unit) for name, runs in arms.items()),
         total=TotalCost(
             runs=len(everything),
             seconds=float(sum(run.seconds for run in everything)),
@@ -80,8 +91,8 @@ def _technique(name: str, runs: Sequence[EndedRun], baseline: Sequence[EndedRun]
     )
 
 
-def _ended(runs: Sequence[Run]) -> list[EndedRun]:
-    return [ended for run in runs if (ended := ended_run(run)) is not None]
+def _ended(runs: Sequence[Run], read: Callable[[Run], EndedRun | None]) -> list[EndedRun]:
+    return [ended for run in runs if (ended := read(run)) is not None]
 
 
 def _means(runs: Sequence[EndedRun], baseline: Sequence[EndedRun], unit: str) -> dict[str, Any]:

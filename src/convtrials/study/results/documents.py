@@ -1,16 +1,17 @@
 """The files that a study leaves for readers: verdicts.json, costs.json, runs.csv."""
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from convtrials.core.files import finite
 from convtrials.evaluation.guessing import against_guessing
-from convtrials.statistics.decision import BASELINE, Decision, Result
+from convtrials.statistics.design import BASELINE
+from convtrials.statistics.result import Decision, Result
 from convtrials.study.directory import StudyDirectory
 from convtrials.study.plan.arms import Arm
 from convtrials.study.plan.plan import Plan
 from convtrials.study.results.costs import study_costs
-from convtrials.study.results.ended_runs import EndedRun, ended_run, read_history
+from convtrials.study.results.ended_runs import EndedRun
 from convtrials.study.results.metrics import (
     VerdictMetric,
     mean_metrics,
@@ -25,12 +26,50 @@ from convtrials.study.results.time_to_baseline import images_to_baseline, probab
 from convtrials.study.results.warnings import ArmRuns, study_warnings
 from convtrials.study.schemas import (
     BaselineVerdict,
+    Costs,
+    Piece,
     SingleRuns,
+    StudyDataset,
+    StudyExecution,
     StudyWarning,
     TechniqueVerdict,
     Verdicts,
 )
 from convtrials.training.run import Run
+
+
+class JudgedStudy(Protocol):
+    """What judging needs of a study: a study directory has it, and so has a published copy."""
+
+    @property
+    def dataset(self) -> StudyDataset:
+        """What data the study is on."""
+
+    @property
+    def execution(self) -> StudyExecution:
+        """How every run is computed."""
+
+    @property
+    def merged(self) -> tuple[Piece, ...]:
+        """The studies that were merged into this one."""
+
+    def run(self, arm: Arm, position: int) -> Run:
+        """Return the run of an arm with the study's seed number ``position``, from 0."""
+
+    def ended_runs(self) -> list[Run]:
+        """Return the runs of any plan that have a result."""
+
+    def wall_seconds(self) -> float | None:
+        """Return how long the study took by the clock, if known."""
+
+
+@dataclass(frozen=True)
+class StudyResults:
+    """What the ended runs of a study say: the content of verdicts.json, costs.json and runs.csv."""
+
+    verdicts: Verdicts
+    costs: Costs
+    rows: list[RunRow]
 
 
 def write_documents(study: StudyDirectory, plan: Plan, outcomes: Outcomes) -> Verdicts:
@@ -39,28 +78,39 @@ def write_documents(study: StudyDirectory, plan: Plan, outcomes: Outcomes) -> Ve
     ``verdicts.json`` holds no time: it is the same for the same science, however often the study was stopped. Seconds
     stand in ``costs.json``.
     """
+    results = study_results(study, plan, outcomes)
+    write_runs_table(
+        study.folder / "runs.csv", results.rows, metric=plan.spec.metric, read=outcomes.ended_run
+    )
+    study.write_results(results.verdicts, results.costs)
+    return results.verdicts
+
+
+def judge_study(study: JudgedStudy, plan: Plan, outcomes: Outcomes) -> Verdicts:
+    """Return the verdicts that the ended runs give, and write nothing."""
     decision = outcomes.decide()
-    used = _used(study, plan, decision)
-    verdicts = _Judging(study, plan, outcomes, decision, used).verdicts()
+    return _Judging(study, plan, outcomes, decision, _used(study, plan, outcomes, decision)).verdicts()
+
+
+def study_results(study: JudgedStudy, plan: Plan, outcomes: Outcomes) -> StudyResults:
+    """Return all that the ended runs say, and write nothing."""
+    decision = outcomes.decide()
+    used = _used(study, plan, outcomes, decision)
     costs = study_costs(
         used[BASELINE],
         {name: runs for name, runs in used.items() if name != BASELINE},
         device=study.execution.device,
         wall_seconds=study.wall_seconds(),
         surplus=_surplus(study, used),
+        read=outcomes.ended_run,
+        # Pieces may come from machines of different speed.
+        same_seeds=bool(study.merged),
     )
-    write_runs_table(study.folder / "runs.csv", _rows(study, plan, outcomes, used), metric=plan.spec.metric)
-    study.write_results(verdicts, costs)
-    return verdicts
+    verdicts = _Judging(study, plan, outcomes, decision, used).verdicts()
+    return StudyResults(verdicts, costs, _rows(study, plan, outcomes, used))
 
 
-def judge_study(study: StudyDirectory, plan: Plan, outcomes: Outcomes) -> Verdicts:
-    """Return the verdicts that the ended runs give, and write nothing."""
-    decision = outcomes.decide()
-    return _Judging(study, plan, outcomes, decision, _used(study, plan, decision)).verdicts()
-
-
-def _used(study: StudyDirectory, plan: Plan, decision: Decision) -> dict[str, list[Run]]:
+def _used(study: JudgedStudy, plan: Plan, outcomes: Outcomes, decision: Decision) -> dict[str, list[Run]]:
     """Return the runs of each arm that the verdicts rest on."""
     seeds = {name: result.seeds for name, result in decision.results.items()}
     seeds[BASELINE] = max(seeds.values(), default=0)
@@ -68,16 +118,20 @@ def _used(study: StudyDirectory, plan: Plan, decision: Decision) -> dict[str, li
         arm.name: [
             run
             for position in range(seeds[arm.name])
-            if (run := study.run(arm, position)).finished or study.failures(run).given_up
+            if outcomes.status(run := study.run(arm, position)) != "missing"
         ]
         for arm in plan.arms
     }
 
 
-def _surplus(study: StudyDirectory, used: dict[str, list[Run]]) -> list[Run]:
+def _surplus(study: JudgedStudy, used: dict[str, list[Run]]) -> list[Run]:
     """Return the ended runs on which no verdict rests: of an earlier plan, or beyond the last look."""
     known = {run.folder for runs in used.values() for run in runs}
     return [run for run in study.ended_runs() if run.folder not in known]
+
+
+def _ended(outcomes: Outcomes, runs: list[Run]) -> list[EndedRun]:
+    return [ended for run in runs if (ended := outcomes.ended_run(run)) is not None]
 
 
 @dataclass(frozen=True)
@@ -90,7 +144,7 @@ class _Judging:
         The runs of each arm that the verdicts rest on.
     """
 
-    study: StudyDirectory
+    study: JudgedStudy
     plan: Plan
     outcomes: Outcomes
     decision: Decision
@@ -127,7 +181,7 @@ class _Judging:
 
     def _baseline(self) -> BaselineVerdict:
         runs = self.used[BASELINE]
-        finished = _finished(runs)
+        finished = _ended(self.outcomes, runs)
         return BaselineVerdict(
             **self._arm(self.plan.arms[0]),
             seeds=_seeds(runs),
@@ -146,7 +200,9 @@ class _Judging:
             secondary_differences=metric_differences(mean, of_baseline) if mean and of_baseline else {},
             probability_better=probability_better(self._scores(runs), self._scores(baseline)),
             single_runs=self._single_runs(arm, result),
-            images_to_baseline=images_to_baseline(_finished(baseline), _finished(runs)),
+            images_to_baseline=images_to_baseline(
+                _ended(self.outcomes, baseline), _ended(self.outcomes, runs)
+            ),
             sentence=self._sentence(arm, result) + _marks_shown(marks, arm.name),
         )
 
@@ -154,7 +210,7 @@ class _Judging:
         """Return the fields of an `ArmVerdict`."""
         runs, metric = self.used[arm.name], self.metric
         scores, known = [self.outcomes.score(run) for run in runs], self._scores(runs)
-        level = self.outcomes.level(runs)
+        interval = self.outcomes.mean_interval(runs)
         return {
             "name": arm.name,
             "slug": arm.slug,
@@ -162,7 +218,7 @@ class _Judging:
             "status": tuple(self.outcomes.status(run) for run in runs),
             "mean": metric.as_reported(sum(known) / len(known)) if known else None,
             # Of this recipe alone, over new seeds and new test units; differences have intervals of their own.
-            "mean_interval": None if level is None else metric.interval_as_reported(level),
+            "mean_interval": None if interval is None else metric.interval_as_reported(interval),
             "secondary_metrics": self._secondary_metrics(runs),
         }
 
@@ -195,7 +251,7 @@ class _Judging:
 
 
 def _warnings(
-    study: StudyDirectory, plan: Plan, outcomes: Outcomes, used: dict[str, list[Run]]
+    study: JudgedStudy, plan: Plan, outcomes: Outcomes, used: dict[str, list[Run]]
 ) -> list[StudyWarning]:
     arms = [_arm_runs(outcomes, arm.name, used[arm.name]) for arm in plan.arms]
     support = next(
@@ -215,20 +271,21 @@ def _warnings(
 
 def _arm_runs(outcomes: Outcomes, name: str, runs: list[Run]) -> ArmRuns:
     known = [(run, answers) for run in runs if (answers := outcomes.answers(run)) is not None]
-    aucs = [outcomes.secondary_metrics(run)["macro_auc"] for run, _ in known]
+    aucs = [outcomes.secondary_metrics(run).get("macro_auc") for run, _ in known]
     return ArmRuns(
         name,
         [against_guessing(answers, auc) for (_, answers), auc in zip(known, aucs, strict=True)],
         aucs,
-        [read_history(run) for run, _ in known],
+        [ended.history for run, _ in known if (ended := outcomes.ended_run(run)) is not None],
     )
 
 
-def _class_names(study: StudyDirectory, classes: int) -> list[str]:
+def _class_names(study: JudgedStudy, classes: int) -> list[str]:
     """Return the names of the classes, or numbers where ``dataset.json`` does not have them."""
     names = study.dataset.class_names
-    if isinstance(names, list) and len(names) == classes and all(isinstance(name, str) for name in names):
-        return names
+    known = isinstance(names, list | tuple) and all(isinstance(name, str) for name in names)
+    if known and len(names) == classes:
+        return list(names)
     return [f"class {k}" for k in range(classes)]
 
 
@@ -238,24 +295,21 @@ def _marks_shown(marks: dict[str | None, str], name: str) -> str:
     return own + (f" Of the baseline, {marks[BASELINE]}." if BASELINE in marks else "")
 
 
-def _finished(runs: list[Run]) -> list[EndedRun]:
-    ended = (ended_run(run) for run in runs)
-    return [one for one in ended if one is not None and not one.diverged]
-
-
 def _seeds(runs: list[Run]) -> tuple[int, ...]:
     return tuple(int(run.folder.name.removeprefix("seed")) for run in runs)
 
 
-def _rows(study: StudyDirectory, plan: Plan, outcomes: Outcomes, used: dict[str, list[Run]]) -> list[RunRow]:
+def _rows(study: JudgedStudy, plan: Plan, outcomes: Outcomes, used: dict[str, list[Run]]) -> list[RunRow]:
     rows, metric = [], verdict_metric(plan.spec.metric)
     for arm in plan.arms:
         folders = {run.folder for run in used[arm.name]}
         for position in range(plan.spec.most):
             run = study.run(arm, position)
             status = outcomes.status(run)
-            if status == "missing" and not run.exists:
-                continue
+            if status == "missing":
+                if not outcomes.begun(run):
+                    continue
+                status = "unfinished"
             score = outcomes.score(run)
             rows.append(
                 RunRow(
@@ -263,7 +317,7 @@ def _rows(study: StudyDirectory, plan: Plan, outcomes: Outcomes, used: dict[str,
                     arm.seed_offset + position,
                     run,
                     run.folder in folders,
-                    status="failed" if status == "failed" else None,
+                    status=status,
                     score=None if score is None else metric.as_reported(score),
                 )
             )

@@ -1,7 +1,7 @@
 """``runs.csv``: one line per run, for spreadsheets and data frames."""
 
 import csv
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,14 @@ class RunRow:
     score: float | None = None
 
 
-def write_runs_table(target: Path, rows: Iterable[RunRow], *, metric: str) -> None:
+def write_runs_table(
+    target: Path,
+    rows: Iterable[RunRow],
+    *,
+    metric: str,
+    home: Path | None = None,
+    read: Callable[[Run], EndedRun | None] = ended_run,
+) -> None:
     """Write the table atomically, UTF-8, with one header line and one line per run.
 
     Columns: ``arm``, ``seed``, ``status`` (finished, diverged, or `RunRow.status`), ``test_METRIC``, ``val_accuracy``,
@@ -57,6 +64,10 @@ def write_runs_table(target: Path, rows: Iterable[RunRow], *, metric: str) -> No
         In the order of the table.
     metric : str
         The study's metric: names the column.
+    home : Path, optional
+        What folders of runs are seen from; by default the folder of the table.
+    read : callable
+        Gives the numbers of a run that has ended, None for another.
 
     Raises
     ------
@@ -66,7 +77,7 @@ def write_runs_table(target: Path, rows: Iterable[RunRow], *, metric: str) -> No
         A file of an ended run is missing or damaged.
     """
     verdict_metric(metric)
-    lines = [_line(row, metric, Path(target).parent) for row in rows]
+    lines = [_line(row, read(row.run), metric, home or Path(target).parent) for row in rows]
     header = (
         "arm", "seed", "status", f"test_{metric}", "val_accuracy", "epochs", "steps", "seconds", "cpu_seconds",
         "images_per_second", "used_in_verdict", "folder",
@@ -81,8 +92,7 @@ def write_runs_table(target: Path, rows: Iterable[RunRow], *, metric: str) -> No
         writer.writerows(lines)
 
 
-def _line(row: RunRow, metric: str, home: Path) -> dict[str, Any]:
-    ended = ended_run(row.run)
+def _line(row: RunRow, ended: EndedRun | None, metric: str, home: Path) -> dict[str, Any]:
     line = {
         "arm": row.arm,
         "seed": row.seed,

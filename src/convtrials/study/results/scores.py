@@ -10,19 +10,14 @@ from convtrials.core.errors import StudyError
 from convtrials.data.dataset import Dataset
 from convtrials.evaluation.guessing import NOT_LEARNED, Answers, against_guessing
 from convtrials.evaluation.predictions import Predictions
-from convtrials.statistics.decision import (
-    BASELINE,
-    DIVERGED,
-    FAILED,
-    Decision,
-    Design,
-    RunScores,
-    decide,
-)
-from convtrials.statistics.recipe_mean import level_interval
+from convtrials.statistics.decide import decide
+from convtrials.statistics.design import BASELINE, DIVERGED, FAILED, Design, RunScores
+from convtrials.statistics.interval import mean_interval
+from convtrials.statistics.result import Decision
 from convtrials.study.directory import StudyDirectory
 from convtrials.study.plan.arms import Arm
 from convtrials.study.plan.plan import Plan
+from convtrials.study.results.ended_runs import EndedRun, ended_run
 from convtrials.study.results.metrics import secondary_metrics, verdict_metric
 from convtrials.training.run import Run
 
@@ -81,6 +76,14 @@ class Outcomes:
             self._secondary[run.folder] = secondary_metrics(run.read_predictions())
         return self._secondary[run.folder]
 
+    def ended_run(self, run: Run) -> EndedRun | None:
+        """Return the numbers of a run that has ended, well or as diverged; None for another."""
+        return ended_run(run)
+
+    def begun(self, run: Run) -> bool:
+        """Tell whether there is anything of a run."""
+        return run.exists
+
     def status(self, run: Run) -> str:
         """Say how a run ended: ``finished``, ``diverged``, ``failed``, or ``missing``."""
         scores = self._scores(run)
@@ -105,11 +108,11 @@ class Outcomes:
             self._learned[run.folder] = against_guessing(answers).kind not in NOT_LEARNED
         return self._learned.get(run.folder, True)
 
-    def level(self, runs: Sequence[Run]) -> tuple[float, float] | None:
+    def mean_interval(self, runs: Sequence[Run]) -> tuple[float, float] | None:
         """Return the 95% interval of the mean score of an arm's runs; None where a run is lost or there are too few."""
         scores = [self._scores(run) for run in runs]
         vectors = [one for one in scores if isinstance(one, np.ndarray)]
-        return level_interval(vectors, units=self.units) if len(vectors) == len(scores) else None
+        return mean_interval(vectors, units=self.units) if len(vectors) == len(scores) else None
 
     def _scores(self, run: Run) -> RunScores | None:
         known = self._known.get(run.folder)

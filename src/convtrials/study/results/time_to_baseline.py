@@ -106,7 +106,7 @@ def images_to_baseline(baseline: Sequence[EndedRun], runs: Sequence[EndedRun]) -
     int or None
         None if the curve never gets there, or one of the two arms has no finished run.
     """
-    target, finished = baseline_target(baseline), [run for run in runs if not run.diverged]
+    target, finished = baseline_target(baseline), _with_history(runs)
     if target is None or not finished:
         return None
     curve = mean_history([run.history for run in finished])
@@ -118,7 +118,7 @@ def seconds_to_baseline(baseline: Sequence[EndedRun], runs: Sequence[EndedRun], 
 
     As `images_to_baseline`, in ``seconds`` or ``cpu_seconds`` (`key`).
     """
-    target, finished = baseline_target(baseline), [run for run in runs if not run.diverged]
+    target, finished = baseline_target(baseline), _with_history(runs)
     if target is None or not finished:
         return None
     return seconds_to_reach(mean_history([run.history for run in finished]), target, key)
@@ -156,6 +156,11 @@ def probability_better(technique_scores: Sequence[float], baseline_scores: Seque
         return None
     gaps = technique[:, None] - baseline[None, :]
     return float((gaps > 0).mean() + (gaps == 0).mean() / 2)
+
+
+def _with_history(runs: Sequence[EndedRun]) -> list[EndedRun]:
+    """Leave out diverged runs, and those of published copies of the first version, which hold no histories."""
+    return [run for run in runs if not run.diverged and run.history]
 
 
 def _held(values: ArrayLike, length: int) -> NDArray[np.float64]:

@@ -18,7 +18,7 @@ from convtrials.evaluation.run_warnings import (
     rise_told,
     share_told,
 )
-from convtrials.statistics.decision import BASELINE
+from convtrials.statistics.design import BASELINE
 from convtrials.study.results.metrics import verdict_metric
 from convtrials.study.schemas import StudyWarning
 

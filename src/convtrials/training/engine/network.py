@@ -1,17 +1,18 @@
 """The network that a recipe names, with the initial weights of a seed or of a file."""
 
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 from torch import nn
 
 from convtrials.core.errors import ConvtrialsError
-from convtrials.core.progress import say_nothing
+from convtrials.core.log import get_logger
 from convtrials.models.registry import build_model
 from convtrials.models.spec import SMALL_IMAGE
 from convtrials.models.weights import WeightsError, load_weights
 from convtrials.training.recipe.recipe import Recipe
+
+_log = get_logger(__name__)
 
 
 def recipe_network(recipe: Recipe, image_shape: tuple[int, int, int], classes: int, seed: int) -> nn.Module:
@@ -46,16 +47,15 @@ def initial_network(
     image_shape: tuple[int, int, int],
     classes: int,
     seed: int,
-    note: Callable[[str], None] = say_nothing,
 ) -> nn.Module:
     """Build the recipe's network as a run begins with it: with the weights of a file where the recipe names one.
+
+    Each layer that the file does not fill is logged.
 
     Parameters
     ----------
     recipe, image_shape, classes, seed
         As in `recipe_network`.
-    note : callable
-        Gets a line for each layer that the file does not fill.
 
     Raises
     ------
@@ -70,7 +70,7 @@ def initial_network(
             advice = _fitting(recipe, image_shape, classes)
             raise WeightsError(f"{error}\n{advice}" if advice else str(error)) from error
         for message in messages:
-            note(message)
+            _log.info(message)
     return network
 
 

@@ -10,13 +10,16 @@ from types import TracebackType
 from typing import Any
 
 from convtrials.core.errors import Interrupted
-from convtrials.core.progress import Task, say
+from convtrials.core.log import get_logger
+from convtrials.core.progress import Task
 from convtrials.core.stopping import StopRequest
 from convtrials.data.batches import steps_per_epoch
 from convtrials.training.engine.checkpoint import TrainingState, steps_in
 from convtrials.training.recipe.recipe import Recipe
 from convtrials.training.run import Run
 from convtrials.training.run_documents import HistoryEntry
+
+_log = get_logger(__name__)
 
 
 def stop_request() -> StopRequest:
@@ -27,7 +30,7 @@ def stop_request() -> StopRequest:
         if times > 1 and number == signal.SIGINT:
             raise KeyboardInterrupt
         if times == 1:
-            say("stopping after this step")
+            _log.warning("stopping after this step")  # an answer to Ctrl-C: shown in any case
 
     return StopRequest(heard)
 
@@ -163,7 +166,7 @@ class RunWatcher(Watcher):
         self._run.write_history(state.history)
         entry = state.history[-1]
         self._curves.add(entry)
-        self._task.note(
+        _log.info(
             f"epoch {entry.epoch:3d}  loss {entry.train_loss:.4f}  val loss {entry.val_loss:.4f}  "
             f"val accuracy {entry.val_accuracy:.2%}  {entry.images_per_second:,.0f} images/s  "
             f"{entry.seconds:,.0f} s"

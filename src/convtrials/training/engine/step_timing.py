@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from convtrials.core.log import get_logger
 from convtrials.core.process import available_cores, keep_freed_memory
 from convtrials.data.batches import as_channels_last, as_contiguous
 from convtrials.data.dataset import Dataset
@@ -17,6 +18,8 @@ from convtrials.training.engine.execution import Execution, Precision, check_dev
 from convtrials.training.engine.network import recipe_network
 from convtrials.training.optim.optimizers import build_optimizer
 from convtrials.training.recipe.recipe import Recipe
+
+_log = get_logger(__name__)
 
 #: fp32 stays unless bf16 saves at least this share of the time: rounding is only worth it for speed.
 NEEDED_GAIN = 0.10
@@ -136,17 +139,16 @@ def autotune_execution(
     threads: int | None = None,
     device: str | None = None,
     channels_last: bool | None = None,
-    report: Callable[[str], None] = lambda line: None,
 ) -> Execution:
     """Choose precision, memory format and threads by timing a few training steps of the real network.
+
+    A line is logged for each thing timed.
 
     Parameters
     ----------
     probe : StepProbe
     precision, threads, device, channels_last
         Given by a person: then kept, and not timed.
-    report : callable
-        Takes a line for each thing timed.
 
     Returns
     -------
@@ -166,7 +168,7 @@ def autotune_execution(
 
     def time_one(candidate: Execution) -> None:
         rates[candidate] = _short_rate(probe, candidate, max(rates.values(), default=0.0))
-        report(f"probe: {candidate.describe()}: {rates[candidate]:,.0f} images/s")
+        _log.info(f"probe: {candidate.describe()}: {rates[candidate]:,.0f} images/s")
 
     if precision and threads and channels_last is not None:
         return Execution(device, precision, channels_last, threads)

@@ -9,7 +9,8 @@ from safetensors import SafetensorError
 from torch import nn
 
 from convtrials.core.errors import Interrupted, RunError
-from convtrials.core.progress import progress_task, say, say_nothing
+from convtrials.core.log import get_logger
+from convtrials.core.progress import progress_task
 from convtrials.core.stopping import StopRequest
 from convtrials.data.dataset import Dataset
 from convtrials.training.engine.custom import try_custom_parts
@@ -31,6 +32,8 @@ from convtrials.training.engine.step_timing import StepProbe, autotune_execution
 from convtrials.training.recipe.recipe import Recipe
 from convtrials.training.run import Run, default_run_folder, load_run
 
+_log = get_logger(__name__)
+
 #: Seconds between checkpoints inside an epoch.
 CHECKPOINT_SECONDS = 60.0
 
@@ -47,7 +50,6 @@ def train(
     channels_last: bool | None = None,
     execution: Execution | None = None,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
-    silent: bool = False,
     follow: Callable[[Progress], None] | None = None,
 ) -> Run:
     """Train, keep the weights that count, and classify the test split once.
@@ -72,8 +74,6 @@ def train(
         The whole execution, where a study fixes it for all arms; no probe then.
     checkpoint_seconds : float
         Seconds between checkpoints inside an epoch.
-    silent : bool
-        No progress output.
     follow : callable, optional
         Gets, after every step, how far the run is.
 
@@ -96,13 +96,10 @@ def train(
     check_trainable(recipe, dataset)
     run = Run(out if out is not None else default_run_folder(recipe, dataset, seed))
     identity = identify(recipe, dataset, seed, recorded=run.identity if run.exists else None)
-    note = say_nothing if silent else say
     if not run.exists:
         try_custom_parts(recipe, dataset.image_shape, len(dataset.class_names))
     # Before anything is measured or written: a file of weights that does not fit is reported at once.
-    network = (
-        _initial_network(recipe, dataset, seed, note) if recipe.initial_weights and not run.exists else None
-    )
+    network = _initial_network(recipe, dataset, seed) if recipe.initial_weights and not run.exists else None
     with run.lock(), torch_left_as_it_was():
         if run.exists:
             asked = {
@@ -124,7 +121,6 @@ def train(
                 threads=threads,
                 device=device,
                 channels_last=channels_last,
-                report=note,
             )
             run.begin(
                 recipe,
@@ -133,11 +129,9 @@ def train(
                 environment=describe_environment(),
                 dataset=describe_dataset(dataset),
             )
-        note(f"execution: {execution.describe()}")
+        _log.info(f"execution: {execution.describe()}")
         with stop_request().listening() as stop, _writing_errors_reported(run):
-            _train(
-                run, recipe, dataset, seed, network, execution, stop, checkpoint_seconds, silent, note, follow
-            )
+            _train(run, recipe, dataset, seed, network, execution, stop, checkpoint_seconds, follow)
         if stop.asked:  # while the end was being written
             raise Interrupted(f"{run.folder}: finished; stopped before anything else")
     return run
@@ -148,7 +142,6 @@ def resume(
     data: Dataset | str | Path | None = None,
     *,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
-    silent: bool = False,
     follow: Callable[[Progress], None] | None = None,
 ) -> Run:
     """Go on with an unfinished run, from its directory alone.
@@ -161,7 +154,7 @@ def resume(
         The run directory.
     data : Dataset or path, optional
         Where the run's data is now, if it was made in memory or has moved.
-    checkpoint_seconds, silent, follow
+    checkpoint_seconds, follow
         As for `train`.
 
     Raises
@@ -178,11 +171,10 @@ def resume(
     run.use_recorded_folder()
     return train(
         recipe,
-        data if isinstance(data, Dataset) else run.open_dataset(data, silent=silent),
+        data if isinstance(data, Dataset) else run.open_dataset(data),
         seed=identity.seed,
         out=run.folder,
         checkpoint_seconds=checkpoint_seconds,
-        silent=silent,
         follow=follow,
     )
 
@@ -207,8 +199,6 @@ def _train(
     execution: Execution,
     stop: StopRequest,
     checkpoint_seconds: float,
-    silent: bool,
-    note: Callable[[str], None],
     follow: Callable[[Progress], None] | None,
 ) -> None:
     started = time.perf_counter()
@@ -216,16 +206,16 @@ def _train(
     if resuming:
         network = _network(recipe, dataset, seed)
     elif network is None:
-        network = _initial_network(recipe, dataset, seed, note)
+        network = _initial_network(recipe, dataset, seed)
     state, train_split, val_split = begin_run(recipe, dataset, execution, network)
     if resuming:
         state.load(run)
-        note(f"resumed at step {state.step}")
+        _log.info(f"resumed at step {state.step}")
     length = RunLength.of(recipe, len(train_split))
     seen, total = length.images_after(state.step), length.total_images
     with (
         CurveWriter(run.folder, state.history) as curves,
-        progress_task(f"train {recipe.model}", total, silent=silent, log_steps=False) as task,
+        progress_task(f"train {recipe.model}", total, log_steps=False) as task,
     ):
         task.advance(seen)
         watcher = RunWatcher(
@@ -246,5 +236,5 @@ def _network(recipe: Recipe, dataset: Dataset, seed: int) -> nn.Module:
     return recipe_network(recipe, dataset.image_shape, len(dataset.class_names), seed)
 
 
-def _initial_network(recipe: Recipe, dataset: Dataset, seed: int, note: Callable[[str], None]) -> nn.Module:
-    return initial_network(recipe, dataset.image_shape, len(dataset.class_names), seed, note)
+def _initial_network(recipe: Recipe, dataset: Dataset, seed: int) -> nn.Module:
+    return initial_network(recipe, dataset.image_shape, len(dataset.class_names), seed)

@@ -1,6 +1,6 @@
 """How many replicas at once, and by which method: timed by training the recipe's network on drawn images."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from convtrials.core.log import get_logger
 from convtrials.training.engine.checkpoint import TrainingState
 from convtrials.training.engine.execution import Execution
 from convtrials.training.engine.setup import make_fabric
@@ -17,6 +18,8 @@ from convtrials.training.replicas.grouped import unknown_layer
 from convtrials.training.replicas.passes import Method
 from convtrials.training.replicas.team import Replica, Team
 from convtrials.training.run import Run
+
+_log = get_logger(__name__)
 
 #: What is tried on a GPU.
 CANDIDATES = (1, 2, 4, 8)
@@ -49,9 +52,8 @@ def choose_replicas(
     *,
     candidates: Sequence[int] = CANDIDATES,
     seconds: float = 1.0,
-    report: Callable[[str], None] = lambda line: None,
 ) -> ReplicaChoice:
-    """Choose the fastest number of replicas and method.
+    """Choose the fastest number of replicas and method; a line is logged for each thing measured.
 
     Parameters
     ----------
@@ -61,8 +63,6 @@ def choose_replicas(
         Rising.
     seconds : float
         For each, after its first steps.
-    report : callable
-        Takes a line for each thing measured.
     """
     methods: tuple[Method, ...] = ("grouped", "side_by_side")
     if unknown_layer(probe.network(execution)):
@@ -73,13 +73,15 @@ def choose_replicas(
             try:
                 rate = replica_rate(probe, execution, replicas, method, seconds=seconds)
             except torch.OutOfMemoryError:
-                report(f"probe: {replicas} replicas, {method.replace('_', ' ')}: too little memory")
+                _log.info(f"probe: {replicas} replicas, {method.replace('_', ' ')}: too little memory")
                 continue
             except Exception as error:  # the executor trains such runs one at a time
                 why = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
-                report(f"probe: {replicas} replicas, {method.replace('_', ' ')}: not possible ({why})")
+                _log.info(f"probe: {replicas} replicas, {method.replace('_', ' ')}: not possible ({why})")
                 continue
-            report(f"probe: {replicas} replicas, {method.replace('_', ' ')}: {rate:,.0f} images/s together")
+            _log.info(
+                f"probe: {replicas} replicas, {method.replace('_', ' ')}: {rate:,.0f} images/s together"
+            )
             measured.append({"replicas": replicas, "way": method, "images_per_second": rate})
             if rate > best[2] * (NEEDED_FACTOR if replicas > best[0] else 1.0):
                 best = (replicas, method, rate)
@@ -94,7 +96,6 @@ def replica_rate(
     *,
     graphs: bool | None = None,
     seconds: float = 1.0,
-    note: Callable[[str], None] = lambda line: None,
 ) -> float:
     """Train replicas on drawn images for some seconds; return images per second of all together.
 
@@ -105,7 +106,7 @@ def replica_rate(
     for seed in range(replicas):
         network = probe.network(execution, seed)
         members.append(Replica(Run(Path()), seed, TrainingState.start(recipe, fabric, network), network))
-    team = Team(recipe, members, execution, method, graphs=graphs, note=note)
+    team = Team(recipe, members, execution, method, graphs=graphs)
     images, labels = probe.images(execution, replicas * recipe.batch_size * recipe.accumulate)
     batch = MicroBatch(images.view(replicas, -1, *images.shape[1:]), labels.view(replicas, -1))
     rates = [recipe.optimizer.lr or 0.0] * replicas

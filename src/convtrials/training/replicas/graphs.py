@@ -6,9 +6,12 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
+from convtrials.core.log import get_logger
 from convtrials.training.replicas.batch import MicroBatch
 from convtrials.training.replicas.passes import Passes
 from convtrials.training.replicas.stack import Stack, stacked
+
+_log = get_logger(__name__)
 
 Pass = Callable[[], tuple[Tensor, Tensor]]
 
@@ -35,6 +38,8 @@ def cuda_graph(function: Pass) -> Pass:
 class Replayed:
     """Passes of one shape recorded and replayed; other shapes, such as an epoch's last step, are computed as they come.
 
+    Where recording is not possible, a warning is logged and all passes are computed as they come.
+
     Parameters
     ----------
     passes : Passes
@@ -43,8 +48,6 @@ class Replayed:
         Images of the micro-batches to be replayed, and of their step.
     record : callable
         `cuda_graph`; tests put another in its place.
-    note : callable
-        Gets a line where recording is not possible; passes are then computed as they come.
     """
 
     def __init__(
@@ -55,9 +58,8 @@ class Replayed:
         of: int,
         *,
         record: Callable[[Pass], Pass] = cuda_graph,
-        note: Callable[[str], None],
     ) -> None:
-        self._passes, self._stack, self._record, self._note = passes, stack, record, note
+        self._passes, self._stack, self._record = passes, stack, record
         self._replayed_size = (size, of)
         self._inputs: MicroBatch | None = None
         self._replay: Pass | None = None
@@ -96,7 +98,7 @@ class Replayed:
                 self._replay = self._record(compute)
             except RuntimeError as error:
                 why = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
-                self._note(f"replicas: no CUDA graph ({why}); going on without")
+                _log.warning(f"replicas: no CUDA graph ({why}); going on without")
                 self._replay = compute
 
 

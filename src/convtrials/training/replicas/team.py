@@ -1,12 +1,11 @@
 """A team: replicas that stand at the same step, stacked, and how they take a step together."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from convtrials.core.progress import say_nothing
 from convtrials.data.batches import cut
 from convtrials.training.engine.checkpoint import TrainingState
 from convtrials.training.engine.execution import Execution
@@ -54,8 +53,6 @@ class Team:
     method : {"grouped", "side_by_side"}
     graphs : bool, optional
         Record passes as CUDA graphs; by default on a GPU.
-    note : callable
-        Gets a line where that is not possible.
     """
 
     def __init__(
@@ -66,10 +63,9 @@ class Team:
         method: Method,
         *,
         graphs: bool | None = None,
-        note: Callable[[str], None] = say_nothing,
     ) -> None:
         self.replicas = list(replicas)
-        self._recipe, self._note = recipe, note
+        self._recipe = recipe
         self._record = execution.device == "cuda" if graphs is None else graphs
         states, networks = [one.state for one in replicas], [one.network for one in replicas]
         autocast = states[0].fabric.autocast
@@ -128,9 +124,7 @@ class Team:
     def _begin_recording(self) -> None:
         """Record passes from now on: this is the first micro-batch of the usual size."""
         size = self._recipe.batch_size
-        self._passes = Replayed(
-            self._passes, self._stack, size, size * self._recipe.accumulate, note=self._note
-        )
+        self._passes = Replayed(self._passes, self._stack, size, size * self._recipe.accumulate)
         self._record = False
 
 

@@ -11,7 +11,8 @@ from typing import Any
 from safetensors import SafetensorError
 
 from convtrials.core.errors import Interrupted, RunError
-from convtrials.core.progress import progress_task, say, say_nothing
+from convtrials.core.log import get_logger, quiet
+from convtrials.core.progress import progress_task
 from convtrials.data.dataset import Dataset
 from convtrials.training.engine.checkpoint import TrainingState
 from convtrials.training.engine.custom import try_custom_parts
@@ -37,6 +38,8 @@ from convtrials.training.replicas.team import Replica, Team, usual_method
 from convtrials.training.replicas.watching import Follow, TeamWatcher
 from convtrials.training.run import Run
 
+_log = get_logger(__name__)
+
 
 def train_replicas(
     recipe: Recipe,
@@ -47,8 +50,6 @@ def train_replicas(
     execution: Execution,
     method: Method | None = None,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
-    silent: bool = False,
-    note: Callable[[str], None] | None = None,
     follow: Follow | None = None,
 ) -> list[Run]:
     """Train one run per seed, all at once in this process.
@@ -72,10 +73,6 @@ def train_replicas(
         By default grouped, where every layer of the network is known.
     checkpoint_seconds : float
         Seconds between checkpoints inside an epoch.
-    silent : bool
-        No progress output.
-    note : callable, optional
-        Gets a line for what is done in another way than asked; by default it is printed, unless silent.
     follow : callable, optional
         Gets, after some steps, how far each run is.
 
@@ -97,13 +94,13 @@ def train_replicas(
         raise RunError("replicas: one directory for each of one or more different seeds is needed")
     check_trainable(recipe, dataset)
     check_device(execution.device)
-    note = note or (say_nothing if silent else say)
     runs = [Run(out) for out in outs]
     shape, classes = dataset.image_shape, len(dataset.class_names)
     if not all(run.exists for run in runs):  # refused before anything is written
         try_custom_parts(recipe, shape, classes)
         if recipe.initial_weights:
-            initial_network(recipe, shape, classes, seeds[0])
+            with quiet():  # each replica's own lines come later
+                initial_network(recipe, shape, classes, seeds[0])
     with ExitStack() as held:
         for run in runs:
             held.enter_context(run.lock())
@@ -111,19 +108,19 @@ def train_replicas(
         sample = recipe_network(recipe, shape, classes, seeds[0])
         method = method or usual_method(sample)
         if method == "grouped" and (layer := unknown_layer(sample)):
-            note(f"replicas: {layer} cannot be grouped; going on side by side")
+            _log.warning(f"replicas: {layer} cannot be grouped; going on side by side")
             method = "side_by_side"
         for run, seed in zip(runs, seeds, strict=True):
             _begin(run, recipe, dataset, seed, execution, {"together": len(seeds), "way": method})
         unfinished = [(run, seed) for run, seed in zip(runs, seeds, strict=True) if not run.finished]
         with stop_request().listening() as stop:
-            make_team = partial(Team, recipe, execution=execution, method=method, note=note)
+            make_team = partial(Team, recipe, execution=execution, method=method)
             watch = partial(
                 TeamWatcher, stop=stop, epochs=recipe.epochs, interval=checkpoint_seconds, follow=follow
             )
             try:
-                replicas = _replicas(unfinished, recipe, dataset, execution, note)
-                _train(replicas, recipe, dataset, execution, make_team, watch, silent=silent)
+                replicas = _replicas(unfinished, recipe, dataset, execution)
+                _train(replicas, recipe, dataset, execution, make_team, watch)
             except (OSError, SafetensorError) as error:
                 raise RunError(
                     f"replicas: training cannot go on: {error}\nthe same call goes on from the last checkpoints"
@@ -159,8 +156,6 @@ def _train(
     execution: Execution,
     make_team: Callable[[Sequence[Replica]], Team],
     watch: Callable[..., TeamWatcher],
-    *,
-    silent: bool,
 ) -> None:
     """Train those at once that stand at the same step: all of them, unless a kill came between two checkpoints."""
     train_split, val_split = open_splits(dataset, execution)
@@ -170,9 +165,7 @@ def _train(
         total = length.total_images
         with (
             ExitStack() as files,
-            progress_task(
-                f"train {len(team)} x {recipe.model}", total * len(team), silent=silent, log_steps=False
-            ) as task,
+            progress_task(f"train {len(team)} x {recipe.model}", total * len(team), log_steps=False) as task,
         ):
             task.advance(seen * len(team))
             watcher = watch(team, task, files, images=(seen, total))
@@ -191,7 +184,6 @@ def _replicas(
     recipe: Recipe,
     dataset: Dataset,
     execution: Execution,
-    note: Callable[[str], None],
 ) -> list[Replica]:
     """Build each replica's network and state as a run of its own would, and go back to its checkpoint."""
     shape, classes, fabric = dataset.image_shape, len(dataset.class_names), make_fabric(execution)
@@ -201,12 +193,12 @@ def _replicas(
         network = (
             recipe_network(recipe, shape, classes, seed)
             if resuming
-            else initial_network(recipe, shape, classes, seed, note)
+            else initial_network(recipe, shape, classes, seed)
         )
         network = network.to(memory_format=execution.memory_format)  # type: ignore[call-overload]
         state = TrainingState.start(recipe, fabric, network)
         if resuming:
             state.load(run)
-            note(f"seed {seed}: resumed at step {state.step}")
+            _log.info(f"seed {seed}: resumed at step {state.step}")
         replicas.append(Replica(run, seed, state, network))
     return replicas

@@ -5,10 +5,13 @@ from contextlib import ExitStack
 from typing import Any
 
 from convtrials.core.errors import Interrupted
+from convtrials.core.log import get_logger
 from convtrials.core.progress import Task
 from convtrials.training.engine.progress import CurveWriter, Progress, Watcher
 from convtrials.training.replicas.team import Replica, Team
 from convtrials.training.run import Run
+
+_log = get_logger(__name__)
 
 #: Gets how far a run is: its directory and its progress.
 Follow = Callable[[Run, Progress], None]
@@ -67,7 +70,7 @@ class TeamWatcher(Watcher):
             entry = one.state.history[-1]
             one.run.write_history(one.state.history)
             self._curves[one].add(entry)
-            self._task.note(
+            _log.info(
                 f"seed {one.seed}: epoch {entry.epoch:3d}  loss {entry.train_loss:.4f}  "
                 f"val loss {entry.val_loss:.4f}  val accuracy {entry.val_accuracy:.2%}"
             )

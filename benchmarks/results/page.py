@@ -1,32 +1,29 @@
 """Write the tables of docs/results.md from the files in docs/results/, between their marks, and draw what they show.
 
-    python benchmarks/results_page.py            # write
-    python benchmarks/results_page.py --check    # say whether the page is what the files say
+    python -m benchmarks.results            # write
+    python -m benchmarks.results --check    # say whether the page is what the files say
 
 A block begins with `<!-- begin KIND FOLDER -->` and ends with `<!-- end KIND FOLDER -->`; `compute`, which
 counts everything, has `all` for a folder. `FOLDER+MORE` is a study judged together with further seeds of it.
 """
 
 import argparse
-import functools
 import re
 from collections.abc import Callable
 from pathlib import Path
 
-import results_ceiling
-from results_compute import compute, runs_saved
-from results_files import Published, read_published, read_rates
-from results_joined import joined
-from results_pictures import pictures
-from results_rejudged import rejudged
-from results_words import percent, span, table
-
+from benchmarks.results import ceiling
+from benchmarks.results.compute import compute, read_rates, runs_saved, seeds_of
+from benchmarks.results.pictures import pictures
+from benchmarks.results.words import percent, span, table
 from convtrials.core.errors import ConvtrialsError
 from convtrials.core.files import read_bounded_text, write_text
 from convtrials.core.formatting import NOTHING
+from convtrials.study.merge import merge_published
+from convtrials.study.publish import PublishedStudy
 from convtrials.study.results.verdict_row import VerdictRow, ranked, verdict_rows
 
-PAGE = Path(__file__).parents[1] / "docs" / "results.md"
+PAGE = Path(__file__).parents[2] / "docs" / "results.md"
 MARK = re.compile(r"(<!-- begin (\S+) (\S+) -->\n).*?(<!-- end \2 \3 -->)", flags=re.DOTALL)
 
 
@@ -36,7 +33,7 @@ def verdict_word(row: VerdictRow) -> str:
     return word if row.final else f"{word}, so far"
 
 
-def verdicts(study: Published) -> str:
+def verdicts(study: PublishedStudy) -> str:
     """The verdict table, the largest difference first."""
     rows = [
         [
@@ -61,32 +58,32 @@ def plain_cost(row: VerdictRow) -> str:
     return NOTHING if row.cost is None else f"{row.cost:.2f}"
 
 
-def spent(study: Published) -> str:
+def spent(study: PublishedStudy) -> str:
     """What the study cost, and what stopping saved."""
-    total, machine, how = study.costs.total, study.how["machine"], study.how["execution"]
+    total, machine, how = study.costs.total, study.how.machine, study.execution
     saved_runs, planned = runs_saved(study)
     state = "finished" if study.verdicts.complete else "not finished"
     saved = (
         "the number of seeds was fixed"
-        if len(study.how["looks"]) == 1
+        if len(study.plan.looks) == 1
         else f"{saved_runs} of {planned} possible runs ({saved_runs / planned:.0%}) were not needed"
         if study.verdicts.complete
         else f"{planned - saved_runs} of at most {planned} runs were used for the verdicts so far"
     )
-    tried = len(study.how["arms"]) - 1
-    counts = study.how["dataset"]["counts"]
-    units = machine["vector_units"]
+    tried = len(study.plan.arms) - 1
+    counts = study.dataset.counts
+    units = machine.vector_units
     amx = "" if units is None else " with AMX" if "amx_bf16" in units else " without AMX"
     return (
         f"{tried} technique{'' if tried == 1 else 's'}, {total.runs} runs, "
-        f"{total.cpu_seconds / 3600:.1f} CPU hours of training "
-        f"({total.wall_seconds / 3600:.1f} hours of wall time, {how['workers']} runs at a time); {state}; "
+        f"{(total.cpu_seconds or 0) / 3600:.1f} CPU hours of training "
+        f"({(total.wall_seconds or 0) / 3600:.1f} hours of wall time, {how.workers} runs at a time); {state}; "
         f"{saved}. {counts['train']:,} training, {counts['val']:,} validation, {counts['test']:,} test images. "
-        f"{machine['processor']}{amx}, {how['precision']}, {how['threads']} thread per run."
+        f"{machine.processor}{amx}, {how.precision}, {how.threads} thread per run."
     )
 
 
-def levels(study: Published) -> str:
+def levels(study: PublishedStudy) -> str:
     """Each arm's accuracy with its own interval, and the vote of the runs of one arm."""
     rows = []
     for one in sorted(study.verdicts.arms, key=lambda one: -(one.mean or 0)):
@@ -94,7 +91,7 @@ def levels(study: Published) -> str:
         if len(answers) == 0:
             continue
         low, high = one.mean_interval or (None, None)
-        vote = results_ceiling.vote_accuracy(answers, study.labels, len(study.class_names))
+        vote = ceiling.vote_accuracy(answers, study.labels, len(study.class_names))
         name = one.name if one.name != "baseline" else "*baseline*"
         rows.append([name, percent(one.mean), span(low, high), str(len(answers)), percent(vote)])
     return table(["recipe", "one network", "95%", "seeds", "vote of its seeds"], rows)
@@ -113,27 +110,39 @@ def rates(name: str, folder: Path) -> str:
     return table(["change", "rate: validation accuracy", "chosen"], rows)
 
 
-def stopping(study: Published) -> str:
+def stopping(study: PublishedStudy) -> str:
     """How long runs with early stopping ran."""
     rows = []
-    for name, arm in study.how["arms"].items():
-        if arm["recipe"].get("early_stopping"):
-            epochs = [
-                run["epochs"] for run in study.runs if run["arm"] == name and run["used_in_verdict"] == "true"
-            ]
-            rows.append([name, f"{arm['recipe']['epochs']:g}", ", ".join(epochs)])
+    for arm in study.plan.arms:
+        if arm.recipe.early_stopping is not None:
+            used = study.finished(arm.name)[: seeds_of(study, arm.name)]
+            rows.append([arm.name, f"{arm.recipe.epochs:g}", ", ".join(str(run.epochs) for run in used)])
     return table(["technique", "epochs allowed", "epochs run, by seed"], rows)
 
 
-KINDS: dict[str, Callable[[Published], str]] = {
+def rejudged(study: PublishedStudy) -> str:
+    """Name the techniques whose verdict today's statistics would change, with their intervals."""
+    changed = [
+        f"{row.name} {row.word} ({row.gain}, {row.interval})"
+        for row in verdict_rows(study.judged.verdicts, study.costs)
+        if row.name in study.changed_verdicts()
+    ]
+    return (
+        f"By today's levels: {'; '.join(changed)}; all others as above."
+        if changed
+        else "By today's levels: the same verdicts."
+    )
+
+
+KINDS: dict[str, Callable[[PublishedStudy], str]] = {
     "verdicts": verdicts,
     "spent": spent,
     "levels": levels,
     "stopping": stopping,
     "rejudged": rejudged,
-    "ceiling": results_ceiling.ceiling,
-    "groups": results_ceiling.groups,
-    "pairs": results_ceiling.pairs,
+    "ceiling": ceiling.ceiling,
+    "groups": ceiling.groups,
+    "pairs": ceiling.pairs,
 }
 
 
@@ -150,9 +159,10 @@ def block(kind: str, name: str, folder: Path) -> str:
     return KINDS[kind](study_of(name, folder))
 
 
-def study_of(name: str, folder: Path) -> Published:
-    """Read a study, or several parts of one."""
-    return functools.reduce(joined, [read_published(folder / part) for part in name.split("+")])
+def study_of(name: str, folder: Path) -> PublishedStudy:
+    """Read a study, or several pieces of one."""
+    pieces = [PublishedStudy.read(folder / piece) for piece in name.split("+")]
+    return pieces[0] if len(pieces) == 1 else merge_published(pieces)
 
 
 def rewritten(text: str, folder: Path) -> str:
@@ -182,7 +192,7 @@ def main() -> None:
     for found in MARK.finditer(new):
         if found[2] == "ceiling":
             folder = options.results / found[3]
-            results_ceiling.picture(read_published(folder)).save(folder)
+            ceiling.picture(PublishedStudy.read(folder)).save(folder)
         if found[2] == "verdicts":
             part = found[3].split("+")[-1]
             for picture in pictures(study_of(found[3], options.results)):

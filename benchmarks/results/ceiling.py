@@ -4,7 +4,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from results_ambiguity import (
+from scipy.stats import beta
+
+from benchmarks.results.ambiguity import (
     CHARACTER_GROUPS,
     agreement,
     group_errors,
@@ -12,14 +14,12 @@ from results_ambiguity import (
     majority,
     merge_groups,
 )
-from results_files import Published
-from results_words import percent, table
-from scipy.stats import beta
-
+from benchmarks.results.words import percent, table
 from convtrials.evaluation.metrics import confusion_matrix
 from convtrials.evaluation.mistakes import most_confused_pairs
 from convtrials.reports.picture import Picture
 from convtrials.reports.style import BLUE, FAINT, INK, ORANGE, SKY, new_figure
+from convtrials.study.publish import PublishedStudy
 
 #: Arms this far below the best one say little about what can be reached.
 FAR = 0.01
@@ -30,14 +30,16 @@ def vote_accuracy(answers: NDArray[np.int64], labels: NDArray[np.int64], classes
     return float((majority(answers, classes) == labels).mean())
 
 
-def _good_runs(study: Published) -> NDArray[np.int64]:
+def _good_runs(study: PublishedStudy) -> NDArray[np.int64]:
     """Return the answers of all runs of the arms within `FAR` of the best one."""
-    means = {name: (study.answers_of(name) == study.labels).mean() for name in set(study.arms.tolist())}
-    good = [name for name, mean in means.items() if mean >= max(means.values()) - FAR]
-    return study.answers[np.isin(study.arms, good)]
+    answers = {arm.name: study.answers_of(arm.name) for arm in study.plan.arms}
+    means = {name: float((one == study.labels).mean()) for name, one in answers.items() if len(one)}
+    return np.concatenate(
+        [answers[name] for name, mean in means.items() if mean >= max(means.values()) - FAR]
+    )
 
 
-def ceiling(study: Published) -> str:
+def ceiling(study: PublishedStudy) -> str:
     """Signs of how high accuracy can get, from all good runs of the study together."""
     answers, labels = _good_runs(study), study.labels
     merged = group_of_classes(study.class_names, CHARACTER_GROUPS)
@@ -63,7 +65,7 @@ def ceiling(study: Published) -> str:
     return table(["", "test images"], [list(row) for row in rows])
 
 
-def groups(study: Published) -> str:
+def groups(study: PublishedStudy) -> str:
     """Errors inside each group of like classes, of a run of the baseline and of the best arm."""
     merged = group_of_classes(study.class_names, CHARACTER_GROUPS)
     best = max(study.verdicts.techniques, key=lambda one: one.mean or 0).name
@@ -80,11 +82,11 @@ def groups(study: Published) -> str:
     return "\n".join(lines)
 
 
-def pairs(study: Published) -> str:
+def pairs(study: PublishedStudy) -> str:
     """The most frequent confusions of all good runs, as means over runs."""
     answers = _good_runs(study)
-    names = study.class_names
-    counts = sum(confusion_matrix(study.labels, one, len(names)) for one in answers)
+    names = list(study.class_names)
+    counts = np.sum([confusion_matrix(study.labels, one, len(names)) for one in answers], axis=0)
     told = [
         f"{names[pair.true]} → {names[pair.predicted]} {pair.count / len(answers):.1f}"
         for pair in most_confused_pairs(counts, 12)
@@ -92,7 +94,7 @@ def pairs(study: Published) -> str:
     return "Truth → answer, images per run: " + ", ".join(told) + "."
 
 
-def picture(study: Published) -> Picture:
+def picture(study: PublishedStudy) -> Picture:
     """Draw which part of the test images is decided, which is open, and which no network gets."""
     answers, labels = _good_runs(study), study.labels
     merged = group_of_classes(study.class_names, CHARACTER_GROUPS)

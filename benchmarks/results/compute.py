@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
-from results_files import Published, read_published, read_rates
-from results_words import table
+from benchmarks.results.words import table
+from convtrials.core.files import read_json
+from convtrials.study.publish import PublishedStudy
 
 
 def compute(folder: Path) -> str:
@@ -29,9 +31,9 @@ class Spent:
 
 
 def _of_study(folder: Path) -> Spent:
-    study = read_published(folder)
+    study = PublishedStudy.read(folder)
     total = study.costs.total
-    return Spent(folder.name, total.runs, total.cpu_seconds / 3600, _saved(study))
+    return Spent(folder.name, total.runs or 0, (total.cpu_seconds or 0) / 3600, _saved(study))
 
 
 def _of_grid(path: Path) -> Spent:
@@ -40,16 +42,25 @@ def _of_grid(path: Path) -> Spent:
     return Spent(path.stem, len(tried), hours, "choices on validation data")
 
 
-def runs_saved(study: Published) -> tuple[int, int]:
+def read_rates(path: Path) -> dict[str, Any]:
+    """Read a grid of learning rates that `choose_rates.py --keep` wrote."""
+    return cast(dict[str, Any], read_json(path.with_suffix(".json")))
+
+
+def seeds_of(study: PublishedStudy, arm: str) -> int:
+    """Return how many runs of an arm its verdict (or, of the baseline, any verdict) rests on."""
+    return next((len(one.run_seeds) for one in study.verdicts.arms if one.name == arm), 0)
+
+
+def runs_saved(study: PublishedStudy) -> tuple[int, int]:
     """Return how many of the runs that a plan allows were not needed, and how many it allows."""
-    arms = study.how["arms"]
-    planned = len(arms) * study.how["most_seeds"]
-    return planned - sum(study.seeds_of(name) for name in arms), planned
+    planned = len(study.plan.arms) * study.plan.spec.most
+    return planned - sum(seeds_of(study, arm.name) for arm in study.plan.arms), planned
 
 
-def _saved(study: Published) -> str:
+def _saved(study: PublishedStudy) -> str:
     saved, planned = runs_saved(study)
-    if len(study.how["looks"]) == 1:
+    if len(study.plan.looks) == 1:
         return "fixed seeds"
     if not study.verdicts.complete:
         return "not finished"

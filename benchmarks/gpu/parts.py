@@ -1,6 +1,6 @@
-"""What `benchmarks/gpu.sh` measures, part by part: each prints one JSON object a row, as soon as it is known.
+"""What `benchmarks/gpu/gpu.sh` measures, part by part: each prints one JSON object a row, as soon as it is known.
 
-    python benchmarks/gpu_parts.py PART [--small]
+    python -m benchmarks.gpu.parts PART [--small]
 
 Without a GPU everything runs on the CPU. Training figures are those of whole steps (dropout draws, forward, backward,
 optimizer) on images that lie on the device; bf16 means autocast with fp32 weights, as in `convtrials train`.
@@ -106,6 +106,7 @@ def execution(size: Size, precision: str = "bf16", channels_last: bool = True) -
 
 def one_run(model: str, size: Size) -> Iterator[Row]:
     """One run at a time, setting by setting; each adds to the one before."""
+    from convtrials.core.log import lines_to
     from convtrials.training.engine.step_timing import StepProbe
     from convtrials.training.recipe.recipe import Recipe
     from convtrials.training.replicas.choose import replica_rate
@@ -128,15 +129,9 @@ def one_run(model: str, size: Size) -> Iterator[Row]:
         torch.backends.cudnn.benchmark = "benchmark" in name
         recipe = Recipe(model=model, width=size.width, batch_size=batch)
         how = execution(size, precision, channels_last)
-        rate = replica_rate(
-            StepProbe(recipe, SHAPE, CLASSES),
-            how,
-            1,
-            "grouped",
-            graphs=graphs,
-            seconds=size.seconds,
-            note=said.append,
-        )
+        probe = StepProbe(recipe, SHAPE, CLASSES)
+        with lines_to(said.append):
+            rate = replica_rate(probe, how, 1, "grouped", graphs=graphs, seconds=size.seconds)
         yield row(f"{model}, {name}", rate, "images/s", flop=flop, note="; ".join(said))
 
 
@@ -150,6 +145,7 @@ def vgg11(size: Size) -> Iterator[Row]:
 
 def replicas(size: Size, share: float) -> Iterator[Row]:
     """Several seeds at once: images per second of all together."""
+    from convtrials.core.log import lines_to
     from convtrials.training.engine.step_timing import StepProbe
     from convtrials.training.recipe.recipe import Recipe
     from convtrials.training.replicas.choose import replica_rate
@@ -163,9 +159,9 @@ def replicas(size: Size, share: float) -> Iterator[Row]:
     for count, method, choosing in trials:
         said: list[str] = []
         torch.backends.cudnn.benchmark = choosing
-        rate = replica_rate(
-            StepProbe(recipe, SHAPE, CLASSES), how, count, method, seconds=size.seconds, note=said.append
-        )
+        probe = StepProbe(recipe, SHAPE, CLASSES)
+        with lines_to(said.append):
+            rate = replica_rate(probe, how, count, method, seconds=size.seconds)
         what = f"alexnet, width {share:g}, batch 128: {count} at once, {method.replace('_', ' ')}"
         what += ", cudnn.benchmark" if choosing else ""
         yield row(what, rate, "images/s", flop=flop, note="; ".join(said))
@@ -185,7 +181,7 @@ def fast(size: Size) -> Iterator[Row]:
     from convtrials.training.recipe.recipe import Recipe
     from convtrials.training.replicas.train import train_replicas
 
-    path = Path(__file__).parents[1] / "recipes" / "fast.yaml"
+    path = Path(__file__).parents[2] / "recipes" / "fast.yaml"
     if not path.is_file():
         yield {"what": "recipes/fast.yaml", "failed": "not there"}
         return
@@ -193,12 +189,12 @@ def fast(size: Size) -> Iterator[Row]:
     dataset, told = training_data(recipe, size)
     with tempfile.TemporaryDirectory() as temporary:
         folders = (Path(temporary) / str(number) for number in range(100))
-        train(recipe.changed({"epochs": 0.3}), dataset, out=next(folders), execution=how, silent=True)
-        run = train(recipe, dataset, out=next(folders), execution=how, silent=True)
+        train(recipe.changed({"epochs": 0.3}), dataset, out=next(folders), execution=how)
+        run = train(recipe, dataset, out=next(folders), execution=how)
         yield fast_row("one run, `train`", [run], told)
         for count in (1, 5):
             outs = [next(folders) for _ in range(count)]
-            runs = train_replicas(recipe, dataset, range(count), outs, execution=how, silent=True)
+            runs = train_replicas(recipe, dataset, range(count), outs, execution=how)
             yield fast_row(f"{count} at once", runs, told)
 
 

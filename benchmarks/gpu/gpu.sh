@@ -2,20 +2,20 @@
 # Measures training and inference on a GPU in under 8 minutes: one table on standard output, all figures in
 # ${OUT:-.}/gpu.json. From a checkout alone: nothing of convtrials needs to be installed.
 #
-#   bash benchmarks/gpu.sh            the real thing
-#   bash benchmarks/gpu.sh --small    a minute on a CPU: does it run?
+#   bash benchmarks/gpu/gpu.sh            the real thing
+#   bash benchmarks/gpu/gpu.sh --small    a minute on a CPU: does it run?
 #
 #   PYTHON=...   a Python 3.11 or newer that has torch; by default .venv/bin/python or python3, whichever sees a GPU
 #   DATA=...     images for recipes/fast.yaml (a built-in name or a path); by default drawn ones
 #   WHEELS=...   a folder of wheels, for small packages that are missing on a machine without network
 #   PARTS="..."  only these parts
 set -u
-cd "$(dirname "$0")/.." || exit 2
+cd "$(dirname "$0")/../.." || exit 2
 small=''
 case "${1:-}" in
 --small) small=--small ;;
 '') ;;
-*) echo "usage: bash benchmarks/gpu.sh [--small]" >&2; exit 2 ;;
+*) echo "usage: bash benchmarks/gpu/gpu.sh [--small]" >&2; exit 2 ;;
 esac
 out="${OUT:-.}/gpu.json"
 began=$SECONDS
@@ -67,7 +67,7 @@ measure() { # part, seconds
     : >"$work/$1.jsonl"
     : >"$work/$1.err"
     if [ "$limit" -gt 0 ]; then
-        timeout --foreground --kill-after=5 "$limit" "$python" benchmarks/gpu_parts.py "$1" $small \
+        timeout --foreground --kill-after=5 "$limit" "$python" -m benchmarks.gpu.parts "$1" $small \
             >"$work/$1.jsonl" 2>"$work/$1.err"
         echo $? >"$work/$1.code"
     else
@@ -82,5 +82,5 @@ measure fast 70
 measure replicas-full 80
 measure vgg11 60
 measure inference 40
-"$python" benchmarks/gpu_table.py "$work" "$out" || exit 1
+"$python" -m benchmarks.gpu.table "$work" "$out" || exit 1
 echo "gpu.sh: $((SECONDS - began)) s; figures in $out" >&2

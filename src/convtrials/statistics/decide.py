@@ -5,19 +5,50 @@ answer never depends on the order in which runs happen to end. A technique that 
 its spread still counts in the pool of later looks.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from convtrials.statistics.design import BASELINE, DIVERGED, Design, Lost
-from convtrials.statistics.family import adjusted, shared_correlation, shared_level
+from convtrials.statistics.design import BASELINE, DIVERGED, Design, Lost, RunScores
+from convtrials.statistics.error_rates import (
+    adjusted,
+    image_share,
+    information,
+    levels,
+    shared_correlation,
+    shared_level,
+)
 from convtrials.statistics.interval import Comparison, compare
 from convtrials.statistics.judge import Stage, judge, judge_identical
-from convtrials.statistics.moments import Moments
-from convtrials.statistics.result import Decision, Result
-from convtrials.statistics.runs import Runs
-from convtrials.statistics.spending import image_share, information, levels
+from convtrials.statistics.moments import Moments, Runs, ScoredRuns
+from convtrials.statistics.result import INCONCLUSIVE, Decision, Result
 from convtrials.statistics.spread import spread_of
-from convtrials.statistics.verdict import INCONCLUSIVE
+
+
+def decide(
+    baseline: Sequence[RunScores], techniques: Mapping[str, Sequence[RunScores]], design: Design
+) -> Decision:
+    """Return the verdicts that the runs so far give.
+
+    Parameters
+    ----------
+    baseline : sequence of ndarray of float64, shape (N,), or Lost
+        ``baseline[k]``: scores of the run with the k-th seed on every test image, higher is better, or why it has
+        none. The runs that have ended, from the first seed on without a gap; what goes beyond a look is ignored.
+    techniques : mapping of str to such sequences
+        The same for each technique.
+    design : Design
+        The study's rules.
+
+    Raises
+    ------
+    StudyError
+        Runs do not have the same number of images, or a score is not finite.
+
+    Notes
+    -----
+    The method, its derivation and what was simulated stand in ``docs/statistics.md``.
+    """
+    return replay(ScoredRuns(baseline, techniques, design.units), design)
 
 
 def replay(runs: Runs, design: Design) -> Decision:

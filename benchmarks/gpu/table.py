@@ -1,6 +1,6 @@
-"""Gather what `benchmarks/gpu.sh` measured: one table on standard output, and everything as JSON.
+"""Gather what `benchmarks/gpu/gpu.sh` measured: one table on standard output, and everything as JSON.
 
-    python benchmarks/gpu_table.py FOLDER OUT.json
+    python -m benchmarks.gpu.table FOLDER OUT.json
 
 FOLDER holds a file of rows and a file of errors for each part (`PART.jsonl`, `PART.err`), and `PART.code`.
 """

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from convtrials.statistics.family import adjusted, any_false_call, shared_correlation, shared_level
+from convtrials.statistics.error_rates import adjusted, any_false_call, shared_correlation, shared_level
 from convtrials.statistics.interval import compare
 from convtrials.statistics.moments import Moments
 from convtrials.statistics.spread import spread_of

@@ -1,11 +1,7 @@
-"""How the blocks of docs/results.md write shares and tables; differences are written as everywhere."""
+"""How the blocks of docs/results.md write accuracies and tables; differences are written as everywhere."""
 
 from convtrials.core import formatting
 from convtrials.core.formatting import NOTHING
-from convtrials.study.results.metrics import scale_of
-
-#: All kept studies are judged on accuracy.
-POINTS = scale_of("accuracy")
 
 
 def percent(value: float | None) -> str:

@@ -1,0 +1,1 @@
+"""What a GPU is worth: `bash benchmarks/gpu/gpu.sh` measures part by part, and writes one table."""

@@ -1,0 +1,486 @@
+"""Studies that were trained in pieces become one study, judged by the plan of the first.
+
+Pieces may be further seeds of the same arms, other techniques against the same baseline, or the same study on two
+machines; study directories, or published copies of them.
+"""
+
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convtrials.core.errors import StudyError
+from convtrials.core.log import get_logger
+from convtrials.core.progress import progress_task
+from convtrials.study.directory import StudyDirectory
+from convtrials.study.plan.arms import MOST_TECHNIQUES, Arm
+from convtrials.study.plan.plan import Plan
+from convtrials.study.plan.plan_log import LOG_NAME, remarks
+from convtrials.study.publish import Machine, PublishedStudy, is_published, made_from_of
+from convtrials.study.results.documents import write_documents
+from convtrials.study.results.scores import Outcomes
+from convtrials.study.schemas import Piece, StudyExecution, TotalCost
+from convtrials.training.run import Run
+
+_log = get_logger(__name__)
+
+#: What must be the same in all pieces for their runs to be comparable.
+EXECUTION = ("device", "precision", "channels_last", "threads", "replicas")
+
+#: Of two copies of a run the one that came further counts.
+_FURTHER = ("begun", "failed", "diverged", "finished")
+
+Source = TypeVar("Source", StudyDirectory, PublishedStudy)
+
+
+@dataclass(frozen=True, eq=False)
+class _Part(Generic[Source]):
+    """One of the studies, as far as the others must fit it.
+
+    Attributes
+    ----------
+    runs : dict
+        Arm and seed -> one of `_FURTHER`.
+    made_from : dict
+        Arm -> digests of what its runs were made from besides recipe, seed and data.
+    groups : ndarray of int64, shape (N,), or None
+        The sampled group of each test image.
+    labels : ndarray or None
+        True classes of the test images, where they are at hand.
+    """
+
+    name: str
+    source: Source
+    plan: Plan
+    execution: StudyExecution
+    machine: Machine
+    made_from: dict[str, dict[str, str]]
+    groups: NDArray[np.int64] | None
+    labels: NDArray[np.int64] | None
+    runs: dict[tuple[str, int], str]
+
+    @property
+    def folder_name(self) -> str:
+        """The last name of its folder, which says nothing of the machine."""
+        return Path(self.name).resolve().name
+
+    @property
+    def ended(self) -> int:
+        """How many runs have ended."""
+        return sum(status in ("diverged", "finished") for status in self.runs.values())
+
+
+def merge_studies(folders: Sequence[str | Path], out: str | Path) -> Path:
+    """Make one study of several that were trained in pieces; return its folder.
+
+    The plan is the first study's, with the techniques that only others have. Its metric, margin, confidence and seeds
+    judge all runs. Nothing of the pieces is changed: finished runs are linked where the file system can, else copied.
+
+    Parameters
+    ----------
+    folders : sequence of path
+        Study directories, or published copies; two or more, the one whose plan counts first.
+    out : path
+        A new or empty folder: a study directory, or a published copy, as the pieces are.
+
+    Raises
+    ------
+    StudyError
+        In one line, what does not fit and where: other data, metric, sampling units, recipe of an arm, execution; a run
+        that is there twice with different predictions; seeds with a gap, or outside the first study's plan.
+    """
+    paths, out = [Path(folder) for folder in folders], Path(out)
+    if len(paths) < 2:
+        raise StudyError("merging needs two studies or more")
+    for path in paths:
+        if not path.is_dir():
+            raise StudyError(f"{path}: no such folder")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise StudyError(f"{out}: is there already and not empty; choose another --out")
+    published = [is_published(path) for path in paths]
+    if all(published):
+        merged = merge_published([PublishedStudy.read(path) for path in paths])
+        merged.write(out)
+    elif any(published):
+        copy = paths[published.index(True)]
+        raise StudyError(
+            f"{copy}: is a published copy, others are not; publish those first, then merge the copies"
+        )
+    else:
+        parts = [_directory_part(path) for path in paths]
+        plan = _joined_plan(parts)
+        chosen = _chosen(plan, parts, _same_run)
+        _write_directory(parts, plan, chosen, out)
+    return out
+
+
+def merge_published(studies: Sequence[PublishedStudy]) -> PublishedStudy:
+    """Make one published copy of several, in memory; errors as `merge_studies`.
+
+    Parameters
+    ----------
+    studies : sequence of PublishedStudy
+        The one whose plan counts first.
+    """
+    parts = [_published_part(study) for study in studies]
+    plan = _joined_plan(parts)
+    chosen = _chosen(plan, parts, _same_published)
+    first = studies[0]
+    runs = tuple(
+        next(one for one in part.source.runs if (one.arm, one.seed) == key) for key, part in chosen.items()
+    )
+    how = first.how.model_copy(
+        update={
+            "plan": plan.fingerprint,
+            "plan_remarks": (
+                *first.how.plan_remarks,
+                *(f"{part.folder_name}: {one}" for part in parts[1:] for one in part.source.how.plan_remarks),
+                f"On record of the plan: {'; '.join(_changes(parts, plan))}",
+            ),
+            "made_from": {name: one for part in reversed(parts) for name, one in part.made_from.items()},
+            "merged": _pieces(parts),
+            "pictures": (),
+        }
+    )
+    draft = replace(first, how=how, plan=plan, runs=runs)
+    judged = draft.judged
+    total = _total(parts, chosen)
+    return replace(draft, verdicts=judged.verdicts, costs=judged.costs.model_copy(update={"total": total}))
+
+
+def _directory_part(folder: Path) -> _Part[StudyDirectory]:
+    study = StudyDirectory(folder)
+    plan = study.plan
+    if study.being_run:
+        raise StudyError(f"{folder}: is being run by another process; stop it first, or wait for its end")
+    runs: dict[tuple[str, int], str] = {}
+    made_from: dict[str, dict[str, str]] = {}
+    for arm in plan.arms:
+        for position in range(plan.spec.most):
+            run = study.run(arm, position)
+            status = _status(study, run)
+            if status is not None:
+                runs[arm.name, arm.seed_offset + position] = status
+            if run.finished:
+                made_from.setdefault(arm.name, made_from_of(run))
+    return _Part(
+        str(folder), study, plan, study.execution, Machine.of(study), made_from, study.units(), None, runs
+    )
+
+
+def _status(study: StudyDirectory, run: Run) -> str | None:
+    """Return one of `_FURTHER`; None where there is nothing of a run."""
+    if run.finished:
+        return run.result.status
+    if study.failures(run).given_up:
+        return "failed"
+    return "begun" if run.exists else None
+
+
+def _published_part(study: PublishedStudy) -> _Part[PublishedStudy]:
+    runs = {(one.arm, one.seed): one.status if one.status in _FURTHER else "begun" for one in study.runs}
+    return _Part(
+        str(study.folder),
+        study,
+        study.plan,
+        study.execution,
+        study.how.machine,
+        study.how.made_from,
+        study.groups,
+        study.labels,
+        runs,
+    )
+
+
+def _joined_plan(parts: Sequence[_Part[Source]]) -> Plan:
+    """Return the first study's plan, with the techniques of the others; refuse what does not fit."""
+    first = parts[0]
+    arms = {arm.name: (arm, first) for arm in first.plan.arms}
+    for part in parts[1:]:
+        _check_alike(first, part)
+        if first.machine.kind != part.machine.kind:
+            _log.info(
+                f"note: {first.name} was computed on {first.machine.kind}, {part.name} on {part.machine.kind}: "
+                "runs differ in their last bits, and costs are compared within the same seeds only"
+            )
+        for arm in part.plan.arms:
+            known, owner = arms.setdefault(arm.name, (arm, part))
+            if known.recipe != arm.recipe:
+                raise StudyError(f"{part.name}: its recipe of {arm.name} is not that of {owner.name}")
+            _check_made_from(arm, owner, part)
+            if owner is part and part.plan.arms[0].seed_offset != first.plan.arms[0].seed_offset:
+                raise StudyError(
+                    f"{part.name}: technique {arm.name} is in no study before it, and its seeds do not begin "
+                    f"where those of {first.name} do ({part.plan.arms[0].seed_offset}, not "
+                    f"{first.plan.arms[0].seed_offset})"
+                )
+    if len(arms) > MOST_TECHNIQUES + 1:
+        raise StudyError(
+            f"together {len(arms) - 1} techniques; at most {MOST_TECHNIQUES} can be judged in one study"
+        )
+    if len(arms) == len(first.plan.arms):
+        return first.plan
+    spec = first.plan.spec.model_copy(update={"arms": tuple(arm for arm, _ in arms.values())})
+    return Plan(spec, first.plan.dataset_fingerprint)
+
+
+def _check_alike(first: _Part[Source], part: _Part[Source]) -> None:
+    """Refuse a study that was made from, computed or judged otherwise than the first."""
+    ours, theirs = first.plan, part.plan
+    pairs = {
+        "is on other data": (ours.dataset_fingerprint[:12], theirs.dataset_fingerprint[:12]),
+        "has another metric": (ours.spec.metric, theirs.spec.metric),
+        **{
+            f"was computed with another {key}": (getattr(first.execution, key), getattr(part.execution, key))
+            for key in EXECUTION
+        },
+    }
+    for what, (here, there) in pairs.items():
+        if here != there:
+            raise StudyError(f"{part.name}: {what} than {first.name} ({there}, not {here})")
+    for what, one, other in (
+        ("test images are sampled in other units", first.groups, part.groups),
+        ("test images have other labels", first.labels, part.labels),
+    ):
+        if not (one is None and other is None) and (
+            one is None or other is None or not np.array_equal(one, other)
+        ):
+            raise StudyError(f"{part.name}: its {what} than those of {first.name}")
+
+
+def _check_made_from(arm: Arm, owner: _Part[Source], part: _Part[Source]) -> None:
+    here, there = owner.made_from.get(arm.name), part.made_from.get(arm.name)
+    if here is None or there is None:
+        return
+    different = [key for key in {**here, **there} if here.get(key) != there.get(key)]
+    if different:
+        raise StudyError(
+            f"{part.name}: runs of {arm.name} were made from another {different[0]} than in {owner.name}"
+        )
+
+
+def _chosen(
+    plan: Plan,
+    parts: Sequence[_Part[Source]],
+    same: Callable[[_Part[Source], _Part[Source], Arm, int], bool],
+) -> dict[tuple[str, int], _Part[Source]]:
+    """Say from which study each run is taken, in the order of the plan."""
+    chosen: dict[tuple[str, int], _Part[Source]] = {}
+    for arm in plan.arms:
+        found: dict[int, _Part[Source]] = {}
+        for part in parts:
+            for seed in sorted(seed for name, seed in part.runs if name == arm.name):
+                _check_seed(plan, parts[0], part, arm, seed)
+                known = found.get(seed)
+                if known is None or _further(part, arm, seed) > _further(known, arm, seed):
+                    found[seed] = part
+                if (
+                    known is not None
+                    and _both_ended(known, part, arm, seed)
+                    and not same(known, part, arm, seed)
+                ):
+                    raise StudyError(
+                        f"{part.name}: {arm.name}, seed {seed} is in {known.name} too, with other predictions"
+                    )
+        _check_gaps(arm, sorted(found), [seed for seed in found if _further(found[seed], arm, seed) > 0])
+        chosen |= {(arm.name, seed): found[seed] for seed in sorted(found)}
+    return chosen
+
+
+def _further(part: _Part[Source], arm: Arm, seed: int) -> int:
+    return _FURTHER.index(part.runs[arm.name, seed])
+
+
+def _both_ended(one: _Part[Source], other: _Part[Source], arm: Arm, seed: int) -> bool:
+    return min(_further(one, arm, seed), _further(other, arm, seed)) >= _FURTHER.index("diverged")
+
+
+def _check_seed(plan: Plan, first: _Part[Source], part: _Part[Source], arm: Arm, seed: int) -> None:
+    begin, end = arm.seed_offset, arm.seed_offset + plan.spec.most - 1
+    if not begin <= seed <= end:
+        raise StudyError(
+            f"{part.name}: seed {seed} of {arm.name} is not in the plan of {first.name}, which has seeds "
+            f"{begin} to {end}; the study whose plan has all seeds must be named first"
+        )
+
+
+def _check_gaps(arm: Arm, seeds: Sequence[int], ended: Sequence[int]) -> None:
+    """Refuse an arm in which a seed is in no piece while later ones have ended: a look takes the first seeds."""
+    missing = sorted({*range(arm.seed_offset, max(ended, default=arm.seed_offset) + 1)} - {*seeds})
+    if ended and missing:
+        there = ", ".join(map(str, seeds))
+        raise StudyError(f"{arm.name}: seed {missing[0]} is in none of the studies; there are seeds {there}")
+
+
+def _same_run(one: _Part[StudyDirectory], other: _Part[StudyDirectory], arm: Arm, seed: int) -> bool:
+    if one.runs[arm.name, seed] != other.runs[arm.name, seed]:
+        return False
+    if one.runs[arm.name, seed] == "diverged":
+        return True
+    ours, theirs = (_run(part, arm.name, seed).read_predictions() for part in (one, other))
+    return all(
+        np.array_equal(getattr(ours, name), getattr(theirs, name))
+        for name in ("probabilities", "labels", "indices")
+    )
+
+
+def _same_published(one: _Part[PublishedStudy], other: _Part[PublishedStudy], arm: Arm, seed: int) -> bool:
+    ours, theirs = (
+        next(run for run in part.source.runs if (run.arm, run.seed) == (arm.name, seed))
+        for part in (one, other)
+    )
+    return ours.same_as(theirs)
+
+
+def _run(part: _Part[StudyDirectory], name: str, seed: int) -> Run:
+    arm = part.plan.arm(name)
+    return part.source.run(arm, seed - arm.seed_offset)
+
+
+def _pieces(parts: Sequence[_Part[Source]]) -> tuple[Piece, ...]:
+    """Name the pieces; those of a study that was merged itself are named in its place."""
+    return tuple(
+        piece
+        for part in parts
+        for piece in part.source.merged
+        or (
+            Piece(
+                name=part.folder_name,
+                plan=part.plan.fingerprint,
+                runs=part.ended,
+                processor=part.machine.processor,
+            ),
+        )
+    )
+
+
+def _changes(parts: Sequence[_Part[Source]], plan: Plan) -> list[str]:
+    """Say what a plan's log must say of a merge, a line each."""
+    pieces = ", ".join(f"{piece.name} ({piece.runs} runs)" for piece in _pieces(parts))
+    old = {arm.name for arm in parts[0].plan.arms}
+    added: list[str] = [f"technique {arm.name}: added" for arm in plan.arms if arm.name not in old]
+    return [f"merged from {pieces}", *added, *(line for part in parts[1:] for line in _own_rules(part, plan))]
+
+
+def _own_rules(part: _Part[Source], plan: Plan) -> list[str]:
+    """Say by which rules a piece was planned that do not hold for the whole."""
+    return [
+        f"{part.folder_name}: was planned with {key} {getattr(part.plan.spec, key):g}"
+        for key in ("margin", "alpha")
+        if getattr(part.plan.spec, key) != getattr(plan.spec, key)
+    ]
+
+
+def _total(
+    parts: Sequence[_Part[PublishedStudy]], chosen: dict[tuple[str, int], _Part[PublishedStudy]]
+) -> TotalCost:
+    """Sum what the pieces cost; a run that two of them hold counts once."""
+    twice = [
+        one.ended
+        for part in parts
+        for one in part.source.runs
+        if one.ended is not None and chosen[one.arm, one.seed] is not part
+    ]
+    totals = [part.source.costs.total for part in parts]
+
+    def summed(key: str, less: float = 0) -> float | None:
+        values = [getattr(total, key) for total in totals]
+        return None if None in values else sum(values) - less
+
+    runs = summed("runs", len(twice))
+    return TotalCost(
+        runs=None if runs is None else int(runs),
+        seconds=summed("seconds", sum(one.seconds for one in twice)),
+        cpu_seconds=summed("cpu_seconds", sum(one.cpu_seconds for one in twice)),
+        wall_seconds=summed("wall_seconds"),
+    )
+
+
+def _write_directory(
+    parts: Sequence[_Part[StudyDirectory]],
+    plan: Plan,
+    chosen: dict[tuple[str, int], _Part[StudyDirectory]],
+    out: Path,
+) -> None:
+    """Write the merged study beside its place, and put it there once it is whole."""
+    staged = out.parent / f".{out.name}.{secrets.token_hex(6)}.tmp"
+    try:
+        staged.mkdir(parents=True)
+        _fill(StudyDirectory(staged), parts, plan, chosen)
+        if out.exists():
+            out.rmdir()
+        os.replace(staged, out)
+    except OSError as error:
+        raise StudyError(f"{out}: cannot be written: {error.strerror or error}") from None
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)
+
+
+def _fill(
+    study: StudyDirectory,
+    parts: Sequence[_Part[StudyDirectory]],
+    plan: Plan,
+    chosen: dict[tuple[str, int], _Part[StudyDirectory]],
+) -> None:
+    first = parts[0].source
+    for name in ("dataset.json", "execution.json", "environment.json", "test-units.npy", LOG_NAME):
+        _copy_file(first.folder / name, study.folder / name)
+    if plan is parts[0].plan:
+        _copy_file(first.folder / "study.yaml", study.folder / "study.yaml")
+    for part in parts:
+        for path in sorted(part.source.folder.glob("sessions/*.json")):
+            _copy_file(path, study.folder / "sessions" / path.name)
+    with progress_task("merge", len(chosen), log_steps=False) as task:
+        for (name, seed), part in chosen.items():
+            task.show(f"{name}, seed {seed}")
+            arm, run = plan.arm(name), _run(part, name, seed)
+            place = study.run(arm, seed - arm.seed_offset)
+            if run.folder.is_dir():
+                _copy_run(run, place.folder)
+            _copy_file(part.source.failure_path(run), study.failure_path(place))
+            task.advance()
+    for part in parts:  # runs of earlier plans: part of what the study cost
+        planned = {_run(part, name, seed).folder for name, seed in part.runs}
+        for run in part.source.ended_runs():
+            target = study.folder / run.folder.relative_to(part.source.folder)
+            if run.folder not in planned and not target.exists():
+                _copy_run(run, target)
+    changes = _changes(parts, plan)
+    for part in parts:
+        log = part.source.plan_log
+        # The first study's log goes on here, with what it says of changes.
+        untold = (
+            log.doubts if part is parts[0] and not log.lines else () if part is parts[0] else remarks(log)
+        )
+        changes += [f"{part.folder_name}: {one}" for one in untold]
+    study.write_plan(plan, changes, merged=_pieces(parts))
+    plan = study.plan
+    write_documents(study, plan, Outcomes(study, plan, study.units()))
+
+
+def _copy_file(source: Path, target: Path) -> None:
+    if source.is_file():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
+
+
+def _copy_run(run: Run, target: Path) -> None:
+    """Link the files of a finished run, which nobody writes any more, or copy them; locks stay where they are."""
+    whole = run.finished
+    for path in sorted(run.folder.rglob("*")):
+        if not path.is_file() or path.name.startswith("."):
+            continue
+        place = target / path.relative_to(run.folder)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            if not whole:
+                raise OSError
+            os.link(path, place)
+        except OSError:  # another file system, or one without links
+            shutil.copy2(path, place)
