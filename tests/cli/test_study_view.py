@@ -11,12 +11,12 @@ from rich.console import Console
 
 from convtrials.cli.answer_table import COLOURS
 from convtrials.cli.study_view import LiveView, study_table, summary_line, verdict_table
-from convtrials.core.formatting import scale_of
 from convtrials.statistics.result import Decision, Result
 from convtrials.study.execute.executor import RunEnd, RunTask
 from convtrials.study.plan.arms import build_arms
 from convtrials.study.plan.plan import Plan
 from convtrials.study.plan.spec import StudySpec
+from convtrials.study.results.metrics import scale_of
 from convtrials.study.schemas import BaselineVerdict, Costs, TechniqueCost, TechniqueVerdict, Verdicts
 from convtrials.study.status import RunState, StudyState
 from convtrials.training.recipe.recipe import Recipe

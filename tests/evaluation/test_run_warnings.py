@@ -7,7 +7,7 @@ import pytest
 from synthetic_run import write_run
 
 from convtrials.evaluation.run_warnings import MARGIN, last_rise, run_warnings
-from convtrials.study.plan.spec import DEFAULT_MARGIN
+from convtrials.study.results.metrics import verdict_metric
 from convtrials.training.run import Run
 
 
@@ -153,7 +153,7 @@ def test_a_loss_rises_by_falling():
 
 
 def test_the_margin_of_a_run_is_that_of_a_study():
-    assert MARGIN == DEFAULT_MARGIN
+    assert verdict_metric("accuracy").default_margin == MARGIN
 
 
 def test_a_run_on_disk_has_the_warnings_of_its_files(tmp_path, make_dataset):

@@ -8,7 +8,7 @@ import pytest
 from fabricated_study import TECHNIQUES, write_study
 from matplotlib.text import Text
 
-from convtrials.core.formatting import joined, scale_of
+from convtrials.core.formatting import joined
 from convtrials.reports.study import learning_curves as study_curves
 from convtrials.reports.study.cost import MOST_POINTS, cost_picture
 from convtrials.reports.study.forest import difference_limits, forest_picture
@@ -20,6 +20,7 @@ from convtrials.reports.study.seeds import seeds_picture
 from convtrials.reports.study.single_runs import MOST_DOTS, single_runs_picture
 from convtrials.reports.study.verdict_style import STYLES, style_of
 from convtrials.reports.style import figure_style
+from convtrials.study.results.metrics import scale_of
 
 MANY = {f"technique {n} of this study, with a long name" * (1 + n % 2): ({"dropout": n / 20}, 0.4 - n / 15)
         for n in range(12)}  # fmt: skip

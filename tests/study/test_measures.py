@@ -11,13 +11,12 @@ from convtrials.core.errors import RunError, StudyError
 from convtrials.evaluation.metrics import evaluate_predictions
 from convtrials.evaluation.predictions import Predictions
 from convtrials.study.results.metrics import (
-    METRICS,
     SECONDARY_METRICS,
-    as_reported,
+    VERDICT_METRICS,
     mean_metrics,
     metric_differences,
-    scores_of,
     secondary_metrics,
+    verdict_metric,
 )
 
 
@@ -35,29 +34,31 @@ def arrays(run):
 
 def test_accuracy_scores_each_image_one_or_zero(predicted_run):
     probabilities, labels = arrays(predicted_run)
-    scores = scores_of(predicted_run.read_predictions(), "accuracy")
+    scores = verdict_metric("accuracy").scores(predicted_run.read_predictions())
     assert scores.dtype == np.float64
     assert set(np.unique(scores)) == {0.0, 1.0}
     assert [bool(score) for score in scores] == [
         row.tolist().index(max(row)) == label for row, label in zip(probabilities, labels, strict=True)
     ]
-    assert as_reported(scores.mean(), "accuracy") == accuracy_score(labels, probabilities.argmax(axis=1))
+    assert verdict_metric("accuracy").as_reported(scores.mean()) == accuracy_score(
+        labels, probabilities.argmax(axis=1)
+    )
 
 
 def test_log_loss_scores_are_higher_where_better_and_told_as_sklearn_tells_them(predicted_run):
     probabilities, labels = arrays(predicted_run)
-    scores = scores_of(predicted_run.read_predictions(), "log_loss")
+    scores = verdict_metric("log_loss").scores(predicted_run.read_predictions())
     assert (scores <= 0).all()
     assert scores[probabilities[np.arange(400), labels].argmax()] == scores.max()
     exact = probabilities.astype(np.float64)
     reference = log_loss(labels, exact / exact.sum(axis=1, keepdims=True))
-    assert as_reported(scores.mean(), "log_loss") == pytest.approx(reference, abs=1e-6)
+    assert verdict_metric("log_loss").as_reported(scores.mean()) == pytest.approx(reference, abs=1e-6)
 
 
 @pytest.mark.parametrize("metric", ["macro_f1", "Accuracy", "", "val_accuracy"])
-def test_a_metric_that_is_no_mean_over_images_is_refused_with_the_reason(predicted_run, metric):
+def test_a_metric_that_is_no_mean_over_images_is_refused_with_the_reason(metric):
     with pytest.raises(StudyError, match="allowed are accuracy, log_loss") as caught:
-        scores_of(predicted_run.read_predictions(), metric)
+        verdict_metric(metric)
     assert "mean over test images" in str(caught.value)
 
 
@@ -67,7 +68,7 @@ def test_numbers_beside_the_verdict_agree_with_sklearn(predicted_run):
     exact /= exact.sum(axis=1, keepdims=True)
     chosen = probabilities.argmax(axis=1)
     found = secondary_metrics(predicted_run.read_predictions())
-    assert tuple(found) == SECONDARY_METRICS
+    assert list(found) == list(SECONDARY_METRICS)
     assert found["accuracy"] == accuracy_score(labels, chosen)
     assert found["macro_f1"] == pytest.approx(f1_score(labels, chosen, average="macro"), abs=1e-12)
     assert found["macro_precision"] == pytest.approx(
@@ -142,16 +143,16 @@ def test_means_leave_out_what_does_not_exist():
     assert mean_metrics([]) == dict.fromkeys(SECONDARY_METRICS)
 
 
-@given(st.sampled_from(METRICS), st.floats(-20, 20))
+@given(st.sampled_from(list(VERDICT_METRICS.values())), st.floats(-20, 20))
 def test_telling_twice_gives_the_score_back(metric, score):
-    assert as_reported(as_reported(score, metric), metric) == score
-    assert str(as_reported(0.0, metric)) == "0.0"
+    assert metric.as_reported(metric.as_reported(score)) == score
+    assert str(metric.as_reported(0.0)) == "0.0"
 
 
 def test_a_diverged_run_has_no_scores(tmp_path):
     run = write_ended_run(tmp_path / "run", [], status="diverged")
     with pytest.raises(RunError, match="diverged at step 0 and has no predictions"):
-        scores_of(run.read_predictions(), "accuracy")
+        verdict_metric("accuracy").scores(run.read_predictions())
 
 
 def test_an_unfinished_run_has_no_scores(tmp_path):
@@ -170,7 +171,7 @@ def test_a_damaged_file_is_named_in_a_line(predicted_run, damage):
     else:
         path.write_bytes(path.read_bytes()[:-40])
     with pytest.raises(RunError, match=name) as caught:
-        scores_of(predicted_run.read_predictions(), "accuracy")
+        verdict_metric("accuracy").scores(predicted_run.read_predictions())
     assert "\n" not in str(caught.value)
 
 

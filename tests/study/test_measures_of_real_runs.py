@@ -6,7 +6,7 @@ from convtrials.evaluation.metrics import evaluate_predictions
 from convtrials.evaluation.predictions import read_predictions
 from convtrials.study.results.costs import study_costs
 from convtrials.study.results.ended_runs import ended_run
-from convtrials.study.results.metrics import scores_of, secondary_metrics
+from convtrials.study.results.metrics import secondary_metrics, verdict_metric
 from convtrials.study.results.runs_table import RunRow, write_runs_table
 from convtrials.training.engine.execution import Execution
 from convtrials.training.engine.train import train
@@ -27,7 +27,9 @@ def trained(tmp_path, dataset):
 
 
 def test_scores_and_numbers_agree_with_the_result_and_with_evaluate(trained, dataset):
-    assert scores_of(trained.read_predictions(), "accuracy").mean() == trained.result.test_accuracy
+    assert (
+        verdict_metric("accuracy").scores(trained.read_predictions()).mean() == trained.result.test_accuracy
+    )
     predictions = read_predictions(trained.predictions_path)
     expected = evaluate_predictions(
         predictions.probabilities, predictions.labels, dataset.class_names, resamples=0

@@ -74,7 +74,7 @@ def verdict_text(verdict: str, final: bool) -> "Text":
 def explanation(scale: Scale) -> str:
     """Say what a gain is, and which way is better."""
     side = "below" if scale.lower_is_better else "above"
-    return f"gain: {scale.metric} {side} the baseline's; above 0 is better"
+    return f"gain: {scale.label} {side} the baseline's; above 0 is better"
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,8 @@
 from typing import TYPE_CHECKING, Any
 
 from convtrials.cli.answer_table import Answer, AnswerTable, Column, verdict_text
-from convtrials.core.formatting import Scale, confidence, rough_duration, scale_of
+from convtrials.core.formatting import Scale, confidence, rough_duration
+from convtrials.study.results.metrics import scale_of, verdict_metric
 
 if TYPE_CHECKING:
     from rich.console import Console, Group
@@ -66,10 +67,8 @@ def _mean(state: "StudyState", runs: "list[RunState]") -> str:
 
 
 def _score(state: "StudyState", value: float) -> str:
-    from convtrials.study.results.metrics import as_reported
-
-    metric = state.plan.spec.metric
-    return scale_of(metric).score(as_reported(value, metric))
+    metric = verdict_metric(state.plan.spec.metric)
+    return metric.scale.score(metric.as_reported(value))
 
 
 def _answer_so_far(state: "StudyState", name: str, scale: Scale) -> Answer:

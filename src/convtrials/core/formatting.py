@@ -12,21 +12,6 @@ from typing import Any
 #: In place of a number that does not exist.
 NOTHING = "–"
 
-#: An interval of a difference in accuracy that holds zero and is wider than this says nothing: 20 points.
-WIDEST_SHOWN = 0.2
-
-#: What is written in place of its ends.
-TOO_WIDE = "wider than 20 points"
-
-
-def too_wide(low: float, high: float, metric: str) -> bool:
-    """Say whether an interval of differences says nothing, neither a sign nor a size that anyone would doubt.
-
-    A few runs that differ much give such intervals. One that leaves out zero tells the sign, however wide it is. Log
-    loss has no scale to judge by.
-    """
-    return metric == "accuracy" and low <= 0 <= high and high - low > WIDEST_SHOWN
-
 
 def holds_one(interval: Sequence[float] | None) -> bool:
     """Say whether a ratio with this interval may be one: a cost that chance alone would make. Unknown is no."""
@@ -39,25 +24,36 @@ class Scale:
 
     Attributes
     ----------
-    metric : str
-        For people: ``accuracy``.
-    history_key : str
-        Its validation value in ``history.jsonl``.
+    label : str
+        For people, within a sentence: ``log loss``.
     unit : str
-        Of differences.
+        Of differences, in the plural; never empty.
     factor : float
-        What differences and scores are multiplied with, to be in that unit.
+        What differences and scores are multiplied with, to be in that unit: 100 writes scores in percent.
     decimals : int
     lower_is_better : bool
         Scores keep the metric's own orientation; differences are always positive where the technique is better.
+    widest_shown : float or None
+        An interval of differences that holds zero and is wider than this says nothing, neither a sign nor a size that
+        anyone would doubt: words stand in its place. None where there is no scale to judge by.
     """
 
-    metric: str
-    history_key: str
+    label: str
     unit: str
-    factor: float
-    decimals: int
-    lower_is_better: bool
+    factor: float = 1.0
+    decimals: int = 4
+    lower_is_better: bool = False
+    widest_shown: float | None = None
+
+    @property
+    def in_percent(self) -> bool:
+        """Whether scores are shares of one, written in percent, and differences percentage points."""
+        return self.factor == 100
+
+    @property
+    def full_unit(self) -> str:
+        """The unit of differences where nothing around it says more: ``percentage points``."""
+        return f"percentage {self.unit}" if self.in_percent else self.unit
 
     def signed(self, value: float | None) -> str:
         """Return a difference with its sign, without unit: ``+1.32``."""
@@ -79,27 +75,48 @@ class Scale:
         """Return an interval of differences: ``+0.90 to +1.74``; in words, where it says nothing."""
         if low is None or high is None:
             return NOTHING
-        if too_wide(low, high, self.metric):
-            return TOO_WIDE
+        if self.too_wide(low, high):
+            return self.too_wide_told
         return f"{self.signed(low)} to {self.signed(high)}"
+
+    def too_wide(self, low: float, high: float) -> bool:
+        """Say whether an interval of differences says nothing; a few runs that differ much give such intervals.
+
+        One that leaves out zero tells the sign, however wide it is.
+        """
+        return self.widest_shown is not None and low <= 0 <= high and high - low > self.widest_shown
+
+    @property
+    def too_wide_told(self) -> str:
+        """What is written in place of the ends of such an interval."""
+        return f"wider than {self.amount(self.widest_shown)}"
 
     def score(self, value: float | None) -> str:
         """Return a score: ``90.13%`` or ``0.3124``."""
-        if value is None:
-            return NOTHING
-        return f"{self.factor * value:.{self.decimals}f}{'%' if self.factor == 100 else ''}"
+        return score(value, self.factor, self.decimals)
 
     @property
     def difference_label(self) -> str:
         """The axis of differences, in words."""
         if self.lower_is_better:
-            return f"gain in {self.metric}, {self.unit} (positive: lower {self.metric})"
-        return f"difference in {self.metric}, percentage {self.unit}"
+            return f"gain in {self.label}, {self.full_unit} (positive: lower {self.label})"
+        return f"difference in {self.label}, {self.full_unit}"
 
     @property
     def score_label(self) -> str:
         """The axis of scores, in words."""
-        return f"{self.metric}, {self.unit} (less is better)" if self.lower_is_better else self.metric
+        named = self.label if self.in_percent else f"{self.label}, {self.unit}"
+        return f"{named} (less is better)" if self.lower_is_better else named
+
+
+def share(label: str, *, lower_is_better: bool = False) -> Scale:
+    """Return the scale of a share of one: scores in percent, differences in points."""
+    return Scale(label, "points", 100.0, 2, lower_is_better, widest_shown=0.2)
+
+
+def score(value: float | None, factor: float, decimals: int) -> str:
+    """Return a score times `factor`, in percent where that is 100; None is a dash."""
+    return NOTHING if value is None else f"{factor * value:.{decimals}f}{'%' if factor == 100 else ''}"
 
 
 def signed(value: float | None, factor: float, decimals: int) -> str:
@@ -116,17 +133,6 @@ def times(ratio: float | None, interval: Sequence[float] | None) -> str:
         return NOTHING
     written = f"{ratio:.2f}×"
     return f"{written} ?" if holds_one(interval) and written != "1.00×" else written
-
-
-_SCALES = {
-    "accuracy": Scale("accuracy", "val_accuracy", "points", 100.0, 2, False),
-    "log_loss": Scale("log loss", "val_loss", "nats", 1.0, 4, True),
-}
-
-
-def scale_of(metric: str) -> Scale:
-    """Return how a metric of a plan is written; ``accuracy`` or ``log_loss``."""
-    return _SCALES[metric]
 
 
 def with_unit(size: float, unit: str) -> str:
@@ -176,6 +182,6 @@ def rough_duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def joined(parts: Sequence[str]) -> str:
-    """Return ``a, b and c``."""
-    return parts[0] if len(parts) == 1 else ", ".join(parts[:-1]) + " and " + parts[-1]
+def joined(parts: Sequence[str], last: str = "and") -> str:
+    """Return ``a, b and c``; `last` is the word before the last."""
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} {last} {parts[-1]}"

@@ -115,7 +115,7 @@ def last_rise(histories: Sequence[Sequence[Mapping[str, Any]]], metric: str = "v
     ----------
     histories : sequence of histories
         One a run, with `metric` in each entry.
-    metric : {"val_accuracy", "val_loss"}
+    metric : {"val_accuracy", "val_loss", "val_macro_f1"}
 
     Returns
     -------
@@ -153,10 +153,13 @@ def _learning(
     return [RunWarning("still_learning", text, {**asdict(rise), "margin": margin})]
 
 
-def rise_told(rise: Rise) -> str:
-    """Say what the last epoch added to the validation accuracy."""
+def rise_told(rise: Rise, metric: str = "val_accuracy") -> str:
+    """Say what the last epoch added to a validation metric, one that `last_rise` takes."""
     fell = ", in part perhaps because its learning rate fell" if rise.rate_fell else ""
-    return f"its last epoch raised the validation accuracy by {100 * rise.gain:.1f} points{fell}"
+    if metric == "val_loss":
+        return f"its last epoch lowered the validation loss by {rise.gain:.4g} nats{fell}"
+    name = "macro F1" if metric == "val_macro_f1" else "accuracy"
+    return f"its last epoch raised the validation {name} by {100 * rise.gain:.1f} points{fell}"
 
 
 def standing_numbers(

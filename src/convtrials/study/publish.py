@@ -32,7 +32,7 @@ from convtrials.study.plan.plan import Plan, parse_plan
 from convtrials.study.plan.plan_log import fingerprint_of, read_plan_document, remarks
 from convtrials.study.results.documents import StudyResults, study_results
 from convtrials.study.results.ended_runs import EndedRun
-from convtrials.study.results.metrics import SECONDARY_METRICS, scores_of
+from convtrials.study.results.metrics import SECONDARY_METRICS, verdict_metric
 from convtrials.study.results.runs_table import RunRow, write_runs_table
 from convtrials.study.results.scores import Outcomes
 from convtrials.study.schemas import (
@@ -335,7 +335,7 @@ class PublishedStudy:
                     for one in finished
                 ]
             ).reshape(len(finished), len(SECONDARY_METRICS)),
-            "secondary_names": np.array(SECONDARY_METRICS, dtype=np.str_),
+            "secondary_names": np.array(list(SECONDARY_METRICS), dtype=np.str_),
         }
         if self.plan.spec.metric != "accuracy":  # which answers and labels say
             scores = np.array([one.scores for one in finished], dtype=np.float32)
@@ -451,7 +451,7 @@ def _copy_of(study: StudyDirectory) -> PublishedStudy:
                 run = replace(
                     run,
                     answers=found.predicted,
-                    scores=scores_of(found, plan.spec.metric),
+                    scores=verdict_metric(plan.spec.metric).scores(found),
                     secondary_metrics=outcomes.secondary_metrics(row.run),
                 )
             runs.append(run)

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from convtrials.core.errors import StudyError
-from convtrials.core.formatting import scale_of
 from convtrials.core.lazy import import_pandas
 from convtrials.study.directory import StudyDirectory
 from convtrials.study.plan.plan import Plan, seeds_of
+from convtrials.study.results.metrics import scale_of
 from convtrials.study.results.verdict_row import VerdictRow, ranked, verdict_rows
 from convtrials.study.run_study import judged_now
 from convtrials.study.schemas import Verdicts
@@ -135,7 +135,7 @@ class StudyResult:
             for row in ranked(self._rows)
         ]
         facts = (
-            f"metric: {scale.metric}; margin: {scale.amount(spec.margin)}; {seeds_of(spec)} seeds per arm; "
+            f"metric: {scale.label}; margin: {scale.amount(spec.margin)}; {seeds_of(spec)} seeds per arm; "
             f"{verdicts.test_images:,} test images"
         )
         title = spec.title or f"Study {self.folder.name}"

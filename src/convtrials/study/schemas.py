@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import AliasChoices, Field, Strict
+from pydantic import AfterValidator, AliasChoices, Field, Strict
 
 from convtrials.core.documents import Document, Several, Share, Text
 from convtrials.core.files import finite
-from convtrials.core.formatting import confidence, holds_one
+from convtrials.core.formatting import confidence, holds_one, joined
+from convtrials.study.results.metrics import VERDICT_METRICS
 
 if TYPE_CHECKING:
     from convtrials.training.engine.execution import Execution
@@ -24,6 +25,13 @@ Status = Literal["finished", "diverged", "failed"]
 Word = Literal["better", "worse", "equivalent", "inconclusive", "unstable", "failed"]
 Metrics = dict[str, _Number | None]
 Interval = Annotated[tuple[_Number, _Number] | None, Strict(False)]
+
+
+def _known_metric(name: str) -> str:
+    if name not in VERDICT_METRICS:
+        names = [repr(known) for known in VERDICT_METRICS]
+        raise ValueError(f"must be {joined(names, 'or')}")
+    return name
 
 
 class StudyDocument(Document):
@@ -176,7 +184,7 @@ class Verdicts(StudyDocument):
     format: int = 1
     plan: str
     complete: bool
-    metric: Literal["accuracy", "log_loss"]
+    metric: Annotated[str, AfterValidator(_known_metric)]
     margin: Annotated[float, Field(gt=0, lt=1e6)]
     alpha: Annotated[float, Field(gt=0, lt=1)]
     looks: Several[_Count] = ()

@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from convtrials.core.formatting import Scale, joined, scale_of, times
+from convtrials.core.formatting import Scale, joined, times
 from convtrials.reports.picture import Picture
 from convtrials.reports.study.forest import difference_limits
 from convtrials.reports.study.record import StudyArm, StudyRecord
 from convtrials.reports.study.rows import BAND, figure_of_rows, text_width, write_beside, write_ends
 from convtrials.reports.study.verdict_style import draw_mark, labels_of, style_of
 from convtrials.reports.style import FAINT, INK, MUTED, new_figure
+from convtrials.study.results.metrics import scale_of
 
 #: More techniques than this get a row each: their names would not fit beside points, nor would the lines to them.
 MOST_POINTS = 8
@@ -41,7 +42,7 @@ def cost_picture(study: StudyRecord) -> Picture | None:
 
 
 def _points_caption(study: StudyRecord, of_what: str) -> str:
-    metric = scale_of(study.spec.metric).metric
+    metric = scale_of(study.spec.metric).label
     return (
         f"Upwards: the difference in {metric} with its {study.level} interval. To the right: {of_what} of a run as a "
         "multiple of the baseline's. Best is the upper left: more for less. The shaded band is the margin."
@@ -63,7 +64,7 @@ def _rows_caption(study: StudyRecord, of_what: str) -> str:
     scale = scale_of(study.spec.metric)
     return (
         f"To the right: {of_what} of a run as a multiple of the baseline's. Beside it the difference in "
-        f"{scale.metric}, {scale.unit}; the largest is on top. Best is high up and far left: more for less. Open "
+        f"{scale.label}, {scale.unit}; the largest is on top. Best is high up and far left: more for less. Open "
         "points have no clear answer, or none yet; how sure a difference is, the plot of differences shows."
     )
 

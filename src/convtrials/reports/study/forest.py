@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from convtrials.core.formatting import Scale, scale_of
+from convtrials.core.formatting import Scale
 from convtrials.reports.picture import Picture
 from convtrials.reports.study.record import StudyArm, StudyRecord
 from convtrials.reports.study.rows import BAND, figure_of_rows, text_width, write_beside, write_ends
 from convtrials.reports.study.verdict_style import STYLES, draw_mark, labels_of, preliminary, style_of
 from convtrials.reports.style import GRID, INK, MUTED
+from convtrials.study.results.metrics import scale_of
 
 _HEADER = (
     "technique", "verdict", "final", "difference", "low", "high", "fixed_low", "fixed_high", "p_value", "p_adjusted",

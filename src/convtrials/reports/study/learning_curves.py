@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convtrials.core.formatting import Scale, scale_of
+from convtrials.core.formatting import Scale
 from convtrials.reports.picture import Picture
 from convtrials.reports.study.record import StudyArm, StudyRecord
 from convtrials.reports.study.verdict_style import labels_of, style_of
 from convtrials.reports.style import BLUE, FAINT, MUTED, new_figure
+from convtrials.study.results.metrics import verdict_metric
 
 #: More panels than this do not fit on a page.
 MOST_PANELS = 24
@@ -32,9 +33,9 @@ class _Band:
 
 def curves_picture(study: StudyRecord) -> Picture | None:
     """Return the picture of validation scores by epoch, or None where no run has a history."""
-    scale = scale_of(study.spec.metric)
-    ranked = study.ranked
-    bands = {arm.name: band for arm in (study.baseline, *ranked) if (band := _band(arm, scale.history_key))}
+    metric = verdict_metric(study.spec.metric)
+    scale, ranked = metric.history_scale, study.ranked
+    bands = {arm.name: band for arm in (study.baseline, *ranked) if (band := _band(arm, metric.history_key))}
     shown = [arm for arm in ranked if arm.name in bands]
     if not bands:
         return None
@@ -47,10 +48,11 @@ def curves_picture(study: StudyRecord) -> Picture | None:
     return Picture(
         name="learning-curves",
         title="How they learn",
-        caption=f"{scale.metric.capitalize()} on the validation images by epoch: the line is the mean over runs, the "
-        "band reaches from the lowest run to the highest. Blue is the technique, grey the baseline. Early epochs "
-        f"may lie outside, so that the late ones can be told apart. Test images play no part here.{some}",
-        alt=f"Small line charts of validation {scale.metric} by epoch, one a technique, with the baseline in grey.",
+        caption=f"{scale.label[0].upper()}{scale.label[1:]} on the validation images by epoch: the line is the mean "
+        "over runs, the band reaches from the lowest run to the highest. Blue is the technique, grey the baseline. "
+        "Early epochs may lie outside, so that the late ones can be told apart. Test images play no part here."
+        f"{some}",
+        alt=f"Small line charts of validation {scale.label} by epoch, one a technique, with the baseline in grey.",
         draw=lambda: _draw(study.baseline, extremes, bands, scale),
         header=("arm", "epoch", "runs", "mean", "lowest", "highest"),
         rows=[
@@ -133,7 +135,7 @@ def _finish(figure: Any, grid: Any, panels: int, bands: dict[str, _Band], scale:
     axes = grid[0, 0]
     axes.set_ylim(low, high)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, nbins=6))
-    if scale.factor == 100:
+    if scale.in_percent:
         axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.4g}%")
     for place, one in enumerate(grid.flat):
         if place >= panels:
@@ -142,7 +144,7 @@ def _finish(figure: Any, grid: Any, panels: int, bands: dict[str, _Band], scale:
             # Below the last panel of a column that ends early, the axis is the panel's own.
             one.tick_params(labelbottom=True)
     figure.supxlabel("epoch", fontsize=10, color=MUTED)
-    figure.supylabel(f"validation {scale.metric}", fontsize=10, color=MUTED)
+    figure.supylabel(f"validation {scale.label}", fontsize=10, color=MUTED)
     for one in grid.flat:
         one.spines[["left", "bottom"]].set_color(FAINT)
 

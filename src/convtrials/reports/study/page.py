@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from convtrials.core.formatting import duration, joined, scale_of
+from convtrials.core.formatting import duration, joined
 from convtrials.reports.html import PageFigure, page_template, plain
 from convtrials.reports.study.record import StudyRecord
 from convtrials.reports.study.tables import (
@@ -24,6 +24,7 @@ from convtrials.reports.study.tables import (
 from convtrials.reports.study.verdict_style import STYLES, preliminary, style_of, unwritable
 from convtrials.reports.study.words import groups, know_more, lead
 from convtrials.study.plan.plan import seeds_of
+from convtrials.study.results.metrics import scale_of
 
 #: What the page tells of ``dataset.json``; the rest is for programs.
 _TOLD_OF_DATA = ("name", "source", "options", "fingerprint", "counts", "image_shape")
@@ -122,7 +123,7 @@ def _facts(study: StudyRecord) -> list[str]:
         run.status in ("finished", "diverged", "failed", "unused") for arm in study.arms for run in arm.runs
     )
     return [
-        f"metric: {scale.metric}",
+        f"metric: {scale.label}",
         f"margin: {scale.amount(spec.margin)}",
         f"{seeds_of(spec)} seeds per arm",
         f"{verdicts.test_images:,} test images{units}",
@@ -150,7 +151,7 @@ def _plan(study: StudyRecord) -> dict[str, str]:
     looks = joined([str(look) for look in plan.looks]) if plan.looks else "–"
     several = len(plan.looks) > 1
     return {
-        "metric": scale.metric,
+        "metric": scale.label,
         "margin": scale.amount(spec.margin),
         "family-wise error rate": f"{100 * spec.alpha:g}% over all techniques{' and looks' if several else ''}",
         "seeds per arm": seeds_of(spec)

@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from convtrials.core.formatting import Scale, scale_of
+from convtrials.core.formatting import Scale
 from convtrials.reports.picture import Picture
 from convtrials.reports.study.record import StudyArm, StudyRecord
 from convtrials.reports.study.rows import BAND, figure_of_rows, text_width, write_beside
 from convtrials.reports.study.verdict_style import labels_of, style_of
 from convtrials.reports.style import FAINT, INK, MUTED
+from convtrials.study.results.metrics import scale_of
 
 
 def seeds_picture(study: StudyRecord) -> Picture | None:
@@ -24,11 +25,11 @@ def seeds_picture(study: StudyRecord) -> Picture | None:
     return Picture(
         name="seeds",
         title="Every run",
-        caption=f"Each dot is one run, scored by {scale.metric} on the test images; the upright stroke is the mean of "
+        caption=f"Each dot is one run, scored by {scale.label} on the test images; the upright stroke is the mean of "
         "its row. The line is the baseline's mean, the shaded band reaches from its lowest to its highest run. Where a "
         "technique's dots overlap with the band, a comparison of single runs could come out either way."
         + (" Less is better." if scale.lower_is_better else ""),
-        alt=f"Strip plot of the {scale.metric} of every run, one row for the baseline and one for each technique.",
+        alt=f"Strip plot of the {scale.label} of every run, one row for the baseline and one for each technique.",
         draw=lambda: _draw(shown, scale),
         header=("arm", "seed", "status", "score"),
         rows=[
@@ -55,7 +56,7 @@ def _draw(shown: Sequence[StudyArm], scale: Scale) -> Any:
         write_beside(axes, place, 0.15, beside[place], fontsize=9, color=MUTED)
     axes.axhline(0.5, color=FAINT, linewidth=1)
     axes.set(xlim=limits, xlabel=scale.score_label)
-    if scale.factor == 100:
+    if scale.in_percent:
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:.4g}%")
     return figure
 

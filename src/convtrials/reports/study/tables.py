@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from convtrials.core.formatting import count, duration, scale_of, signed, times
+from convtrials.core.formatting import count, duration, times
 from convtrials.reports.html import plain
 from convtrials.reports.study.record import StudyArm, StudyRecord, StudyRun
 from convtrials.reports.study.verdict_style import VerdictStyle, style_of
+from convtrials.study.results.metrics import SECONDARY_METRICS, SecondaryMetric, scale_of
 from convtrials.study.results.verdict_row import VerdictRow, row_without_result, verdict_rows
 
 _BEYOND = {
@@ -17,17 +18,6 @@ _BEYOND = {
     "part": "partly beyond the margin",
     "none": "within the margin",
 }
-
-#: Numbers told beside a verdict: their name, key in ``verdicts.json``, factor and decimals.
-ALSO = (
-    ("Accuracy", "accuracy", 100, 2, "%"),
-    ("Macro precision", "macro_precision", 100, 2, "%"),
-    ("Macro recall", "macro_recall", 100, 2, "%"),
-    ("Macro F1", "macro_f1", 100, 2, "%"),
-    ("Macro ROC AUC", "macro_auc", 1, 4, ""),
-    ("Log loss", "log_loss", 1, 4, ""),
-    ("Calibration error", "calibration_error", 100, 2, "%"),
-)
 
 #: More differences than this are cut; the plan has all.
 MOST_CHANGES = 12
@@ -93,7 +83,7 @@ def flat(settings: Mapping[str, Any], above: str = "") -> dict[str, Any]:
 def also_header(study: StudyRecord) -> list[str]:
     """Return the columns of the table of other numbers."""
     return [
-        *(name for name, *_ in _also_columns(study)),
+        *(metric.label for metric in _also_columns(study)),
         "Images to reach",
         f"{_cost_word(study)} to reach",
         f"{_cost_word(study)} a run",
@@ -113,20 +103,24 @@ def also_rows(study: StudyRecord) -> list[tuple[str, list[tuple[str, str]]]]:
         differences = one.secondary_differences if one else {}
         cells = [
             (
-                _told(also.get(key), factor, decimals, unit),
-                signed(differences.get(key), factor, decimals) if one else "",
+                metric.written(also.get(metric.name)),
+                metric.difference(differences.get(metric.name)) if one else "",
             )
-            for _, key, factor, decimals, unit in _also_columns(study)
+            for metric in _also_columns(study)
         ]
         cells += [_images_to_reach(study, arm), _seconds_to_reach(arm), _seconds_a_run(study, arm)]
         rows.append((arm.name, cells))
     return rows
 
 
-def _also_columns(study: StudyRecord) -> list[tuple[str, str, int, int, str]]:
-    """Return the numbers of `ALSO` besides the study's metric; verdicts of older versions lack some."""
+def _also_columns(study: StudyRecord) -> list[SecondaryMetric]:
+    """Return the secondary metrics besides the study's metric; verdicts of older versions lack some."""
     known = study.verdicts.baseline.secondary_metrics
-    return [one for one in ALSO if one[1] != study.spec.metric and (one[1] in known or not known)]
+    return [
+        metric
+        for metric in SECONDARY_METRICS.values()
+        if metric.name != study.spec.metric and (metric.name in known or not known)
+    ]
 
 
 def run_rows(study: StudyRecord) -> list[tuple[str, str, str, str, str, str]]:
@@ -184,7 +178,3 @@ def _seconds_a_run(study: StudyRecord, arm: StudyArm) -> tuple[str, str]:
     seconds = arm.cost.cpu_seconds if study.costs.unit == "cpu_seconds" else arm.cost.seconds
     cost = times(arm.cost.cost_ratio, arm.cost.cost_ratio_interval)
     return (duration(seconds), cost if arm.number else "")
-
-
-def _told(value: float | None, factor: float, decimals: int, unit: str) -> str:
-    return "–" if value is None else f"{factor * value:.{decimals}f}{unit}"

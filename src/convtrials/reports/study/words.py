@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from convtrials.core.formatting import joined, scale_of
+from convtrials.core.formatting import joined
 from convtrials.reports.study.record import StudyArm, StudyRecord
 from convtrials.reports.study.verdict_style import STYLES, VerdictStyle, preliminary, style_of
+from convtrials.study.results.metrics import scale_of
 from convtrials.study.results.sentences import MAY_SETTLE
 
 #: How each verdict reads after "2 of 6 techniques": for one, and for several.
@@ -62,7 +63,7 @@ def lead(study: StudyRecord) -> list[str]:
             low, high = map(scale.score, study.verdicts.baseline.mean_interval)
             spread += f"; 95% interval for new seeds and images {low} to {high}"
         told.append(
-            f"The baseline's {scale.metric} is {scale.score(study.baseline.mean)} "
+            f"The baseline's {scale.label} is {scale.score(study.baseline.mean)} "
             f"({'one run' if len(scores) == 1 else f'mean of {len(scores)} runs'}{spread})."
         )
     if study.verdicts.single_runs:
@@ -72,9 +73,9 @@ def lead(study: StudyRecord) -> list[str]:
 
 def _largest_gain(study: StudyRecord, arm: StudyArm, so_far: str) -> str:
     scale, one, cost = scale_of(study.spec.metric), arm.technique, arm.cost.cost_ratio
-    said, interval = f"{scale.signed(arm.difference)} {scale.unit} of {scale.metric}", _interval(study, arm)
+    said, interval = f"{scale.signed(arm.difference)} {scale.unit} of {scale.label}", _interval(study, arm)
     if scale.lower_is_better and one is not None:
-        said = f"{scale.metric} lower by {scale.plain(one.difference)} {scale.unit}"
+        said = f"{scale.label} lower by {scale.plain(one.difference)} {scale.unit}"
         interval = f"{study.level} interval {scale.plain(one.low)} to {scale.plain(one.high)}"
     whose = "The gain" if len(study.techniques) == 1 else "The largest gain"
     name = "" if len(study.techniques) == 1 else f"{arm.name}, "

@@ -2,19 +2,13 @@
 
 import math
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
 
 from convtrials.core.errors import StudyError
 from convtrials.study.plan.arms import Arm
-from convtrials.study.results.metrics import check_metric
-
-#: Half a point of accuracy: smaller differences are out of reach of most test sets, and matter to few.
-DEFAULT_MARGIN = 0.005
-
-#: The largest margin of each metric. A larger one makes everything equivalent.
-LARGEST_MARGIN = {"accuracy": 0.5, "log_loss": 10.0}
+from convtrials.study.results.metrics import verdict_metric
 
 #: Chance of any false "better" or "worse" in a study.
 DEFAULT_ALPHA = 0.05
@@ -60,24 +54,25 @@ def alpha_of(confidence: Any) -> float:
 
 def _checked_metric(value: Any) -> Any:
     try:
-        check_metric(value)
+        verdict_metric(value)
     except StudyError as error:
         raise RuleError(("metric",), str(error).removeprefix("metric: ")) from None
     return value
 
 
 def _default_margin(values: dict[str, Any]) -> float:
-    metric = values["metric"]
-    if metric != "accuracy":
-        raise RuleError(("metric",), f"{metric} needs a margin: the smallest difference that matters to you")
-    return DEFAULT_MARGIN
+    metric = verdict_metric(values["metric"])
+    if metric.default_margin is None:
+        told = f"{metric.name} needs a margin: the smallest difference that matters to you"
+        raise RuleError(("metric",), told)
+    return metric.default_margin
 
 
 def _checked_margin(value: Any, info: ValidationInfo) -> float:
-    metric = info.data["metric"]
-    largest = 1e6 if _recorded(info) else LARGEST_MARGIN[metric]
+    metric = verdict_metric(info.data["metric"])
+    largest = 1e6 if _recorded(info) else metric.largest_margin
     if not _is_number(value) or not 0 < value <= largest:
-        hint = " (half a point is 0.005)" if metric == "accuracy" else ""
+        hint = " (half a point is 0.005)" if metric.scale.in_percent else ""
         raise RuleError(("margin",), f"{value!r:.40}: must be above 0 and at most {largest:g}{hint}")
     return float(value)  # as it comes back from plan.json
 
@@ -182,10 +177,10 @@ class StudyRules(BaseModel):
         What `load_dataset` takes: a built-in name or a path.
     dataset_options : dict
         Options of `load_dataset`, of `DATASET_OPTIONS`.
-    metric : {"accuracy", "log_loss"}
-        The one metric on which verdicts are given.
+    metric : str
+        The one metric on which verdicts are given, of `VERDICT_METRICS`.
     margin : float
-        Smaller differences do not matter in practice; in the metric's unit. Above 0, at most `LARGEST_MARGIN`.
+        Smaller differences do not matter in practice; in the metric's unit. Above 0, at most the metric's largest.
         Accuracy has a default, log loss has none.
     alpha : float
         Chance of any false "better" or "worse", over all techniques and looks: one minus the confidence.
@@ -209,7 +204,7 @@ class StudyRules(BaseModel):
     dataset_options: Annotated[dict[str, Any], BeforeValidator(_checked_options)] = Field(
         default_factory=dict
     )
-    metric: Annotated[Literal["accuracy", "log_loss"], BeforeValidator(_checked_metric)] = "accuracy"
+    metric: Annotated[str, BeforeValidator(_checked_metric)] = "accuracy"
     margin: Annotated[float, BeforeValidator(_checked_margin)] = Field(default_factory=_default_margin)
     alpha: Annotated[float, BeforeValidator(_checked_alpha)] = DEFAULT_ALPHA
     seeds: Annotated[tuple[int, int], BeforeValidator(_checked_seeds)] = (5, 5)

@@ -4,7 +4,6 @@ from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 from convtrials.core.files import finite
-from convtrials.core.formatting import scale_of
 from convtrials.evaluation.guessing import against_guessing
 from convtrials.statistics.design import BASELINE
 from convtrials.statistics.result import Decision, Result
@@ -14,10 +13,10 @@ from convtrials.study.plan.plan import Plan
 from convtrials.study.results.costs import study_costs
 from convtrials.study.results.ended_runs import EndedRun
 from convtrials.study.results.metrics import (
-    as_reported,
-    interval_as_reported,
+    VerdictMetric,
     mean_metrics,
     metric_differences,
+    verdict_metric,
 )
 from convtrials.study.results.runs_table import RunRow, write_runs_table
 from convtrials.study.results.scores import Outcomes
@@ -151,6 +150,11 @@ class _Judging:
     decision: Decision
     used: dict[str, list[Run]]
 
+    @property
+    def metric(self) -> VerdictMetric:
+        """The one on which verdicts are given."""
+        return verdict_metric(self.plan.spec.metric)
+
     def verdicts(self) -> Verdicts:
         """Return all of it."""
         spec, dataset, units = self.plan.spec, self.study.dataset, self.outcomes.units
@@ -169,7 +173,7 @@ class _Judging:
             unit="image" if units is None else str(dataset.group_kind or "group"),
             test_images=test_images,
             test_units=test_images if units is None else len(set(units.tolist())),
-            single_runs=single_runs_sentence(single_runs, scale_of(spec.metric).amount(spec.margin)),
+            single_runs=single_runs_sentence(single_runs, self.metric.scale.amount(spec.margin)),
             warnings=tuple(warnings),
             baseline=self._baseline(),
             techniques=techniques,
@@ -204,17 +208,17 @@ class _Judging:
 
     def _arm(self, arm: Arm) -> dict[str, Any]:
         """Return the fields of an `ArmVerdict`."""
-        runs, metric = self.used[arm.name], self.plan.spec.metric
+        runs, metric = self.used[arm.name], self.metric
         scores, known = [self.outcomes.score(run) for run in runs], self._scores(runs)
         interval = self.outcomes.mean_interval(runs)
         return {
             "name": arm.name,
             "slug": arm.slug,
-            "scores": tuple(None if score is None else as_reported(score, metric) for score in scores),
+            "scores": tuple(None if score is None else metric.as_reported(score) for score in scores),
             "status": tuple(self.outcomes.status(run) for run in runs),
-            "mean": as_reported(sum(known) / len(known), metric) if known else None,
+            "mean": metric.as_reported(sum(known) / len(known)) if known else None,
             # Of this recipe alone, over new seeds and new test units; differences have intervals of their own.
-            "mean_interval": None if interval is None else interval_as_reported(interval, metric),
+            "mean_interval": None if interval is None else metric.interval_as_reported(interval),
             "secondary_metrics": self._secondary_metrics(runs),
         }
 
@@ -296,7 +300,7 @@ def _seeds(runs: list[Run]) -> tuple[int, ...]:
 
 
 def _rows(study: JudgedStudy, plan: Plan, outcomes: Outcomes, used: dict[str, list[Run]]) -> list[RunRow]:
-    rows = []
+    rows, metric = [], verdict_metric(plan.spec.metric)
     for arm in plan.arms:
         folders = {run.folder for run in used[arm.name]}
         for position in range(plan.spec.most):
@@ -314,7 +318,7 @@ def _rows(study: JudgedStudy, plan: Plan, outcomes: Outcomes, used: dict[str, li
                     run,
                     run.folder in folders,
                     status=status,
-                    score=None if score is None else as_reported(score, plan.spec.metric),
+                    score=None if score is None else metric.as_reported(score),
                 )
             )
     return rows

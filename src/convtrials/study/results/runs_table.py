@@ -8,7 +8,7 @@ from typing import Any
 
 from convtrials.core.files import atomic_path
 from convtrials.study.results.ended_runs import EndedRun, ended_run
-from convtrials.study.results.metrics import check_metric
+from convtrials.study.results.metrics import verdict_metric
 from convtrials.training.run import Run
 
 
@@ -63,7 +63,7 @@ def write_runs_table(
     rows : iterable of RunRow
         In the order of the table.
     metric : str
-        The study's metric, ``accuracy`` or ``log_loss``: names the column.
+        The study's metric: names the column.
     home : Path, optional
         What folders of runs are seen from; by default the folder of the table.
     read : callable
@@ -76,7 +76,7 @@ def write_runs_table(
     RunError
         A file of an ended run is missing or damaged.
     """
-    check_metric(metric)
+    verdict_metric(metric)
     lines = [_line(row, read(row.run), metric, home or Path(target).parent) for row in rows]
     header = (
         "arm", "seed", "status", f"test_{metric}", "val_accuracy", "epochs", "steps", "seconds", "cpu_seconds",

@@ -18,7 +18,7 @@ from convtrials.study.directory import StudyDirectory
 from convtrials.study.plan.arms import Arm
 from convtrials.study.plan.plan import Plan
 from convtrials.study.results.ended_runs import EndedRun, ended_run
-from convtrials.study.results.metrics import scores_of, secondary_metrics
+from convtrials.study.results.metrics import secondary_metrics, verdict_metric
 from convtrials.training.run import Run
 
 
@@ -126,7 +126,7 @@ class Outcomes:
         else:
             predictions = run.read_predictions()
             self._check_same_test(run, predictions)
-            self._known[run.folder] = scores_of(predictions, self._plan.spec.metric)
+            self._known[run.folder] = verdict_metric(self._plan.spec.metric).scores(predictions)
             classes = predictions.probabilities.shape[1]
             self._answers[run.folder] = Answers.of(predictions.labels, predictions.predicted, classes)
         return self._known[run.folder]

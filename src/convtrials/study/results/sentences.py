@@ -1,7 +1,8 @@
 """One plain sentence for every verdict."""
 
-from convtrials.core.formatting import TOO_WIDE, Scale, scale_of
+from convtrials.core.formatting import Scale
 from convtrials.statistics.result import Result
+from convtrials.study.results.metrics import scale_of
 
 #: What is said of the seeds or images that would settle it if the difference stayed: it moves, in either direction.
 MAY_SETTLE = "may settle it (about an even chance)"
@@ -16,7 +17,7 @@ def sentence(name: str, result: Result, metric: str, margin: float, runs: int) -
         The technique.
     result : Result
     metric : str
-        ``accuracy`` (in percentage points) or ``log_loss`` (nats).
+        The study's.
     margin : float
         In the metric's unit.
     runs : int
@@ -45,8 +46,8 @@ def sentence(name: str, result: Result, metric: str, margin: float, runs: int) -
             f"{name} makes no practical difference: {between}{unit}, inside the margin of {scale.sized(margin)}"
             f" either way.{tentative}"
         )
-    if scale.span(result.low, result.high) == TOO_WIDE:
-        between, unit = f"an interval {TOO_WIDE}", ""
+    if scale.too_wide(result.low, result.high):
+        between, unit = f"an interval {scale.too_wide_told}", ""
     return f"{name}: not enough evidence ({between}{unit}). {_what_would_settle(result, scale)}{tentative}"
 
 

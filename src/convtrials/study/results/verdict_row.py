@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from convtrials.core.formatting import Scale, percent, scale_of, times
+from convtrials.core.formatting import Scale, percent, times
 from convtrials.core.formatting import p_value as write_p
+from convtrials.study.results.metrics import scale_of
 from convtrials.study.schemas import Costs, TechniqueCost, TechniqueVerdict, Verdicts
 
 

@@ -19,6 +19,7 @@ from convtrials.evaluation.run_warnings import (
     share_told,
 )
 from convtrials.statistics.design import BASELINE
+from convtrials.study.results.metrics import verdict_metric
 from convtrials.study.schemas import StudyWarning
 
 
@@ -67,7 +68,7 @@ def study_warnings(
     support : ndarray of int64, shape (K,), or None
         Test images of each class, as soon as a run has finished.
     class_names : sequence of str, length K
-    metric : {"accuracy", "log_loss"}
+    metric : str
         The study's.
     margin : float
         In the metric's unit.
@@ -176,19 +177,15 @@ def _still_learning(
             "the answers may turn round."
         )
         return [StudyWarning(kind="one_epoch", arm=BASELINE, text=text)]
-    rise = last_rise(histories, "val_loss" if metric == "log_loss" else "val_accuracy")
-    noise = noise_of_accuracy(rise.before, val_images) if rise is not None and metric == "accuracy" else 0.0
+    judged = verdict_metric(metric)
+    key = judged.history_key
+    rise = last_rise(histories, key)
+    noise = noise_of_accuracy(rise.before, val_images) if rise is not None and key == "val_accuracy" else 0.0
     if rise is None or rise.gain <= max(margin, noise):
         return []
-    if metric == "log_loss":
-        fell = ", in part perhaps because its learning rate fell" if rise.rate_fell else ""
-        rose = f"its last epoch lowered the validation loss by {rise.gain:.4g} nats{fell}"
-        limit = f"{margin:g}"
-    else:
-        rose, limit = rise_told(rise), f"{100 * margin:g}"
     text = (
-        f"The baseline was still learning: {rose}, more than the margin of {limit}. With more epochs the answers may "
-        "turn round."
+        f"The baseline was still learning: {rise_told(rise, key)}, more than the margin of "
+        f"{judged.history_scale.factor * margin:g}. With more epochs the answers may turn round."
     )
     return [
         StudyWarning(
