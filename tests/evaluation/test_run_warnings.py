@@ -1,6 +1,8 @@
 """What a reader must know of a run: said where it is so, not said where it is not, and true in every case."""
 
 import json
+from itertools import zip_longest
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,12 +13,11 @@ from convtrials.study.results.metrics import verdict_metric
 from convtrials.training.run import Run
 
 
-def history(*accuracies, rates=None, losses=None):
-    entries = [{"epoch": n, "val_accuracy": value} for n, value in enumerate(accuracies, 1)]
-    for key, values in (("learning_rate", rates), ("val_loss", losses)):
-        for entry, value in zip(entries, values or [], strict=False):
-            entry[key] = value
-    return entries
+def history(*accuracies, rates=(), losses=()):
+    return [
+        SimpleNamespace(epoch=n, val_accuracy=accuracy, learning_rate=rate, val_loss=loss)
+        for n, (accuracy, rate, loss) in enumerate(zip_longest(accuracies, rates, losses), 1)
+    ]
 
 
 PLATEAU = history(0.5, 0.9, 0.9)
@@ -124,7 +125,7 @@ def test_a_rise_that_does_not_matter_or_only_makes_good_a_bad_epoch_is_none():
 def test_one_epoch_alone_is_told_and_no_history_is_not_guessed_at():
     assert kinds(run_warnings(EVEN, EVEN, "abcd", history(0.9))) == ["one_epoch"]
     assert run_warnings(EVEN, EVEN, "abcd", []) == []
-    assert run_warnings(EVEN, EVEN, "abcd", [{"epoch": 1}, {"epoch": 2, "val_accuracy": None}]) == []
+    assert run_warnings(EVEN, EVEN, "abcd", history(None, None)) == []
 
 
 def test_what_has_learned_nothing_is_not_called_still_learning():
@@ -163,7 +164,7 @@ def test_a_run_on_disk_has_the_warnings_of_its_files(tmp_path, make_dataset):
         predictions.labels,
         predictions.predicted,
         run.dataset.class_names,
-        [entry.to_dict() for entry in run.read_history()],
+        run.read_history(),
         val_images=40,
     )
     assert kinds(run.warnings()) == ["still_learning", "few_test_images"]

@@ -29,7 +29,8 @@ from convtrials.reports.study.tables import also_header
 from convtrials.study.directory import StudyDirectory
 from convtrials.study.execute.scheduler import run_to_end
 from convtrials.study.plan.study_file import read_study_file
-from convtrials.study.publish import PublishedStudy, publish
+from convtrials.study.publish import publish
+from convtrials.study.published_study import PublishedStudy
 from convtrials.study.results.metrics import (
     SECONDARY_METRICS,
     VERDICT_METRICS,

@@ -1,6 +1,7 @@
 """Pieces of a study, merged, say what the whole says; pieces that do not fit are refused."""
 
 import json
+import logging
 import os
 import shutil
 from collections.abc import Callable
@@ -21,7 +22,8 @@ from convtrials.study.execute.scheduler import run_to_end
 from convtrials.study.merge import merge_published, merge_studies
 from convtrials.study.plan.arms import build_arms
 from convtrials.study.plan.spec import StudySpec
-from convtrials.study.publish import PublishedStudy, publish
+from convtrials.study.publish import publish
+from convtrials.study.published_study import PublishedStudy
 from convtrials.study.results.scores import Outcomes
 from convtrials.study.run_study import run_study, write_study_documents
 
@@ -283,12 +285,13 @@ def test_a_study_that_is_being_run_is_refused(first: Path, more: Path, tmp_path:
 
 
 def test_another_processor_is_a_note(
-    first: Path, more: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    first: Path, more: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     elsewhere = copied(more, tmp_path / "elsewhere")
     change(elsewhere / "environment.json", processor="Another")
-    merge_studies([first, elsewhere], tmp_path / "out")
-    assert "elsewhere on Another" in capsys.readouterr().err
+    with caplog.at_level(logging.INFO, logger="convtrials"):
+        merge_studies([first, elsewhere], tmp_path / "out")
+    assert "elsewhere on Another" in caplog.text
 
 
 def test_lost_runs_are_handled_as_in_a_study(data: Dataset, tmp_path: Path) -> None:

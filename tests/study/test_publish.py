@@ -16,7 +16,8 @@ from convtrials.core.files import read_json, write_json
 from convtrials.data.dataset import Dataset
 from convtrials.study.directory import StudyDirectory
 from convtrials.study.execute.scheduler import run_to_end
-from convtrials.study.publish import PublishedStudy, is_published, publish, published_plan, without_paths
+from convtrials.study.publish import publish, published_plan, without_paths
+from convtrials.study.published_study import PublishedStudy, is_published
 from convtrials.study.results.scores import Outcomes
 from convtrials.study.run_study import write_study_documents
 

@@ -16,8 +16,8 @@ from convtrials.core.errors import Interrupted, RunError
 from convtrials.data.dataset import Dataset
 from convtrials.deploy.predictor import load_finished_run
 from convtrials.reports.run.report import build_report
-from convtrials.study.results.ended_runs import ended_run
-from convtrials.study.results.metrics import image_scores
+from convtrials.study.results.costs import study_costs
+from convtrials.study.results.metrics import verdict_metric
 from convtrials.training.engine.train import resume, train
 from convtrials.training.recipe.recipe import Recipe
 from convtrials.training.run import Run, load_run
@@ -51,6 +51,10 @@ def change(run: Run, name: str, edit: Callable[[dict[str, Any]], Any]) -> None:
     (run.folder / name).write_text(json.dumps(document))
 
 
+def scores_of(run: Run) -> Any:
+    return verdict_metric("accuracy").scores(run.read_predictions())
+
+
 def age(run: Run) -> None:
     """Take away what earlier versions did not write."""
     with np.load(run.predictions_path) as stored:
@@ -62,8 +66,8 @@ def age(run: Run) -> None:
 def test_a_whole_run_is_read_by_everybody(run: Run) -> None:
     assert run.result.files.keys() == set(FILES)
     assert run.read_predictions().run == run.result.run == run.identity.digest
-    assert image_scores(run, "accuracy").mean() == run.result.test_accuracy
-    assert ended_run(run) is not None
+    assert scores_of(run).mean() == run.result.test_accuracy
+    assert run.images_seen is not None
     load_finished_run(run)
 
 
@@ -73,8 +77,8 @@ READERS: dict[str, tuple[Callable[[Run], Any], tuple[str, ...]]] = {
         ("predictions-test.npz", "history.jsonl", "result.json"),
     ),
     "predictions": (Run.read_predictions, ("predictions-test.npz", "result.json")),
-    "scores": (lambda run: image_scores(run, "accuracy"), ("predictions-test.npz", "result.json")),
-    "costs": (ended_run, ("history.jsonl", "result.json")),
+    "scores": (lambda run: scores_of(run), ("predictions-test.npz", "result.json")),
+    "costs": (lambda run: study_costs([run], {}, device="cpu"), ("history.jsonl", "result.json")),
     "export": (load_finished_run, ("weights.safetensors", "result.json")),
 }
 

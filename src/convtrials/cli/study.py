@@ -204,7 +204,7 @@ def report(
     Of a published copy nothing is written: its verdicts are shown, and how
     they would read today.
     """
-    from convtrials.study.publish import is_published
+    from convtrials.study.published_study import is_published
     from convtrials.study.run_study import write_study_documents
 
     if is_published(study):

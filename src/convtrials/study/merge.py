@@ -5,9 +5,8 @@ machines; study directories, or published copies of them.
 """
 
 import os
-import secrets
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -16,16 +15,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convtrials.core.errors import StudyError
+from convtrials.core.files import staged_folder
 from convtrials.core.log import get_logger
 from convtrials.core.progress import progress_task
 from convtrials.study.directory import StudyDirectory
 from convtrials.study.plan.arms import MOST_TECHNIQUES, Arm
 from convtrials.study.plan.plan import Plan
 from convtrials.study.plan.plan_log import LOG_NAME, remarks
-from convtrials.study.publish import Machine, PublishedStudy, is_published, made_from_of
+from convtrials.study.publish import how_made, write_copy
+from convtrials.study.published_study import HowMade, PublishedRun, PublishedStudy, is_published
 from convtrials.study.results.documents import write_documents
 from convtrials.study.results.scores import Outcomes
-from convtrials.study.schemas import Piece, StudyExecution, TotalCost
+from convtrials.study.schemas import Piece, TotalCost
 from convtrials.training.run import Run
 
 _log = get_logger(__name__)
@@ -47,33 +48,38 @@ class _Part(Generic[Source]):
     ----------
     runs : dict
         Arm and seed -> one of `_FURTHER`.
-    made_from : dict
-        Arm -> digests of what its runs were made from besides recipe, seed and data.
     groups : ndarray of int64, shape (N,), or None
         The sampled group of each test image.
     labels : ndarray or None
         True classes of the test images, where they are at hand.
     """
 
-    name: str
     source: Source
     plan: Plan
-    execution: StudyExecution
-    machine: Machine
-    made_from: dict[str, dict[str, str]]
-    groups: NDArray[np.int64] | None
-    labels: NDArray[np.int64] | None
+    how: HowMade
     runs: dict[tuple[str, int], str]
+    groups: NDArray[np.int64] | None
+    labels: NDArray[np.int64] | None = None
+
+    @property
+    def name(self) -> str:
+        """Its folder, as errors name it."""
+        return str(self.source.folder)
 
     @property
     def folder_name(self) -> str:
         """The last name of its folder, which says nothing of the machine."""
-        return Path(self.name).resolve().name
+        return self.source.folder.resolve().name
 
     @property
     def ended(self) -> int:
         """How many runs have ended."""
         return sum(status in ("diverged", "finished") for status in self.runs.values())
+
+    def run(self, arm: str, seed: int) -> Run:
+        """Its run of an arm, which may have another place in its plan than in that of all."""
+        own = self.plan.arm(arm)
+        return self.source.run(own, seed - own.seed_offset)
 
 
 def merge_studies(folders: Sequence[str | Path], out: str | Path) -> Path:
@@ -105,8 +111,7 @@ def merge_studies(folders: Sequence[str | Path], out: str | Path) -> Path:
         raise StudyError(f"{out}: is there already and not empty; choose another --out")
     published = [is_published(path) for path in paths]
     if all(published):
-        merged = merge_published([PublishedStudy.read(path) for path in paths])
-        merged.write(out)
+        write_copy(merge_published([PublishedStudy.read(path) for path in paths]), out)
     elif any(published):
         copy = paths[published.index(True)]
         raise StudyError(
@@ -115,8 +120,7 @@ def merge_studies(folders: Sequence[str | Path], out: str | Path) -> Path:
     else:
         parts = [_directory_part(path) for path in paths]
         plan = _joined_plan(parts)
-        chosen = _chosen(plan, parts, _same_run)
-        _write_directory(parts, plan, chosen, out)
+        _write_directory(parts, plan, _chosen(plan, parts), out)
     return out
 
 
@@ -129,26 +133,27 @@ def merge_published(studies: Sequence[PublishedStudy]) -> PublishedStudy:
         The one whose plan counts first.
     """
     parts = [_published_part(study) for study in studies]
-    plan = _joined_plan(parts)
-    chosen = _chosen(plan, parts, _same_published)
-    first = studies[0]
-    runs = tuple(
-        next(one for one in part.source.runs if (one.arm, one.seed) == key) for key, part in chosen.items()
-    )
+    first, plan = studies[0], _joined_plan(parts)
+    chosen, home = _chosen(plan, parts), StudyDirectory(first.folder)
+    runs = []
+    for (name, seed), part in chosen.items():
+        arm, run = plan.arm(name), part.run(name, seed)
+        assert isinstance(run, PublishedRun)
+        runs.append(replace(run, folder=home.run(arm, seed - arm.seed_offset).folder))
     how = first.how.model_copy(
         update={
             "plan": plan.fingerprint,
             "plan_remarks": (
                 *first.how.plan_remarks,
-                *(f"{part.folder_name}: {one}" for part in parts[1:] for one in part.source.how.plan_remarks),
+                *(f"{part.folder_name}: {one}" for part in parts[1:] for one in part.how.plan_remarks),
                 f"On record of the plan: {'; '.join(_changes(parts, plan))}",
             ),
-            "made_from": {name: one for part in reversed(parts) for name, one in part.made_from.items()},
+            "made_from": {name: one for part in reversed(parts) for name, one in part.how.made_from.items()},
             "merged": _pieces(parts),
             "pictures": (),
         }
     )
-    draft = replace(first, how=how, plan=plan, runs=runs)
+    draft = replace(first, how=how, plan=plan, runs=tuple(runs))
     judged = draft.judged
     total = _total(parts, chosen)
     return replace(draft, verdicts=judged.verdicts, costs=judged.costs.model_copy(update={"total": total}))
@@ -159,19 +164,13 @@ def _directory_part(folder: Path) -> _Part[StudyDirectory]:
     plan = study.plan
     if study.being_run:
         raise StudyError(f"{folder}: is being run by another process; stop it first, or wait for its end")
-    runs: dict[tuple[str, int], str] = {}
-    made_from: dict[str, dict[str, str]] = {}
-    for arm in plan.arms:
-        for position in range(plan.spec.most):
-            run = study.run(arm, position)
-            status = _status(study, run)
-            if status is not None:
-                runs[arm.name, arm.seed_offset + position] = status
-            if run.finished:
-                made_from.setdefault(arm.name, made_from_of(run))
-    return _Part(
-        str(folder), study, plan, study.execution, Machine.of(study), made_from, study.units(), None, runs
-    )
+    statuses = {
+        (arm.name, arm.seed_offset + position): _status(study, study.run(arm, position))
+        for arm in plan.arms
+        for position in range(plan.spec.most)
+    }
+    runs = {key: status for key, status in statuses.items() if status is not None}
+    return _Part(study, plan, how_made(study), runs, study.units())
 
 
 def _status(study: StudyDirectory, run: Run) -> str | None:
@@ -184,18 +183,8 @@ def _status(study: StudyDirectory, run: Run) -> str | None:
 
 
 def _published_part(study: PublishedStudy) -> _Part[PublishedStudy]:
-    runs = {(one.arm, one.seed): one.status if one.status in _FURTHER else "begun" for one in study.runs}
-    return _Part(
-        str(study.folder),
-        study,
-        study.plan,
-        study.execution,
-        study.how.machine,
-        study.how.made_from,
-        study.groups,
-        study.labels,
-        runs,
-    )
+    runs = {(one.arm, one.seed): one.ending if one.ending in _FURTHER else "begun" for one in study.runs}
+    return _Part(study, study.plan, study.how, runs, study.groups, study.labels)
 
 
 def _joined_plan(parts: Sequence[_Part[Source]]) -> Plan:
@@ -204,9 +193,9 @@ def _joined_plan(parts: Sequence[_Part[Source]]) -> Plan:
     arms = {arm.name: (arm, first) for arm in first.plan.arms}
     for part in parts[1:]:
         _check_alike(first, part)
-        if first.machine.kind != part.machine.kind:
+        if first.how.machine.kind != part.how.machine.kind:
             _log.info(
-                f"note: {first.name} was computed on {first.machine.kind}, {part.name} on {part.machine.kind}: "
+                f"note: {first.name} was computed on {first.how.machine.kind}, {part.name} on {part.how.machine.kind}: "
                 "runs differ in their last bits, and costs are compared within the same seeds only"
             )
         for arm in part.plan.arms:
@@ -237,7 +226,10 @@ def _check_alike(first: _Part[Source], part: _Part[Source]) -> None:
         "is on other data": (ours.dataset_fingerprint[:12], theirs.dataset_fingerprint[:12]),
         "has another metric": (ours.spec.metric, theirs.spec.metric),
         **{
-            f"was computed with another {key}": (getattr(first.execution, key), getattr(part.execution, key))
+            f"was computed with another {key}": (
+                getattr(first.how.execution, key),
+                getattr(part.how.execution, key),
+            )
             for key in EXECUTION
         },
     }
@@ -255,7 +247,7 @@ def _check_alike(first: _Part[Source], part: _Part[Source]) -> None:
 
 
 def _check_made_from(arm: Arm, owner: _Part[Source], part: _Part[Source]) -> None:
-    here, there = owner.made_from.get(arm.name), part.made_from.get(arm.name)
+    here, there = owner.how.made_from.get(arm.name), part.how.made_from.get(arm.name)
     if here is None or there is None:
         return
     different = [key for key in {**here, **there} if here.get(key) != there.get(key)]
@@ -265,11 +257,7 @@ def _check_made_from(arm: Arm, owner: _Part[Source], part: _Part[Source]) -> Non
         )
 
 
-def _chosen(
-    plan: Plan,
-    parts: Sequence[_Part[Source]],
-    same: Callable[[_Part[Source], _Part[Source], Arm, int], bool],
-) -> dict[tuple[str, int], _Part[Source]]:
+def _chosen(plan: Plan, parts: Sequence[_Part[Source]]) -> dict[tuple[str, int], _Part[Source]]:
     """Say from which study each run is taken, in the order of the plan."""
     chosen: dict[tuple[str, int], _Part[Source]] = {}
     for arm in plan.arms:
@@ -283,7 +271,7 @@ def _chosen(
                 if (
                     known is not None
                     and _both_ended(known, part, arm, seed)
-                    and not same(known, part, arm, seed)
+                    and not _same(known.run(arm.name, seed), part.run(arm.name, seed))
                 ):
                     raise StudyError(
                         f"{part.name}: {arm.name}, seed {seed} is in {known.name} too, with other predictions"
@@ -318,29 +306,17 @@ def _check_gaps(arm: Arm, seeds: Sequence[int], ended: Sequence[int]) -> None:
         raise StudyError(f"{arm.name}: seed {missing[0]} is in none of the studies; there are seeds {there}")
 
 
-def _same_run(one: _Part[StudyDirectory], other: _Part[StudyDirectory], arm: Arm, seed: int) -> bool:
-    if one.runs[arm.name, seed] != other.runs[arm.name, seed]:
-        return False
-    if one.runs[arm.name, seed] == "diverged":
-        return True
-    ours, theirs = (_run(part, arm.name, seed).read_predictions() for part in (one, other))
+def _same(one: Run, other: Run) -> bool:
+    """Tell whether two copies of a run that has ended give the same predictions."""
+    if isinstance(one, PublishedRun) and isinstance(other, PublishedRun):
+        return one.same_as(other)
+    if one.result.status != other.result.status or one.result.diverged:
+        return one.result.status == other.result.status
+    ours, theirs = one.read_predictions(), other.read_predictions()
     return all(
         np.array_equal(getattr(ours, name), getattr(theirs, name))
         for name in ("probabilities", "labels", "indices")
     )
-
-
-def _same_published(one: _Part[PublishedStudy], other: _Part[PublishedStudy], arm: Arm, seed: int) -> bool:
-    ours, theirs = (
-        next(run for run in part.source.runs if (run.arm, run.seed) == (arm.name, seed))
-        for part in (one, other)
-    )
-    return ours.same_as(theirs)
-
-
-def _run(part: _Part[StudyDirectory], name: str, seed: int) -> Run:
-    arm = part.plan.arm(name)
-    return part.source.run(arm, seed - arm.seed_offset)
 
 
 def _pieces(parts: Sequence[_Part[Source]]) -> tuple[Piece, ...]:
@@ -354,7 +330,7 @@ def _pieces(parts: Sequence[_Part[Source]]) -> tuple[Piece, ...]:
                 name=part.folder_name,
                 plan=part.plan.fingerprint,
                 runs=part.ended,
-                processor=part.machine.processor,
+                processor=part.how.machine.processor,
             ),
         )
     )
@@ -382,10 +358,10 @@ def _total(
 ) -> TotalCost:
     """Sum what the pieces cost; a run that two of them hold counts once."""
     twice = [
-        one.ended
+        one.result
         for part in parts
         for one in part.source.runs
-        if one.ended is not None and chosen[one.arm, one.seed] is not part
+        if one.finished and chosen[one.arm, one.seed] is not part
     ]
     totals = [part.source.costs.total for part in parts]
 
@@ -396,7 +372,7 @@ def _total(
     runs = summed("runs", len(twice))
     return TotalCost(
         runs=None if runs is None else int(runs),
-        seconds=summed("seconds", sum(one.seconds for one in twice)),
+        seconds=summed("seconds", sum(one.train_seconds for one in twice)),
         cpu_seconds=summed("cpu_seconds", sum(one.cpu_seconds for one in twice)),
         wall_seconds=summed("wall_seconds"),
     )
@@ -408,18 +384,13 @@ def _write_directory(
     chosen: dict[tuple[str, int], _Part[StudyDirectory]],
     out: Path,
 ) -> None:
-    """Write the merged study beside its place, and put it there once it is whole."""
-    staged = out.parent / f".{out.name}.{secrets.token_hex(6)}.tmp"
+    """Write the merged study, and put it in its place once it is whole."""
     try:
-        staged.mkdir(parents=True)
-        _fill(StudyDirectory(staged), parts, plan, chosen)
-        if out.exists():
-            out.rmdir()
-        os.replace(staged, out)
+        with staged_folder(out) as staged:
+            _fill(StudyDirectory(staged), parts, plan, chosen)
+            os.replace(staged, out)
     except OSError as error:
         raise StudyError(f"{out}: cannot be written: {error.strerror or error}") from None
-    finally:
-        shutil.rmtree(staged, ignore_errors=True)
 
 
 def _fill(
@@ -439,14 +410,14 @@ def _fill(
     with progress_task("merge", len(chosen), log_steps=False) as task:
         for (name, seed), part in chosen.items():
             task.show(f"{name}, seed {seed}")
-            arm, run = plan.arm(name), _run(part, name, seed)
+            arm, run = plan.arm(name), part.run(name, seed)
             place = study.run(arm, seed - arm.seed_offset)
             if run.folder.is_dir():
                 _copy_run(run, place.folder)
             _copy_file(part.source.failure_path(run), study.failure_path(place))
             task.advance()
     for part in parts:  # runs of earlier plans: part of what the study cost
-        planned = {_run(part, name, seed).folder for name, seed in part.runs}
+        planned = {part.run(name, seed).folder for name, seed in part.runs}
         for run in part.source.ended_runs():
             target = study.folder / run.folder.relative_to(part.source.folder)
             if run.folder not in planned and not target.exists():
