@@ -54,7 +54,7 @@ docs: $(VENV)/installed-docs
 	@echo 'open site/index.html; to search it, serve it: $(BIN)/python -m http.server --directory site'
 
 calibrate: $(VENV)/installed
-	$(BIN)/python benchmarks/calibration.py --docs docs
+	$(BIN)/python -m benchmarks.calibration --docs docs
 
 bench: $(VENV)/installed
 	@mkdir -p docs/results/race

@@ -176,7 +176,7 @@ def _check_module(command: Command, module: str, *arguments: str) -> None:
         _check_install(Command(command.place, (module, *arguments)))
     elif module == "benchmarks.race":
         _check_race(command, arguments)
-    elif module == "benchmarks.results":
+    elif module in ("benchmarks.results", "benchmarks.calibration"):
         _parse_for_script(command, f"{module}.__main__", list(arguments))
     elif module != "venv":
         raise PageError(f"{command.place}: no test knows python -m {module}")

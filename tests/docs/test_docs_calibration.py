@@ -5,9 +5,10 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-import calibration
-from calibration_page import COLUMNS, PAGE, ROWS, TABLES, filled, read_rows
 from docs_pages import ROOT
+
+from benchmarks.calibration import __main__ as calibration
+from benchmarks.calibration.page import COLUMNS, PAGE, ROWS, TABLES, filled, read_rows
 
 DOCS = ROOT / "docs"
 
@@ -33,11 +34,12 @@ def test_the_rows_are_those_of_the_scenarios() -> None:
 def test_a_tiny_simulation_writes_the_same_columns(tmp_path: Path) -> None:
     page = (DOCS / PAGE).read_text(encoding="utf-8")
     (tmp_path / PAGE).write_text(page, encoding="utf-8")
-    script = [sys.executable, str(ROOT / "benchmarks" / "calibration.py")]
+    script = [sys.executable, "-m", "benchmarks.calibration"]
     done = subprocess.run(
         [*script, "--studies", "2", "--processes", "1", "--docs", str(tmp_path)],
         capture_output=True,
         text=True,
+        cwd=ROOT,
     )
     assert done.returncode in (0, 1), done.stderr  # 1: two studies prove no promise
     header = ",".join(COLUMNS)

@@ -105,7 +105,7 @@ def test_lines_of_a_block() -> None:
         ("pip uninstall x", "no test knows"),
         ("python benchmarks/gone.py", "not in the repository"),
         ("python src/convtrials/__init__.py", "no script of benchmarks/"),
-        ("python benchmarks/calibration.py --studys 3", "--studys"),
+        ("python -m benchmarks.calibration --studys 3", "--studys"),
         ("python -m http.server", "no test knows python -m http.server"),
         ("python -m benchmarks.race --pears all", "--pears"),
         ("python -m benchmarks.race --rounds many", "--rounds"),

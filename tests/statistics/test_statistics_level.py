@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 from scipy import stats
-from simulated_studies import World, simulate
 
+from benchmarks.calibration.simulated_studies import World, simulate
 from convtrials.statistics.interval import mean_interval
 
 STUDIES = 300

@@ -5,9 +5,9 @@ from dataclasses import fields
 import numpy as np
 import pytest
 from scipy import stats
-from simulated_studies import World, simulate
-from summed_runs import SummedRuns
 
+from benchmarks.calibration.simulated_studies import World, simulate
+from benchmarks.calibration.summed_runs import SummedRuns
 from convtrials.statistics.decide import decide, replay
 from convtrials.statistics.design import Design
 from convtrials.statistics.error_rates import shared_level

@@ -16,23 +16,25 @@ from convtrials.training.engine.step_timing import StepProbe
 PROBE = StepProbe(BASE, (12, 12, 1), 4)
 
 
-def test_the_fastest_of_what_was_measured_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_fastest_of_what_was_measured_is_taken(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setattr(autotune, "available_cores", lambda: 2)
     monkeypatch.setattr(autotune, "MEASURED_SECONDS", 0.2)
-    lines: list[str] = []
-    chosen = autotune_study(PROBE, ComputeOptions(precision="fp32"), lines.append)
+    chosen = autotune_study(PROBE, ComputeOptions(precision="fp32"))
     assert [(one["workers"], one["threads"]) for one in chosen.measured] == [(2, 1), (1, 2)]
     best = max(chosen.measured, key=lambda one: one["images_per_second"])
     assert (chosen.workers, chosen.execution.threads) == (best["workers"], best["threads"])
     assert chosen.execution.precision == "fp32"
-    assert any("2 runs at a time, 1 thread each" in line for line in lines)
+    assert any("2 runs at a time, 1 thread each" in line for line in caplog.messages)
 
 
-def test_all_given_is_not_timed_and_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_given_is_not_timed_and_recorded(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setattr(autotune, "available_cores", lambda: 8)
     options = ComputeOptions(threads=2, precision="fp32", device="cpu", channels_last=False)
-    lines: list[str] = []
-    assert autotune_study(PROBE, options, lines.append).to_dict() == {
+    assert autotune_study(PROBE, options).to_dict() == {
         "device": "cpu",
         "precision": "fp32",
         "channels_last": False,
@@ -43,7 +45,7 @@ def test_all_given_is_not_timed_and_recorded(monkeypatch: pytest.MonkeyPatch) ->
         "replicas": 1,
         "replica_way": None,
     }
-    assert lines == []
+    assert caplog.messages == []
 
 
 def test_a_given_number_of_workers_divides_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:

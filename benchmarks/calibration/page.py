@@ -10,8 +10,8 @@ import re
 from pathlib import Path
 
 import numpy as np
-from calibration_tally import PEERS
 
+from benchmarks.calibration.tally import PEERS
 from convtrials.core.files import write_text
 
 #: Where the page and the rows lie in the folder of the documentation.

@@ -4,7 +4,7 @@ Prints what the rows say together; with --docs writes them (calibration/rows.csv
 with 1 if a promise is broken: errors at most 5% and coverage at least 95%, both within two standard errors of the
 simulation. Over-coverage is shown, not hidden. Deterministic, whatever the number of processes.
 
-    python benchmarks/calibration.py [--studies 1000] [--processes 2] [--quick] [--docs docs]
+    python -m benchmarks.calibration [--studies 1000] [--processes 2] [--quick] [--docs docs]
 """
 
 import argparse
@@ -22,11 +22,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
-from calibration_page import csv_row, summary, write
-from calibration_tally import Row, Tally, peer_calls
-from simulated_studies import World, simulate
-from summed_runs import SummedRuns
 
+from benchmarks.calibration.page import csv_row, summary, write
+from benchmarks.calibration.simulated_studies import World, simulate
+from benchmarks.calibration.summed_runs import SummedRuns
+from benchmarks.calibration.tally import Row, Tally, peer_calls
 from convtrials.statistics.decide import replay
 from convtrials.statistics.design import Design, looks_for
 

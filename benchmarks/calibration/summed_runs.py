@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
-from simulated_studies import Study
 
+from benchmarks.calibration.simulated_studies import Study
 from convtrials.statistics.design import BASELINE, Lost
 from convtrials.statistics.moments import Moments
 

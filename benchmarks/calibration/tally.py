@@ -8,8 +8,8 @@ from math import sqrt
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
-from summed_runs import SummedRuns
 
+from benchmarks.calibration.summed_runs import SummedRuns
 from convtrials.statistics.result import Result
 
 PROMISE = 0.05

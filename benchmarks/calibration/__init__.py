@@ -1,0 +1,1 @@
+"""Do verdicts keep their promises? Thousands of simulated studies with known truth."""
