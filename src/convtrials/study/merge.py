@@ -23,7 +23,13 @@ from convtrials.study.plan.arms import MOST_TECHNIQUES, Arm
 from convtrials.study.plan.plan import Plan
 from convtrials.study.plan.plan_log import LOG_NAME, remarks
 from convtrials.study.publish import how_made, write_copy
-from convtrials.study.published_study import HowMade, PublishedRun, PublishedStudy, is_published
+from convtrials.study.published_study import (
+    HowMade,
+    PublishedRun,
+    PublishedStudy,
+    equal_or_absent,
+    is_published,
+)  # fmt: skip
 from convtrials.study.results.documents import write_documents
 from convtrials.study.results.scores import Outcomes
 from convtrials.study.schemas import Piece, TotalCost
@@ -35,7 +41,7 @@ _log = get_logger(__name__)
 EXECUTION = ("device", "precision", "channels_last", "threads", "replicas")
 
 #: Of two copies of a run the one that came further counts.
-_FURTHER = ("begun", "failed", "diverged", "finished")
+_BEGUN, _FAILED, _DIVERGED, _FINISHED = range(4)
 
 Source = TypeVar("Source", StudyDirectory, PublishedStudy)
 
@@ -47,7 +53,7 @@ class _Part(Generic[Source]):
     Attributes
     ----------
     runs : dict
-        Arm and seed -> one of `_FURTHER`.
+        Arm and seed -> how far that run came; runs that have not begun are left out.
     groups : ndarray of int64, shape (N,), or None
         The sampled group of each test image.
     labels : ndarray or None
@@ -57,9 +63,23 @@ class _Part(Generic[Source]):
     source: Source
     plan: Plan
     how: HowMade
-    runs: dict[tuple[str, int], str]
+    runs: dict[tuple[str, int], int]
     groups: NDArray[np.int64] | None
-    labels: NDArray[np.int64] | None = None
+    labels: NDArray[np.int64] | None
+
+    @classmethod
+    def of(cls, source: Source) -> "_Part[Source]":
+        """Read a study."""
+        plan = source.plan
+        reached = {
+            (arm.name, arm.seed_offset + position): _reached(source, source.run(arm, position))
+            for arm in plan.arms
+            for position in range(plan.spec.most)
+        }
+        runs = {key: value for key, value in reached.items() if value is not None}
+        if isinstance(source, PublishedStudy):
+            return cls(source, plan, source.how, runs, source.groups, source.labels)
+        return cls(source, plan, how_made(source), runs, source.units(), None)
 
     @property
     def name(self) -> str:
@@ -71,13 +91,8 @@ class _Part(Generic[Source]):
         """The last name of its folder, which says nothing of the machine."""
         return self.source.folder.resolve().name
 
-    @property
-    def ended(self) -> int:
-        """How many runs have ended."""
-        return sum(status in ("diverged", "finished") for status in self.runs.values())
-
     def run(self, arm: str, seed: int) -> Run:
-        """Its run of an arm, which may have another place in its plan than in that of all."""
+        """Return its run of an arm, which may have another place in its own plan."""
         own = self.plan.arm(arm)
         return self.source.run(own, seed - own.seed_offset)
 
@@ -118,21 +133,27 @@ def merge_studies(folders: Sequence[str | Path], out: str | Path) -> Path:
             f"{copy}: is a published copy, others are not; publish those first, then merge the copies"
         )
     else:
-        parts = [_directory_part(path) for path in paths]
+        directories = [StudyDirectory(path) for path in paths]
+        for study in directories:
+            if study.exists and study.being_run:
+                raise StudyError(
+                    f"{study.folder}: is being run by another process; stop it first, or wait for its end"
+                )
+        parts = [_Part.of(study) for study in directories]
         plan = _joined_plan(parts)
-        _write_directory(parts, plan, _chosen(plan, parts), out)
+        chosen = _chosen(plan, parts)
+        try:
+            with staged_folder(out) as staged:
+                _fill(StudyDirectory(staged), parts, plan, chosen)
+                os.replace(staged, out)
+        except OSError as error:
+            raise StudyError(f"{out}: cannot be written: {error.strerror or error}") from None
     return out
 
 
 def merge_published(studies: Sequence[PublishedStudy]) -> PublishedStudy:
-    """Make one published copy of several, in memory; errors as `merge_studies`.
-
-    Parameters
-    ----------
-    studies : sequence of PublishedStudy
-        The one whose plan counts first.
-    """
-    parts = [_published_part(study) for study in studies]
+    """Make one published copy of several in memory, the one whose plan counts first; errors as `merge_studies`."""
+    parts = [_Part.of(study) for study in studies]
     first, plan = studies[0], _joined_plan(parts)
     chosen, home = _chosen(plan, parts), StudyDirectory(first.folder)
     runs = []
@@ -154,37 +175,17 @@ def merge_published(studies: Sequence[PublishedStudy]) -> PublishedStudy:
         }
     )
     draft = replace(first, how=how, plan=plan, runs=tuple(runs))
-    judged = draft.judged
-    total = _total(parts, chosen)
-    return replace(draft, verdicts=judged.verdicts, costs=judged.costs.model_copy(update={"total": total}))
+    costs = draft.judged.costs.model_copy(update={"total": _total(parts, chosen)})
+    return replace(draft, verdicts=draft.judged.verdicts, costs=costs)
 
 
-def _directory_part(folder: Path) -> _Part[StudyDirectory]:
-    study = StudyDirectory(folder)
-    plan = study.plan
-    if study.being_run:
-        raise StudyError(f"{folder}: is being run by another process; stop it first, or wait for its end")
-    statuses = {
-        (arm.name, arm.seed_offset + position): _status(study, study.run(arm, position))
-        for arm in plan.arms
-        for position in range(plan.spec.most)
-    }
-    runs = {key: status for key, status in statuses.items() if status is not None}
-    return _Part(study, plan, how_made(study), runs, study.units())
-
-
-def _status(study: StudyDirectory, run: Run) -> str | None:
-    """Return one of `_FURTHER`; None where there is nothing of a run."""
+def _reached(study: Source, run: Run) -> int | None:
+    """Say how far a run came; None where there is nothing of it."""
     if run.finished:
-        return run.result.status
+        return _DIVERGED if run.result.diverged else _FINISHED
     if study.failures(run).given_up:
-        return "failed"
-    return "begun" if run.exists else None
-
-
-def _published_part(study: PublishedStudy) -> _Part[PublishedStudy]:
-    runs = {(one.arm, one.seed): one.ending if one.ending in _FURTHER else "begun" for one in study.runs}
-    return _Part(study, study.plan, study.how, runs, study.groups, study.labels)
+        return _FAILED
+    return _BEGUN if run.exists else None
 
 
 def _joined_plan(parts: Sequence[_Part[Source]]) -> Plan:
@@ -240,9 +241,7 @@ def _check_alike(first: _Part[Source], part: _Part[Source]) -> None:
         ("test images are sampled in other units", first.groups, part.groups),
         ("test images have other labels", first.labels, part.labels),
     ):
-        if not (one is None and other is None) and (
-            one is None or other is None or not np.array_equal(one, other)
-        ):
+        if not equal_or_absent(one, other):
             raise StudyError(f"{part.name}: its {what} than those of {first.name}")
 
 
@@ -265,28 +264,20 @@ def _chosen(plan: Plan, parts: Sequence[_Part[Source]]) -> dict[tuple[str, int],
         for part in parts:
             for seed in sorted(seed for name, seed in part.runs if name == arm.name):
                 _check_seed(plan, parts[0], part, arm, seed)
-                known = found.get(seed)
-                if known is None or _further(part, arm, seed) > _further(known, arm, seed):
+                known, key = found.get(seed), (arm.name, seed)
+                if known is None or part.runs[key] > known.runs[key]:
                     found[seed] = part
                 if (
                     known is not None
-                    and _both_ended(known, part, arm, seed)
-                    and not _same(known.run(arm.name, seed), part.run(arm.name, seed))
+                    and min(known.runs[key], part.runs[key]) >= _DIVERGED
+                    and not _same(known.run(*key), part.run(*key))
                 ):
                     raise StudyError(
                         f"{part.name}: {arm.name}, seed {seed} is in {known.name} too, with other predictions"
                     )
-        _check_gaps(arm, sorted(found), [seed for seed in found if _further(found[seed], arm, seed) > 0])
+        _check_gaps(arm, sorted(found), [seed for seed in found if found[seed].runs[arm.name, seed] > _BEGUN])
         chosen |= {(arm.name, seed): found[seed] for seed in sorted(found)}
     return chosen
-
-
-def _further(part: _Part[Source], arm: Arm, seed: int) -> int:
-    return _FURTHER.index(part.runs[arm.name, seed])
-
-
-def _both_ended(one: _Part[Source], other: _Part[Source], arm: Arm, seed: int) -> bool:
-    return min(_further(one, arm, seed), _further(other, arm, seed)) >= _FURTHER.index("diverged")
 
 
 def _check_seed(plan: Plan, first: _Part[Source], part: _Part[Source], arm: Arm, seed: int) -> None:
@@ -329,7 +320,7 @@ def _pieces(parts: Sequence[_Part[Source]]) -> tuple[Piece, ...]:
             Piece(
                 name=part.folder_name,
                 plan=part.plan.fingerprint,
-                runs=part.ended,
+                runs=sum(reached >= _DIVERGED for reached in part.runs.values()),
                 processor=part.how.machine.processor,
             ),
         )
@@ -337,19 +328,18 @@ def _pieces(parts: Sequence[_Part[Source]]) -> tuple[Piece, ...]:
 
 
 def _changes(parts: Sequence[_Part[Source]], plan: Plan) -> list[str]:
-    """Say what a plan's log must say of a merge, a line each."""
+    """Say what a plan's log must say of a merge, a line each: also by which rules pieces were planned otherwise."""
     pieces = ", ".join(f"{piece.name} ({piece.runs} runs)" for piece in _pieces(parts))
-    old = {arm.name for arm in parts[0].plan.arms}
-    added: list[str] = [f"technique {arm.name}: added" for arm in plan.arms if arm.name not in old]
-    return [f"merged from {pieces}", *added, *(line for part in parts[1:] for line in _own_rules(part, plan))]
-
-
-def _own_rules(part: _Part[Source], plan: Plan) -> list[str]:
-    """Say by which rules a piece was planned that do not hold for the whole."""
+    old: set[str] = {arm.name for arm in parts[0].plan.arms}
     return [
-        f"{part.folder_name}: was planned with {key} {getattr(part.plan.spec, key):g}"
-        for key in ("margin", "alpha")
-        if getattr(part.plan.spec, key) != getattr(plan.spec, key)
+        f"merged from {pieces}",
+        *(f"technique {arm.name}: added" for arm in plan.arms if arm.name not in old),
+        *(
+            f"{part.folder_name}: was planned with {key} {getattr(part.plan.spec, key):g}"
+            for part in parts[1:]
+            for key in ("margin", "alpha")
+            if getattr(part.plan.spec, key) != getattr(plan.spec, key)
+        ),
     ]
 
 
@@ -363,34 +353,16 @@ def _total(
         for one in part.source.runs
         if one.finished and chosen[one.arm, one.seed] is not part
     ]
-    totals = [part.source.costs.total for part in parts]
-
-    def summed(key: str, less: float = 0) -> float | None:
-        values = [getattr(total, key) for total in totals]
-        return None if None in values else sum(values) - less
-
-    runs = summed("runs", len(twice))
-    return TotalCost(
-        runs=None if runs is None else int(runs),
-        seconds=summed("seconds", sum(one.train_seconds for one in twice)),
-        cpu_seconds=summed("cpu_seconds", sum(one.cpu_seconds for one in twice)),
-        wall_seconds=summed("wall_seconds"),
+    less = TotalCost(
+        runs=len(twice),
+        seconds=sum(one.train_seconds for one in twice),
+        cpu_seconds=sum(one.cpu_seconds for one in twice),
+        wall_seconds=0,
     )
-
-
-def _write_directory(
-    parts: Sequence[_Part[StudyDirectory]],
-    plan: Plan,
-    chosen: dict[tuple[str, int], _Part[StudyDirectory]],
-    out: Path,
-) -> None:
-    """Write the merged study, and put it in its place once it is whole."""
-    try:
-        with staged_folder(out) as staged:
-            _fill(StudyDirectory(staged), parts, plan, chosen)
-            os.replace(staged, out)
-    except OSError as error:
-        raise StudyError(f"{out}: cannot be written: {error.strerror or error}") from None
+    spent = {key: [getattr(part.source.costs.total, key) for part in parts] for key in TotalCost.model_fields}
+    return TotalCost(
+        **{key: None if None in values else sum(values) - getattr(less, key) for key, values in spent.items()}
+    )
 
 
 def _fill(
@@ -399,6 +371,7 @@ def _fill(
     plan: Plan,
     chosen: dict[tuple[str, int], _Part[StudyDirectory]],
 ) -> None:
+    """Write the merged study into a new folder."""
     first = parts[0].source
     for name in ("dataset.json", "execution.json", "environment.json", "test-units.npy", LOG_NAME):
         _copy_file(first.folder / name, study.folder / name)
@@ -426,9 +399,8 @@ def _fill(
     for part in parts:
         log = part.source.plan_log
         # The first study's log goes on here, with what it says of changes.
-        untold = (
-            log.doubts if part is parts[0] and not log.lines else () if part is parts[0] else remarks(log)
-        )
+        known = part is parts[0]
+        untold = remarks(log) if not known else () if log.lines else log.doubts
         changes += [f"{part.folder_name}: {one}" for one in untold]
     study.write_plan(plan, changes, merged=_pieces(parts))
     plan = study.plan

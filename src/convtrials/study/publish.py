@@ -8,7 +8,8 @@ import csv
 import os
 import re
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,6 @@ from convtrials.study.results.metrics import SECONDARY_METRICS, verdict_metric
 from convtrials.study.results.runs_table import write_runs_table
 from convtrials.study.results.scores import Outcomes
 from convtrials.study.schemas import StudyExecution
-from convtrials.training.run import Run
 
 #: A path from the root of a machine, or from somebody's home, in a text.
 _MACHINE_PATH = re.compile(r"(?<![\w.:/\\~$-])(?:[A-Za-z]:[\\/]|~?/)[^\s'\",;\]})]+")
@@ -75,18 +75,18 @@ def publish(folder: str | Path, target: str | Path, *, pictures: bool = True) ->
 
 
 def write_copy(
-    study: PublishedStudy, target: Path, *, study_file: str | None = None, pictures: Iterable[Path] = ()
+    study: PublishedStudy, target: Path, *, study_file: str | None = None, pictures: Sequence[Path] = ()
 ) -> int:
-    """Write the copy; return its size in bytes.
+    """Write a copy; return its size in bytes.
 
     Parameters
     ----------
     study : PublishedStudy
     target : Path
-        A new or empty folder, or one that holds an earlier copy of the same study.
+        As for `publish`.
     study_file : str, optional
         What ``study.yaml`` says.
-    pictures : iterable of Path
+    pictures : sequence of Path
         PNG files, and CSV files with their numbers, to put there as they are.
 
     Raises
@@ -95,29 +95,26 @@ def write_copy(
         The folder holds something else, or cannot be written.
     """
     older = check_target(target, study.how.plan)
+    made_from = {name: one for name, one in study.how.made_from.items() if one}
+    names = tuple(sorted({path.stem for path in pictures}))
     try:
         with staged_folder(target) as staged:
-            _write(study, staged, study_file, list(pictures))
+            if study_file is not None:
+                write_text(staged / "study.yaml", study_file)
+            write_json(staged / "plan.json", published_plan(study.plan))
+            study.verdicts.write(staged / "verdicts.json")
+            study.costs.write(staged / "costs.json")
+            metric, rows = study.plan.spec.metric, study.judged.rows
+            write_runs_table(staged / "runs.csv", rows, metric=metric, home=study.folder)
+            _write_histories(staged / HISTORIES, study.runs)
+            _write_answers(study, staged / ANSWERS)
+            for path in pictures:
+                shutil.copyfile(path, staged / path.name)
+            study.how.model_copy(update={"pictures": names, "made_from": made_from}).write(staged / HOW)
             _take_place(staged, target, older)
     except OSError as error:
         raise StudyError(f"{target}: cannot be written: {error.strerror}") from None
     return sum(path.stat().st_size for path in target.iterdir())
-
-
-def _write(study: PublishedStudy, target: Path, study_file: str | None, pictures: Sequence[Path]) -> None:
-    if study_file is not None:
-        write_text(target / "study.yaml", study_file)
-    write_json(target / "plan.json", published_plan(study.plan))
-    study.verdicts.write(target / "verdicts.json")
-    study.costs.write(target / "costs.json")
-    write_runs_table(target / "runs.csv", study.judged.rows, metric=study.plan.spec.metric, home=study.folder)
-    _write_histories(target / HISTORIES, study.runs)
-    _write_answers(study, target / ANSWERS)
-    for path in pictures:
-        shutil.copyfile(path, target / path.name)
-    names = sorted({path.stem for path in pictures})
-    made_from = {name: one for name, one in study.how.made_from.items() if one}
-    study.how.model_copy(update={"pictures": tuple(names), "made_from": made_from}).write(target / HOW)
 
 
 def _write_answers(study: PublishedStudy, target: Path) -> None:
@@ -178,8 +175,6 @@ def check_target(target: Path, plan: str) -> HowMade | None:
 def _take_place(staged: Path, target: Path, older: HowMade | None) -> None:
     """Move a whole copy to its place; of an earlier one, pictures that are no longer drawn go."""
     if older is None:
-        if target.exists():
-            target.rmdir()
         os.replace(staged, target)
         return
     for name in older.pictures:
@@ -198,34 +193,27 @@ def _copy_of(study: StudyDirectory) -> PublishedStudy:
     with progress_task("publish", len(results.rows), log_steps=False) as task:
         for row in results.rows:
             task.show(f"{row.arm}, seed {row.seed}")
-            known: dict[str, Any] = {}
-            if row.run.finished:
-                known = {
-                    "kept": row.run.result,
-                    "entries": row.run.read_history(),
-                    "images": row.run.images_seen,
-                }
-            if row.status == "finished":
-                found = row.run.read_predictions()
+            run, ending = row.run, row.status or "unfinished"
+            copy = PublishedRun(run.folder, row.arm, row.seed, ending)
+            if run.finished:
+                result, history, images = run.result, run.read_history(), run.images_seen
+                copy = replace(copy, kept=result, entries=history, images=images)
+            if ending == "finished":
+                found = run.read_predictions()
                 labels = found.labels
-                known |= {
-                    "answers": found.predicted,
-                    "scores": verdict_metric(plan.spec.metric).scores(found),
-                    "secondary_metrics": outcomes.secondary_metrics(row.run),
-                }
-            runs.append(PublishedRun(row.run.folder, row.arm, row.seed, row.status or "unfinished", **known))
+                copy = replace(
+                    copy,
+                    answers=found.predicted,
+                    scores=verdict_metric(plan.spec.metric).scores(found),
+                    secondary_metrics=outcomes.secondary_metrics(run),
+                )
+            runs.append(copy)
             task.advance()
     if labels is None:
         raise StudyError(f"{study.folder}: no finished run in it; there is nothing to publish")
+    how, units = how_made(study), outcomes.units
     return PublishedStudy(
-        study.folder,
-        how_made(study),
-        plan,
-        tuple(runs),
-        labels,
-        outcomes.units,
-        results.verdicts,
-        results.costs,
+        study.folder, how, plan, tuple(runs), labels, units, results.verdicts, results.costs
     )
 
 
@@ -236,7 +224,11 @@ def how_made(study: StudyDirectory) -> HowMade:
     for arm in plan.arms:
         runs = (study.run(arm, position) for position in range(plan.spec.most))
         if first := next((run for run in runs if run.finished), None):
-            made_from[arm.name] = _made_from(first)
+            made_from[arm.name] = {
+                key: value
+                for key, value in first.identity.to_dict().items()
+                if key not in ("seed", "recipe", "dataset") and value
+            }
     environment = study.shown("environment.json")
     packages = environment.get("packages")
     torch = packages.get("torch") if isinstance(packages, dict) else None
@@ -256,14 +248,6 @@ def how_made(study: StudyDirectory) -> HowMade:
         ),
         dataset=parse_value(data, PublishedDataset, str(study.dataset_path), StudyError),
     )
-
-
-def _made_from(run: Run) -> dict[str, str]:
-    """Return the digests of what a run was made from besides seed, recipe and data."""
-    identity = run.identity.to_dict()
-    return {
-        key: identity[key] for key in identity if key not in ("seed", "recipe", "dataset") and identity[key]
-    }
 
 
 def without_paths(text: str) -> str:

@@ -119,21 +119,16 @@ class PublishedRun(Run):
 
     Attributes
     ----------
-    arm : str
-    seed : int
     ending : str
         ``finished``, ``diverged``, ``failed``, or another word for a run that has not ended.
     kept : RunResult or None
         Its result, where it has ended.
     entries : tuple of HistoryEntry
         Its history; copies of the first version have none.
-    images : int or None
-        Training images seen.
     answers : ndarray of int, shape (N,), or None
         The class that it gives each test image; None where it did not finish well.
     scores : ndarray of float64, shape (N,), or None
         Higher is better.
-    secondary_metrics : dict
     """
 
     arm: str
@@ -173,11 +168,16 @@ class PublishedRun(Run):
 
     def same_as(self, other: "PublishedRun") -> bool:
         """Tell whether another copy of this run ended alike, and answered and scored alike."""
-        pairs = ((self.answers, other.answers), (self.scores, other.scores))
-        return self.ending == other.ending and all(
-            one is two or (one is not None and two is not None and np.array_equal(one, two))
-            for one, two in pairs
+        return (
+            self.ending == other.ending
+            and equal_or_absent(self.answers, other.answers)
+            and equal_or_absent(self.scores, other.scores)
         )
+
+
+def equal_or_absent(one: NDArray[Any] | None, other: NDArray[Any] | None) -> bool:
+    """Tell whether two arrays are equal, or both are not there."""
+    return one is other or (one is not None and other is not None and np.array_equal(one, other))
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,8 +186,6 @@ class PublishedStudy:
 
     Attributes
     ----------
-    folder : Path
-    how : HowMade
     plan : Plan
         Its ``recorded`` is the fingerprint of the study's plan; paths in it are cut to their names.
     runs : tuple of PublishedRun
@@ -218,7 +216,22 @@ class PublishedStudy:
         StudyError
             The folder is none, or a file is damaged or fits no other.
         """
-        return _read(Path(folder))
+        folder = Path(folder)
+        if not is_published(folder):
+            raise StudyError(f"{folder}: no {HOW} and {ANSWERS} in it: not a published copy of a study")
+        how = read_document(folder / HOW, HowMade, StudyError)
+        verdicts = read_document(folder / "verdicts.json", Verdicts, StudyError)
+        plan, arrays = _read_plan(folder, how, verdicts), _read_arrays(folder / ANSWERS)
+        return cls(
+            folder=folder,
+            how=how,
+            plan=plan,
+            runs=_read_runs(folder, plan, arrays),
+            labels=arrays["labels"].astype(np.int64),
+            groups=arrays["groups"].astype(np.int64) if "groups" in arrays else None,
+            verdicts=verdicts,
+            costs=read_document(folder / "costs.json", Costs, StudyError),
+        )
 
     @property
     def dataset(self) -> PublishedDataset:
@@ -305,24 +318,6 @@ def is_published(folder: str | Path) -> bool:
     """Tell whether a folder is a published copy, not a study directory."""
     folder = Path(folder)
     return (folder / HOW).is_file() and (folder / ANSWERS).is_file()
-
-
-def _read(folder: Path) -> PublishedStudy:
-    if not is_published(folder):
-        raise StudyError(f"{folder}: no {HOW} and {ANSWERS} in it: not a published copy of a study")
-    how = read_document(folder / HOW, HowMade, StudyError)
-    verdicts = read_document(folder / "verdicts.json", Verdicts, StudyError)
-    plan, arrays = _read_plan(folder, how, verdicts), _read_arrays(folder / ANSWERS)
-    return PublishedStudy(
-        folder=folder,
-        how=how,
-        plan=plan,
-        runs=_read_runs(folder, plan, arrays),
-        labels=arrays["labels"].astype(np.int64),
-        groups=arrays["groups"].astype(np.int64) if "groups" in arrays else None,
-        verdicts=verdicts,
-        costs=read_document(folder / "costs.json", Costs, StudyError),
-    )
 
 
 def _read_plan(folder: Path, how: HowMade, verdicts: Verdicts) -> Plan:
