@@ -349,4 +349,5 @@ def test_the_studies_in_docs_give_the_numbers_of_the_page() -> None:
     page = (results.parent / "results.md").read_text(encoding="utf-8")
     assert f"{100 * (found['seed-optimised'].difference or 0):+.2f}" in page
     assert merged.costs.total.runs == 13
+    assert {run.result.epochs for run in merged.finished("baseline")} == {10}
     assert json.loads(json.dumps(merged.verdicts.to_dict()))["plan"] == "1b8b14ca94887dd0"
