@@ -55,7 +55,7 @@ def on_files(files: Any, config: Any) -> Any:
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
-    """Fill the marks of the pages of the command line and of the Python names; link to the root's pages by their names."""
+    """Fill the marks of two pages, and link to the pages of the root by their names on the site."""
     for name, source in FROM_ROOT.items():
         markdown = markdown.replace(f"](../{source}", f"]({name}")
     for mark, make in MARKS.items():
