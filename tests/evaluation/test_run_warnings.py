@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from synthetic_run import write_run
 
-from convtrials.evaluation.run_warnings import MARGIN, last_rise, run_warnings
+from convtrials.evaluation.run_warnings import MARGIN, last_rise, rise_told, run_warnings
 from convtrials.study.results.metrics import verdict_metric
 from convtrials.training.run import Run
 
@@ -150,6 +150,20 @@ def test_a_loss_rises_by_falling():
     worse = last_rise([history(0.5, 0.5, losses=[1.0, 1.2])], "val_loss")
     assert worse is not None
     assert worse.gain == pytest.approx(-0.2)
+
+
+@pytest.mark.parametrize(
+    ("metric", "said"),
+    [
+        ("val_accuracy", "raised the validation accuracy by 12.5 points"),
+        ("val_macro_f1", "raised the validation macro F1 by 12.5 points"),
+        ("val_loss", "lowered the validation loss by 0.125 nats"),
+    ],
+)
+def test_a_rise_is_said_in_the_unit_of_its_metric(metric, said):
+    last = 0.375 if metric == "val_loss" else 0.625
+    rise = last_rise([[{"epoch": 1, metric: 0.5}, {"epoch": 2, metric: last}]], metric)
+    assert rise_told(rise, metric) == f"its last epoch {said}"
 
 
 def test_the_margin_of_a_run_is_that_of_a_study():

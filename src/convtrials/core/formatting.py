@@ -76,7 +76,7 @@ class Scale:
         if low is None or high is None:
             return NOTHING
         if self.too_wide(low, high):
-            return self.too_wide_told
+            return self.too_wide_text
         return f"{self.signed(low)} to {self.signed(high)}"
 
     def too_wide(self, low: float, high: float) -> bool:
@@ -87,7 +87,7 @@ class Scale:
         return self.widest_shown is not None and low <= 0 <= high and high - low > self.widest_shown
 
     @property
-    def too_wide_told(self) -> str:
+    def too_wide_text(self) -> str:
         """What is written in place of the ends of such an interval."""
         return f"wider than {self.amount(self.widest_shown)}"
 

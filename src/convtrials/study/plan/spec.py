@@ -63,8 +63,8 @@ def _checked_metric(value: Any) -> Any:
 def _default_margin(values: dict[str, Any]) -> float:
     metric = verdict_metric(values["metric"])
     if metric.default_margin is None:
-        told = f"{metric.name} needs a margin: the smallest difference that matters to you"
-        raise RuleError(("metric",), told)
+        message = f"{metric.name} needs a margin: the smallest difference that matters to you"
+        raise RuleError(("metric",), message)
     return metric.default_margin
 
 
