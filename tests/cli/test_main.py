@@ -159,7 +159,7 @@ def test_ctrl_c_says_how_to_go_on_and_the_directory_is_enough(tmp_path: Path, im
         (["train", "--recipe", "none.yaml"], "none.yaml: cannot be read"),
         (["train", "--data", "nowhere"], "nowhere: no such file or folder"),
         (["train", "--data", "{images}", "--model", "alexnett", "--out", "r"], "alexnett"),
-        (["train", "--resume", "nowhere"], "not a run directory"),
+        (["train", "--resume", "nowhere"], "no such run directory"),
         (["train", "--precision", "fp8"], "allowed are fp32 and bf16"),
         (["train", "--data", "{images}", "--device", "tpu", "--out", "r"], "allowed are cpu and cuda"),
         (["train", "--set", "initial_weights=none.pth"], "none.pth: no such file"),
