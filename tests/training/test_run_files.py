@@ -17,7 +17,6 @@ from convtrials.data.dataset import Dataset
 from convtrials.deploy.predictor import load_finished_run
 from convtrials.reports.run.report import build_report
 from convtrials.study.results.costs import study_costs
-from convtrials.study.results.metrics import verdict_metric
 from convtrials.training.engine.train import resume, train
 from convtrials.training.recipe.recipe import Recipe
 from convtrials.training.run import Run, load_run
@@ -51,10 +50,6 @@ def change(run: Run, name: str, edit: Callable[[dict[str, Any]], Any]) -> None:
     (run.folder / name).write_text(json.dumps(document))
 
 
-def scores_of(run: Run) -> Any:
-    return verdict_metric("accuracy").scores(run.read_predictions())
-
-
 def age(run: Run) -> None:
     """Take away what earlier versions did not write."""
     with np.load(run.predictions_path) as stored:
@@ -66,7 +61,8 @@ def age(run: Run) -> None:
 def test_a_whole_run_is_read_by_everybody(run: Run) -> None:
     assert run.result.files.keys() == set(FILES)
     assert run.read_predictions().run == run.result.run == run.identity.digest
-    assert scores_of(run).mean() == run.result.test_accuracy
+    found = run.read_predictions()
+    assert (found.predicted == found.labels).mean() == run.result.test_accuracy
     assert run.images_seen is not None
     load_finished_run(run)
 
@@ -77,7 +73,6 @@ READERS: dict[str, tuple[Callable[[Run], Any], tuple[str, ...]]] = {
         ("predictions-test.npz", "history.jsonl", "result.json"),
     ),
     "predictions": (Run.read_predictions, ("predictions-test.npz", "result.json")),
-    "scores": (lambda run: scores_of(run), ("predictions-test.npz", "result.json")),
     "costs": (lambda run: study_costs([run], {}, device="cpu"), ("history.jsonl", "result.json")),
     "export": (load_finished_run, ("weights.safetensors", "result.json")),
 }
