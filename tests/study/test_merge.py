@@ -283,12 +283,12 @@ def test_a_study_that_is_being_run_is_refused(first: Path, more: Path, tmp_path:
 
 
 def test_another_processor_is_a_note(
-    first: Path, more: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    first: Path, more: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     elsewhere = copied(more, tmp_path / "elsewhere")
     change(elsewhere / "environment.json", processor="Another")
     merge_studies([first, elsewhere], tmp_path / "out")
-    assert "elsewhere on Another" in capsys.readouterr().err
+    assert "elsewhere on Another" in caplog.text
 
 
 def test_lost_runs_are_handled_as_in_a_study(data: Dataset, tmp_path: Path) -> None:
