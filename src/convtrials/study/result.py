@@ -29,6 +29,8 @@ class StudyResult:
     >>> result = ct.load_study("runs/gelu")
     >>> print(result.verdict("gelu"))  # doctest: +ELLIPSIS
     gelu...
+    >>> result.complete
+    True
     """
 
     folder: Path
