@@ -163,7 +163,8 @@ def test_a_loss_rises_by_falling():
 )
 def test_a_rise_is_said_in_the_unit_of_its_metric(metric, said):
     last = 0.375 if metric == "val_loss" else 0.625
-    rise = last_rise([[{"epoch": 1, metric: 0.5}, {"epoch": 2, metric: last}]], metric)
+    entries = [SimpleNamespace(learning_rate=None, **{metric: value}) for value in (0.5, last)]
+    rise = last_rise([entries], metric)
     assert rise_told(rise, metric) == f"its last epoch {said}"
 
 
