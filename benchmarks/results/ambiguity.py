@@ -22,7 +22,6 @@ def group_of_classes(class_names: Sequence[str], groups: Sequence[Sequence[str]]
 
     Parameters
     ----------
-    class_names : sequence of str, length K
     groups : sequence of sequences of str
         Each class in one group at most; classes in none stay alone.
 
@@ -106,7 +105,6 @@ class Agreement:
 
     Attributes
     ----------
-    runs : int
     mean_accuracy : float
         Of a single run.
     vote_accuracy : float

@@ -33,8 +33,6 @@ class Column:
 
     Attributes
     ----------
-    header : str
-    cells : sequence of str or Text
     folds : bool
         Whether a cell may be broken into lines: names may, numbers never.
     """
@@ -89,7 +87,6 @@ class AnswerTable:
         Of the intervals, such as ``95%``.
     left, right : sequence of Column
         Before and after the answers.
-    answers : sequence of Answer
     note : str
         A second line below.
     """

@@ -68,7 +68,6 @@ def read_document(path: Path, shape: type[T], error: type[ConvtrialsError]) -> T
 
     Parameters
     ----------
-    path : Path
     shape : type
         A `Document`, or a dataclass of plain values.
     error : type

@@ -111,7 +111,6 @@ def check_marks(
 
     Parameters
     ----------
-    path : Path
     begin, end : str
         The marks, such as ``<!-- inference:begin -->``.
     error : type

@@ -30,7 +30,6 @@ class Scale:
         Of differences, in the plural; never empty.
     factor : float
         What differences and scores are multiplied with, to be in that unit: 100 writes scores in percent.
-    decimals : int
     lower_is_better : bool
         Scores keep the metric's own orientation; differences are always positive where the technique is better.
     widest_shown : float or None

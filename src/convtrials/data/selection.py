@@ -50,7 +50,6 @@ def only_classes(listing: Listing, wanted: Sequence[str] | None) -> Listing:
 
     Parameters
     ----------
-    listing : Listing
     wanted : sequence of str or None
         Names of classes; None keeps all. They stay in the listing's order.
 

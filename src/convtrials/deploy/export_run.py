@@ -35,8 +35,6 @@ class Exported:
 
     Attributes
     ----------
-    path : Path
-    bytes : int
     images : int
         Compared on so many.
     of_test_split : bool

@@ -47,7 +47,6 @@ class Workshop:
 
     Parameters
     ----------
-    finished : FinishedRun
     calibration : ndarray of uint8, shape (n, H, W, C)
         Validation images for the ranges of int8.
     threads : int

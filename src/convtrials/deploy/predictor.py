@@ -76,7 +76,6 @@ class FinishedRun:
         Its directory.
     network : nn.Module
         fp32, on the CPU, in evaluation mode, with the weights that count.
-    class_names : tuple of str, length K
     image_shape : tuple of int
         (H, W, C).
     mean, std : tuple of float, length C

@@ -61,7 +61,6 @@ class Standing:
         ``one_class``: it answers (nearly) every image with one class. ``at_chance``: its answers are no better than
         guesses. ``accuracy_misleads``: its accuracy is that of answering the largest class, though its answers do
         depend on the image. ``test_set_too_small``: too few images to tell. None: it is better than guessing.
-    images, right : int
     guessed : int
         The class with most images.
     guessed_right : int

@@ -79,7 +79,6 @@ def run_warnings(
     ----------
     labels, predicted : ndarray of int, shape (N,)
         True and answered class of each test image, N at least 1.
-    class_names : sequence of str, length K
     history : sequence of mapping
         One entry per epoch, with ``val_accuracy``.
     macro_auc : float or None

@@ -202,7 +202,6 @@ def reopen_study(folder: Path, *, data: str | None = None) -> tuple[StudyDirecto
 
     Parameters
     ----------
-    folder : Path
     data : str, optional
         Where the dataset is now, if it has moved.
     """

@@ -162,10 +162,6 @@ class StudyResult:
 def load_study(folder: str | Path) -> StudyResult:
     """Open a study directory, finished or not.
 
-    Parameters
-    ----------
-    folder : path
-
     Raises
     ------
     StudyError

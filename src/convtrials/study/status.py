@@ -24,7 +24,6 @@ class RunState:
 
     Attributes
     ----------
-    arm : str
     seed : int
         The actual seed.
     state : str
@@ -63,8 +62,6 @@ class StudyState:
 
     Attributes
     ----------
-    plan : Plan
-    decision : Decision
     runs : list of RunState
         Those needed for the next look, and others that have begun; by arm, then by seed.
     workers : int

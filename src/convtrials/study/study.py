@@ -36,7 +36,6 @@ class Study:
 
     Parameters
     ----------
-    baseline : Recipe
     techniques : mapping of str to mapping
         Name -> changes of the recipe; lists make grids, ``all of`` joins, ``seed_offset`` an A/A study.
     seeds : int or tuple of two int

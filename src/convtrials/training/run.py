@@ -341,7 +341,6 @@ class Run:
 
         Parameters
         ----------
-        path : Path
         named : str or None
             `Identity.digest`, as the file has it.
         own : str, optional

@@ -21,7 +21,6 @@ class ArmPredictions:
 
     Attributes
     ----------
-    arm : StudyArm
     runs : int
         R, at least 1.
     support : ndarray of int64, shape (K,)
@@ -79,8 +78,6 @@ def gather_predictions(
 
     Parameters
     ----------
-    arm : StudyArm
-    class_names : sequence of str, length K
     images : TestImages
         Shared by all arms of the study.
     curves : bool

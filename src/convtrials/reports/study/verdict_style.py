@@ -23,7 +23,6 @@ class VerdictStyle:
         A sentence.
     sign, marker : str
         On the page, and as a matplotlib marker.
-    colour : str
     """
 
     key: str

@@ -22,7 +22,6 @@ class RunEnd:
 
     Attributes
     ----------
-    task : RunTask
     how : str
         ``finished`` or ``diverged``: its ``result.json`` is written. ``failed``: it could not be trained, or its
         process died; the scheduler has it tried once more. ``locked``: another process is training it or has just

@@ -27,12 +27,7 @@ _log = get_logger(__name__)
 
 
 class InProcess:
-    """Trains one run at a time: for data that lives in memory, and for looking closely.
-
-    Parameters
-    ----------
-    trainer : RunTrainer
-    """
+    """Trains one run at a time: for data that lives in memory, and for looking closely."""
 
     #: Nothing goes on between two calls of `advance`.
     busy: Sequence[RunTask] = ()
@@ -62,7 +57,6 @@ class ReplicaExecutor(InProcess):
 
     Parameters
     ----------
-    trainer : RunTrainer
     replicas : int
         1 or more.
     method : {"grouped", "side_by_side"}, optional

@@ -34,11 +34,8 @@ class RunTrainer:
 
     Attributes
     ----------
-    study : StudyDirectory
-    plan : Plan
     dataset : Dataset
         The study's; arms with an image size of their own get theirs from it.
-    execution : Execution
     checkpoint_seconds : float
         Between checkpoints inside an epoch.
     """

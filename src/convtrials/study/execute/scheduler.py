@@ -88,10 +88,6 @@ def run_to_end(
 
     Parameters
     ----------
-    study : StudyDirectory
-    plan : Plan
-    outcomes : Outcomes
-    executor : Executor
     show : callable
         Gets, about once a second, how the study stands and which runs have ended since.
     workers : int

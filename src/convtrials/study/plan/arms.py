@@ -75,7 +75,6 @@ def build_arms(
 
     Parameters
     ----------
-    baseline : Recipe
     techniques : mapping
         Name -> changes (nested, dotted or short keys of a recipe), with ``seed_offset`` and ``all of`` beside them.
         A list where the recipe takes none is a grid.

@@ -199,7 +199,6 @@ def parse_plan(document: dict[str, Any], where: str, *, recorded: bool = True) -
 
     Parameters
     ----------
-    document : dict
     where : str
         The file.
     recorded : bool

@@ -31,7 +31,6 @@ class PlanLog:
 
     Attributes
     ----------
-    path : Path
     lines : tuple of dict
         ``time``, ``fingerprint``, ``finished_runs``, ``changes``, ``plan`` (all of plan.json) and ``chain``, the oldest
         first. Lines of earlier versions of convtrials have neither ``plan`` nor ``chain``.

@@ -20,7 +20,6 @@ def read_study_file(path: Path, *, data: str | None = None) -> StudySpec:
 
     Parameters
     ----------
-    path : Path
     data : str, optional
         A dataset to use in place of the file's.
 

@@ -27,8 +27,6 @@ class Outcomes:
 
     Parameters
     ----------
-    study : StudyDirectory
-    plan : Plan
     units : ndarray of int64, shape (N,), or None
         The sampled group of each test image, where the dataset knows writers, patients or the like.
     """

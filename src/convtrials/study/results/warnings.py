@@ -29,7 +29,6 @@ class ArmRuns:
 
     Attributes
     ----------
-    name : str
     standings : sequence of Standing
         How each run stands against guessing.
     macro_aucs : sequence of (float or None)
@@ -63,11 +62,8 @@ def study_warnings(
 
     Parameters
     ----------
-    baseline : ArmRuns
-    techniques : sequence of ArmRuns
     support : ndarray of int64, shape (K,), or None
         Test images of each class, as soon as a run has finished.
-    class_names : sequence of str, length K
     metric : str
         The study's.
     margin : float

@@ -25,10 +25,8 @@ def try_custom_parts(recipe: Recipe, image_shape: tuple[int, int, int], classes:
 
     Parameters
     ----------
-    recipe : Recipe
     image_shape : tuple of int
         (H, W, C).
-    classes : int
 
     Raises
     ------

@@ -36,7 +36,6 @@ def check_same(run: Run, identity: Identity, wanted: dict[str, Any]) -> None:
 
     Parameters
     ----------
-    run : Run
     identity : Identity
         From `identify`.
     wanted : dict

@@ -50,13 +50,10 @@ def train_loop(
 
     Parameters
     ----------
-    recipe : Recipe
-    seed : int
     state : TrainingState
         Fresh, or from a checkpoint: the loop goes on at ``state.step``, mid-epoch included.
     train, val : Batches
         Training and validation split. Validation decides early stopping and the plateau schedule, test nothing.
-    observer : Observer
 
     Returns
     -------

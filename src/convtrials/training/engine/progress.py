@@ -96,7 +96,6 @@ class Watcher:
     ----------
     task : Task
         The bar; counts training images.
-    stop : StopRequest
     epochs : float
         In the whole recipe.
     interval : float

@@ -61,7 +61,6 @@ def train(
 
     Parameters
     ----------
-    recipe : Recipe
     dataset : Dataset
         Needs images in train and val; an empty test split is allowed, its predictions are then left out.
     seed : int

@@ -28,7 +28,6 @@ class Moment:
     ----------
     step, total : int
         Optimizer steps since the warm-up, and all after it.
-    steps_per_epoch : int
     """
 
     step: int

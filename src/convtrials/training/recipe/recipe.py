@@ -208,7 +208,6 @@ def recipe_file(name: str | Path, folder: Path = Path()) -> Path:
     ----------
     name : str or Path
         A path as seen from `folder`; or the bare name of a built-in recipe, unless a file of that name is there.
-    folder : Path
     """
     path = folder / name
     if path.is_file() or str(name) not in built_in_recipes():

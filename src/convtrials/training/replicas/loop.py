@@ -51,13 +51,10 @@ def replica_loop(
 
     Parameters
     ----------
-    recipe : Recipe
     replicas : sequence of Replica
         At the same step of the same epoch; their states are changed in place.
     make_team : callable
         Stacks replicas; called again when some have left.
-    train, val : Batches
-    observer : Observer
 
     Yields
     ------

@@ -61,13 +61,10 @@ def train_replicas(
 
     Parameters
     ----------
-    recipe : Recipe
-    dataset : Dataset
     seeds : sequence of int
         All different.
     outs : sequence of path
         The run directory of each.
-    execution : Execution
     method : {"grouped", "side_by_side"}, optional
         How they are computed: by grouped convolutions, or network after network (on a GPU on streams of their own).
         By default grouped, where every layer of the network is known.

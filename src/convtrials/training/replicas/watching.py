@@ -22,7 +22,6 @@ class TeamWatcher(Watcher):
 
     Parameters
     ----------
-    replicas : sequence of Replica
     task : Task
         Counts images of all replicas.
     files : ExitStack
