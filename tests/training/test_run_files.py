@@ -1,4 +1,4 @@
-"""Another run's file, or one that was changed, is not taken for a run's own."""
+"""Another run's file, or one that was changed, is not read as a run's own."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from convtrials.data.dataset import Dataset
 from convtrials.deploy.predictor import load_finished_run
 from convtrials.reports.run.report import build_report
 from convtrials.study.results.ended_runs import ended_run
-from convtrials.study.results.metrics import image_scores
+from convtrials.study.results.metrics import verdict_metric
 from convtrials.training.engine.train import resume, train
 from convtrials.training.recipe.recipe import Recipe
 from convtrials.training.run import Run, load_run
@@ -62,7 +62,7 @@ def age(run: Run) -> None:
 def test_a_whole_run_is_read_by_everybody(run: Run) -> None:
     assert run.result.files.keys() == set(FILES)
     assert run.read_predictions().run == run.result.run == run.identity.digest
-    assert image_scores(run, "accuracy").mean() == run.result.test_accuracy
+    assert verdict_metric("accuracy").scores(run.read_predictions()).mean() == run.result.test_accuracy
     assert ended_run(run) is not None
     load_finished_run(run)
 
@@ -73,7 +73,10 @@ READERS: dict[str, tuple[Callable[[Run], Any], tuple[str, ...]]] = {
         ("predictions-test.npz", "history.jsonl", "result.json"),
     ),
     "predictions": (Run.read_predictions, ("predictions-test.npz", "result.json")),
-    "scores": (lambda run: image_scores(run, "accuracy"), ("predictions-test.npz", "result.json")),
+    "scores": (
+        lambda run: verdict_metric("accuracy").scores(run.read_predictions()),
+        ("predictions-test.npz", "result.json"),
+    ),
     "costs": (ended_run, ("history.jsonl", "result.json")),
     "export": (load_finished_run, ("weights.safetensors", "result.json")),
 }
@@ -120,7 +123,7 @@ def test_results_and_predictions_swapped_together_name_another_run(run: Run, two
 
 def test_a_run_without_its_run_json_is_told(run: Run) -> None:
     (run.folder / "run.json").unlink()
-    with pytest.raises(RunError, match=r"run\.json: no such file; the run directory is not whole"):
+    with pytest.raises(RunError, match=r"run\.json: no such file; the run directory is incomplete"):
         run.read_predictions()
     with pytest.raises(RunError, match=r"no run\.json here"):
         load_run(run.folder)
@@ -135,7 +138,7 @@ def test_a_run_of_an_earlier_version_is_read(run: Run, two: tuple[Path, Path], t
     put("predictions-test.npz", other.folder, run)
     if run.result.test_accuracy == other.result.test_accuracy:
         pytest.fail("the two runs must differ for this test")
-    with pytest.raises(RunError, match=r"right, where result\.json beside it says"):
+    with pytest.raises(RunError, match=r"right, but result\.json says"):
         run.read_predictions()
 
 
@@ -153,7 +156,7 @@ def test_a_name_that_is_no_text_is_refused(run: Run, named: np.ndarray) -> None:
     with np.load(run.predictions_path) as stored:
         arrays = dict(stored)
     np.savez(run.predictions_path, **{**arrays, "run": named})
-    with pytest.raises(RunError, match="run must be a text"):
+    with pytest.raises(RunError, match="run must be text"):
         run.read_predictions()
 
 
@@ -166,7 +169,7 @@ def stopped(dataset: Dataset, seed: int, out: Path) -> Run:
             os.kill(os.getpid(), signal.SIGTERM)
 
     with pytest.raises(Interrupted):
-        train(Recipe(**SMALL), dataset, seed=seed, out=out, execution=PINNED, follow=follow)
+        train(Recipe(**SMALL), dataset, seed=seed, out=out, execution=PINNED, on_progress=follow)
     return Run(out)
 
 

@@ -21,7 +21,7 @@ LARGEST_NUMBER = 2**63
 
 def _text(value: Any) -> str:
     if not isinstance(value, str):
-        raise ValueError("must be a text")
+        raise ValueError("must be text")
     return value
 
 

@@ -75,18 +75,18 @@ class Scale:
         if low is None or high is None:
             return NOTHING
         if self.too_wide(low, high):
-            return self.too_wide_told
+            return self.too_wide_text
         return f"{self.signed(low)} to {self.signed(high)}"
 
     def too_wide(self, low: float, high: float) -> bool:
         """Say whether an interval of differences says nothing; a few runs that differ much give such intervals.
 
-        One that leaves out zero tells the sign, however wide it is.
+        One that leaves out zero shows the sign, however wide it is.
         """
         return self.widest_shown is not None and low <= 0 <= high and high - low > self.widest_shown
 
     @property
-    def too_wide_told(self) -> str:
+    def too_wide_text(self) -> str:
         """What is written in place of the ends of such an interval."""
         return f"wider than {self.amount(self.widest_shown)}"
 
@@ -105,7 +105,7 @@ class Scale:
     def score_label(self) -> str:
         """The axis of scores, in words."""
         named = self.label if self.in_percent else f"{self.label}, {self.unit}"
-        return f"{named} (less is better)" if self.lower_is_better else named
+        return f"{named} (lower is better)" if self.lower_is_better else named
 
 
 def share(label: str, *, lower_is_better: bool = False) -> Scale:

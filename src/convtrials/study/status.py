@@ -82,7 +82,7 @@ class StudyState:
         return sum(run.state in states for run in self.runs)
 
 
-def survey(study: StudyDirectory, plan: Plan, outcomes: Outcomes, workers: int) -> StudyState:
+def read_status(study: StudyDirectory, plan: Plan, outcomes: Outcomes, workers: int) -> StudyState:
     """Look at every run of a study."""
     decision = outcomes.decide()
     runs = []
@@ -115,7 +115,7 @@ def _look_at(study: StudyDirectory, outcomes: Outcomes, run: Run, arm: str, seed
             errors=failures.errors,
             learned=outcomes.learned(run),
         )
-    if run.taken:
+    if run.locked:
         live = study.live(run) or LiveRun()
         return RunState(
             arm,

@@ -42,7 +42,7 @@ class Identity(Document):
 
 
 class RunOrigin(Document):
-    """``run.json``: what the run is, and the folder that one's own modules were found from when it began."""
+    """``run.json``: what the run is, and the folder that the user's own modules were found from when it began."""
 
     identity: Identity
     folder: Text | None = None

@@ -55,7 +55,7 @@ class Executor(Protocol):
         """Runs that have begun and whose end `advance` has not returned yet."""
 
     def advance(self, wanted: Sequence[RunTask], seconds: float) -> list[RunEnd]:
-        """Begin runs where there is room, and return the runs that have ended.
+        """Begin runs where a worker is free, and return the runs that have ended.
 
         Parameters
         ----------

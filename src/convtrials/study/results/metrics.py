@@ -43,7 +43,7 @@ class VerdictMetric:
         metric, or minus the metric where lower is better. A metric that is no mean over images can give its value
         plus the influence of each image, which has the same mean.
     history_key : {"val_accuracy", "val_loss", "val_macro_f1"}
-        The value in ``history.jsonl`` nearest to it: drawn by epoch, and its last rise, held against the margin, tells
+        The value in ``history.jsonl`` nearest to it: drawn by epoch, and its last rise, compared with the margin, says
         whether the baseline was still learning.
     largest_margin : float
         A larger one makes everything equivalent.
@@ -123,7 +123,7 @@ def verdict_metric(name: Any) -> VerdictMetric:
     others = [other for other in SECONDARY_METRICS if other not in VERDICT_METRICS]
     raise StudyError(
         f"metric: {name!s:.60} cannot carry a verdict; allowed are {', '.join(VERDICT_METRICS)}.\n"
-        f"A verdict needs a mean over test images; {formatting.joined(others)} are reported beside it."
+        f"A verdict needs a mean over test images; {formatting.joined(others)} are reported with it."
     )
 
 

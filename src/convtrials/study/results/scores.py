@@ -79,7 +79,7 @@ class Outcomes:
         return ended_run(run)
 
     def begun(self, run: Run) -> bool:
-        """Tell whether there is anything of a run."""
+        """Return whether there is anything of a run."""
         return run.exists
 
     def status(self, run: Run) -> str:
@@ -100,7 +100,7 @@ class Outcomes:
         return self._answers.get(run.folder)
 
     def learned(self, run: Run) -> bool:
-        """Tell whether a run's answers are better than guesses, as far as there are any."""
+        """Return whether a run's answers are better than guesses, as far as there are any."""
         answers = self.answers(run)
         if answers is not None and run.folder not in self._learned:
             self._learned[run.folder] = against_guessing(answers).kind not in NOT_LEARNED

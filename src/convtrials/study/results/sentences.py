@@ -46,7 +46,7 @@ def sentence(name: str, result: Result, metric: str, margin: float, runs: int) -
             f" either way.{tentative}"
         )
     if scale.too_wide(result.low, result.high):
-        between, unit = f"an interval {scale.too_wide_told}", ""
+        between, unit = f"an interval {scale.too_wide_text}", ""
     return f"{name}: not enough evidence ({between}{unit}). {_what_would_settle(result, scale)}{tentative}"
 
 
