@@ -15,6 +15,26 @@ from convtrials.cli.main import app
 ROOT = Path(__file__).parents[1]
 #: Pages of the site that are files of the repository's root.
 FROM_ROOT = {"index.md": "README.md", "contributing.md": "CONTRIBUTING.md", "changelog.md": "CHANGELOG.md"}
+#: Members of public classes that are there for the rest of the package, and may move: no part of the page of names.
+HIDDEN = {
+    "Recipe": ("custom_parts", "make"),
+    "Study": ("spec",),
+    "VerdictRow": ("scale",),
+    "Execution": ("to_dict", "memory_format", "fabric_precision"),
+    "Run": (
+        *("begin", "end", "lock", "taken", "write_history", "write_predictions"),
+        *("check_named", "check_files", "use_recorded_folder", "class_names_of"),
+    ),
+}
+#: Where the classes live whose fields the page shows, since public names return them.
+RETURNED = (
+    "convtrials.study.results.verdict_row.VerdictRow",
+    "convtrials.training.run_documents.RunResult",
+    "convtrials.training.run_documents.HistoryEntry",
+    "convtrials.training.run_documents.DatasetDescription",
+    "convtrials.training.engine.execution.Execution",
+    "convtrials.evaluation.predictions.Predictions",
+)
 #: What a browser fetches by itself when it opens a page.
 _FETCHED = re.compile(
     r"<(?:script|img|iframe|source|video|audio|embed)\b[^>]*?\bsrc=[\"']?((?:https?:)?//[^\"'\s>]+)"
@@ -35,7 +55,9 @@ def on_files(files: Any, config: Any) -> Any:
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
-    """Fill the marks of the pages of the command line and of the Python names."""
+    """Fill the marks of two pages, and link to the pages of the root by their names on the site."""
+    for name, source in FROM_ROOT.items():
+        markdown = markdown.replace(f"](../{source}", f"]({name}")
     for mark, make in MARKS.items():
         if mark in markdown:
             markdown = markdown.replace(mark, make())
@@ -71,8 +93,17 @@ def command_line() -> str:
 
 
 def public_names() -> str:
-    """Ask mkdocstrings for every public name."""
-    return "\n\n".join(f"::: convtrials.{name}" for name in convtrials.__all__ if not name.startswith("_"))
+    """Ask mkdocstrings for every public name, in the order of the page's table, then for what they return."""
+    table = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    names = dict.fromkeys(re.findall(r"`ct\.(\w+)`", table))
+    shown = [name for name in names if name in convtrials.__all__]
+    return "\n".join(_described(name) for name in [*(f"convtrials.{name}" for name in shown), *RETURNED])
+
+
+def _described(path: str) -> str:
+    hidden = HIDDEN.get(path.rpartition(".")[2], ())
+    options = f"    options:\n      filters: ['!^_', '!^({'|'.join(hidden)})$']\n" if hidden else ""
+    return f"::: {path}\n{options}"
 
 
 #: A comment in a page -> what makes the text in its place.

@@ -163,7 +163,7 @@ def _check_early(
 def _stop_told() -> Iterator[None]:
     """Let Ctrl-C and SIGTERM end the contestants too, and say so in a line."""
     from convtrials.core.errors import Interrupted
-    from convtrials.core.stopping import StopRequest
+    from convtrials.core.process import StopRequest
 
     def stop(times: int, number: int) -> None:
         if times == 1:  # while everything is being ended, a second one would only leave something behind

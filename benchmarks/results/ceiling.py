@@ -19,7 +19,7 @@ from convtrials.evaluation.metrics import confusion_matrix
 from convtrials.evaluation.mistakes import most_confused_pairs
 from convtrials.reports.picture import Picture
 from convtrials.reports.style import BLUE, FAINT, INK, ORANGE, SKY, new_figure
-from convtrials.study.publish import PublishedStudy
+from convtrials.study.published_study import PublishedStudy
 
 #: Arms this far below the best one say little about what can be reached.
 FAR = 0.01

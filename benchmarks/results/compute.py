@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from benchmarks.results.words import table
 from convtrials.core.files import read_json
-from convtrials.study.publish import PublishedStudy
+from convtrials.study.published_study import PublishedStudy
 
 
 def compute(folder: Path) -> str:

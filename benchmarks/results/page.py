@@ -20,7 +20,7 @@ from convtrials.core.errors import ConvtrialsError
 from convtrials.core.files import read_bounded_text, write_text
 from convtrials.core.formatting import NOTHING
 from convtrials.study.merge import merge_published
-from convtrials.study.publish import PublishedStudy
+from convtrials.study.published_study import PublishedStudy
 from convtrials.study.results.verdict_row import VerdictRow, ranked, verdict_rows
 
 PAGE = Path(__file__).parents[2] / "docs" / "results.md"
@@ -116,7 +116,9 @@ def stopping(study: PublishedStudy) -> str:
     for arm in study.plan.arms:
         if arm.recipe.early_stopping is not None:
             used = study.finished(arm.name)[: seeds_of(study, arm.name)]
-            rows.append([arm.name, f"{arm.recipe.epochs:g}", ", ".join(str(run.epochs) for run in used)])
+            rows.append(
+                [arm.name, f"{arm.recipe.epochs:g}", ", ".join(str(run.result.epochs) for run in used)]
+            )
     return table(["technique", "epochs allowed", "epochs run, by seed"], rows)
 
 

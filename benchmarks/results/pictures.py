@@ -5,7 +5,7 @@ from convtrials.reports.study.cost import cost_picture
 from convtrials.reports.study.forest import forest_picture
 from convtrials.reports.study.record import StudyArm, StudyRecord
 from convtrials.study.directory import StudyDirectory
-from convtrials.study.publish import PublishedStudy
+from convtrials.study.published_study import PublishedStudy
 from convtrials.study.schemas import TechniqueCost
 
 

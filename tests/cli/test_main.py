@@ -108,7 +108,10 @@ def test_a_run_that_answers_one_class_is_not_passed_over_in_silence(tmp_path: Pa
     done = convtrials("train", "--data", "photos.npz", *FAST, "--lr", "0.003", "--epochs", "4", "--model",
                       "alexnet-lite", "--no-report", "--out", "run", folder=tmp_path)  # fmt: skip
     assert done.returncode == 0, done.stderr
-    lost = "It answers 'balls' for every test image, which gives 59.1% right: it has not learned to distinguish the classes."
+    lost = (
+        "It answers 'balls' for every test image, which gives 59.1% right: "
+        "it has not learned to distinguish the classes."
+    )
     few = "2 classes have fewer than 10 test images, too few to say how well each is recognised: "
     few += "stripes (6), waves (1)."
     assert done.stdout.splitlines()[-2:] == [f"warning: {lost}", f"warning: {few}"]
@@ -161,7 +164,7 @@ def test_ctrl_c_says_how_to_go_on_and_the_directory_is_enough(tmp_path: Path, im
         (["train", "--recipe", "none.yaml"], "none.yaml: cannot be read"),
         (["train", "--data", "nowhere"], "nowhere: no such file or folder"),
         (["train", "--data", "{images}", "--model", "alexnett", "--out", "r"], "alexnett"),
-        (["train", "--resume", "nowhere"], "not a run directory"),
+        (["train", "--resume", "nowhere"], "no such run directory"),
         (["train", "--precision", "fp8"], "allowed are fp32 and bf16"),
         (["train", "--data", "{images}", "--device", "tpu", "--out", "r"], "allowed are cpu and cuda"),
         (["train", "--set", "initial_weights=none.pth"], "none.pth: no such file"),

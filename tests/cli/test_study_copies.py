@@ -11,7 +11,7 @@ from convtrials.cli.main import app
 from convtrials.core.errors import ConvtrialsError
 from convtrials.core.files import read_json, write_json
 from convtrials.study.directory import StudyDirectory
-from convtrials.study.publish import PublishedStudy
+from convtrials.study.published_study import PublishedStudy
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 

@@ -168,7 +168,7 @@ def _check_python(command: Command) -> None:
     script = ROOT / first
     if script.parent != ROOT / "benchmarks" or not script.is_file():
         raise PageError(f"{command.place}: {first} is no script of benchmarks/")
-    _parse_for_script(command, script.stem, rest)
+    _parse_for_script(command, f"benchmarks.{script.stem}", rest)
 
 
 def _check_module(command: Command, module: str, *arguments: str) -> None:

@@ -106,6 +106,7 @@ _READERS = {
     "Run": "run",
     "load_run": "run",
     "build_study_report": "study",
+    "load_study": "study",
     "onnxruntime.InferenceSession": "onnx",
     "Image.open": "photo",
 }

@@ -18,6 +18,11 @@ pages = pytest.mark.parametrize("page", [pytest.param(page, id=page.name) for pa
 #: reader's own.
 _FILE = re.compile(r"[\w.-]+/(?!my_)[\w./-]+\.(?:py|sh|yaml|md)")
 _FROM = (ROOT, ROOT / "src" / "convtrials")
+#: A module named without its folder.
+_MODULE = re.compile(r"(?!my_)\w+\.py")
+_MODULES = {
+    path.name for folder in ("src", "benchmarks", "tests", "docs") for path in (ROOT / folder).rglob("*.py")
+}
 
 
 @pages
@@ -41,6 +46,8 @@ def test_files_named_in_the_text_are_there(page: Page) -> None:
         for line, code in named
         if code.partition("/")[0] in _folders() and not any((start / code).is_file() for start in _FROM)
     ]
+    modules = [(line, code) for line, code in page.code_in_text if _MODULE.fullmatch(code)]
+    lost += [f"{page.name}:{line}: {code}" for line, code in modules if code not in _MODULES]
     assert lost == []
 
 

@@ -1,5 +1,7 @@
 """What `make docs` adds to the pages, and that no page loads anything from another host."""
 
+import importlib
+import re
 from pathlib import Path
 
 import pytest
@@ -7,9 +9,20 @@ import typer.main
 import yaml
 from docs_pages import ROOT, cut_page, slug
 
+import convtrials
 from convtrials import __version__
 from convtrials.cli.main import app
-from docs.hooks import FROM_ROOT, MARKS, command_line, fetched, from_root, on_page_markdown, public_names
+from docs.hooks import (
+    FROM_ROOT,
+    HIDDEN,
+    MARKS,
+    RETURNED,
+    command_line,
+    fetched,
+    from_root,
+    on_page_markdown,
+    public_names,
+)
 
 
 def leaves(command, name: str = "convtrials"):  # type: ignore[no-untyped-def]
@@ -42,14 +55,34 @@ def test_pages_have_the_marks_that_are_filled() -> None:
     filled = on_page_markdown(text, page=None)
     assert command_line() in filled
     assert public_names() in filled
-    assert "::: convtrials.Study\n" in filled
     assert "bench [OPTIONS]" not in filled  # hidden: it only says what took its place
+
+
+def test_the_page_of_names_has_every_public_name_and_what_they_return() -> None:
+    described = re.findall(r"^::: (\S+)$", public_names(), re.MULTILINE)
+    public = [f"convtrials.{name}" for name in convtrials.__all__ if not name.startswith("_")]
+    assert sorted(described) == sorted([*public, *RETURNED])
+    page = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    assert [name for name in RETURNED if f"`{name.rpartition('.')[2]}` (" not in page] == []
+
+
+@pytest.mark.parametrize("name", HIDDEN)
+def test_members_that_the_page_of_names_leaves_out_are_there(name: str) -> None:
+    paths = [*RETURNED, *(f"convtrials.{one}" for one in convtrials.__all__)]
+    module, _, _ = next(path for path in paths if path.endswith(f".{name}")).rpartition(".")
+    one = getattr(importlib.import_module(module), name)
+    assert [member for member in HIDDEN[name] if not hasattr(one, member)] == []
+    hidden = public_names().partition(f".{name}\n")[2].partition(":::")[0]
+    assert all(re.search(rf"[(|]{member}[|)]", hidden) for member in HIDDEN[name])
 
 
 def test_pages_of_the_root_link_to_their_neighbours() -> None:
     assert from_root(
         "[a](docs/data.md#split) [b](CONTRIBUTING.md) ![c](docs/images/x.png) [d](README.md)"
     ) == ("[a](data.md#split) [b](contributing.md) ![c](images/x.png) [d](index.md)")
+    assert on_page_markdown("[a](../CONTRIBUTING.md#add-a-model)", page=None) == (
+        "[a](contributing.md#add-a-model)"
+    )
     assert all((ROOT / source).is_file() for source in FROM_ROOT.values())
     assert not any((ROOT / "docs" / name).exists() for name in FROM_ROOT)
 

@@ -1,22 +1,23 @@
 """What a reader must know of a run: said where it is so, not said where it is not, and true in every case."""
 
 import json
+from itertools import zip_longest
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from synthetic_run import write_run
 
-from convtrials.evaluation.run_warnings import MARGIN, last_rise, run_warnings
+from convtrials.evaluation.run_warnings import MARGIN, last_rise, rise_text, run_warnings
 from convtrials.study.results.metrics import verdict_metric
 from convtrials.training.run import Run
 
 
-def history(*accuracies, rates=None, losses=None):
-    entries = [{"epoch": n, "val_accuracy": value} for n, value in enumerate(accuracies, 1)]
-    for key, values in (("learning_rate", rates), ("val_loss", losses)):
-        for entry, value in zip(entries, values or [], strict=False):
-            entry[key] = value
-    return entries
+def history(*accuracies, rates=(), losses=()):
+    return [
+        SimpleNamespace(epoch=n, val_accuracy=accuracy, learning_rate=rate, val_loss=loss)
+        for n, (accuracy, rate, loss) in enumerate(zip_longest(accuracies, rates, losses), 1)
+    ]
 
 
 PLATEAU = history(0.5, 0.9, 0.9)
@@ -37,7 +38,8 @@ def test_one_answer_to_everything_is_told_with_what_it_gives():
     found = run_warnings(labels, np.zeros_like(labels), names, history(0.58, 0.58), macro_auc=0.41)
     assert kinds(found) == ["one_class", "few_test_images"]
     assert found[0].text == (
-        "It answers 'balls' for every test image, which gives 59.1% right: it has not learned to distinguish the classes."
+        "It answers 'balls' for every test image, which gives 59.1% right: "
+        "it has not learned to distinguish the classes."
     )
     assert found[0].numbers["accuracy"] == found[0].numbers["guessing"] == 75 / 127
     assert (found[0].numbers["answer"], found[0].numbers["answer_share"]) == ("balls", 1.0)
@@ -124,7 +126,7 @@ def test_a_rise_that_does_not_matter_or_only_makes_good_a_bad_epoch_is_none():
 def test_one_epoch_alone_is_told_and_no_history_is_not_guessed_at():
     assert kinds(run_warnings(EVEN, EVEN, "abcd", history(0.9))) == ["one_epoch"]
     assert run_warnings(EVEN, EVEN, "abcd", []) == []
-    assert run_warnings(EVEN, EVEN, "abcd", [{"epoch": 1}, {"epoch": 2, "val_accuracy": None}]) == []
+    assert run_warnings(EVEN, EVEN, "abcd", history(None, None)) == []
 
 
 def test_what_has_learned_nothing_is_not_called_still_learning():
@@ -152,6 +154,20 @@ def test_a_loss_rises_by_falling():
     assert worse.gain == pytest.approx(-0.2)
 
 
+@pytest.mark.parametrize(
+    ("metric", "said"),
+    [
+        ("val_accuracy", "raised the validation accuracy by 12.5 points"),
+        ("val_macro_f1", "raised the validation macro F1 by 12.5 points"),
+        ("val_loss", "lowered the validation loss by 0.125 nats"),
+    ],
+)
+def test_a_rise_is_said_in_the_unit_of_its_metric(metric, said):
+    last = 0.375 if metric == "val_loss" else 0.625
+    rise = last_rise([[{"epoch": 1, metric: 0.5}, {"epoch": 2, metric: last}]], metric)
+    assert rise_text(rise, metric) == f"its last epoch {said}"
+
+
 def test_the_margin_of_a_run_is_that_of_a_study():
     assert verdict_metric("accuracy").default_margin == MARGIN
 
@@ -163,7 +179,7 @@ def test_a_run_on_disk_has_the_warnings_of_its_files(tmp_path, make_dataset):
         predictions.labels,
         predictions.predicted,
         run.dataset.class_names,
-        [entry.to_dict() for entry in run.read_history()],
+        run.read_history(),
         val_images=40,
     )
     assert kinds(run.warnings()) == ["still_learning", "few_test_images"]

@@ -22,7 +22,6 @@ class Log:
     """A task that remembers."""
 
     def __init__(self, stop_at: int | None = None) -> None:
-        self.notes: list[str] = []
         self.done = 0.0
         self.stop_at = stop_at
 
@@ -33,9 +32,6 @@ class Log:
 
     def show(self, text: str) -> None:
         pass
-
-    def note(self, text: str) -> None:
-        self.notes.append(text)
 
 
 def fake(behaviour: str, folder: Path, **options: object) -> Contestant:
@@ -72,7 +68,9 @@ def fakes(tmp_path: Path) -> Iterator[Path]:
         assert not alive(pid), "a contestant was left running"
 
 
-def test_who_misbehaves_is_out_and_says_why(fakes: Path, tmp_path: Path) -> None:
+def test_who_misbehaves_is_out_and_says_why(
+    fakes: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     expected = {
         "good": "",
         "crash": "ended with code 1: RuntimeError: no such kernel",
@@ -94,17 +92,19 @@ def test_who_misbehaves_is_out_and_says_why(fakes: Path, tmp_path: Path) -> None
         assert told[name].startswith(why), told[name]
         assert (told[name] == "") == (why == "")
     assert log.done == len(contestants) * (1 + RULES.rounds)
-    assert sum("out of memory" in line for line in log.notes) == 1
+    assert sum("out of memory" in line for line in caplog.messages) == 1
     assert told["hang-later"].endswith(" s in round 2")
 
 
 @pytest.mark.parametrize("behaviour", ["hang", "hang-in-warm-up"])
-def test_a_start_that_hangs_is_given_up(behaviour: str, fakes: Path, tmp_path: Path) -> None:
+def test_a_start_that_hangs_is_given_up(
+    behaviour: str, fakes: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     impatient = RaceRules(rounds=1, round={"steps": 1}, start_limit=3, settle_seconds=0)
     log = Log()
     hung, good = race([fake(behaviour, fakes), fake("good", fakes)], impatient, tmp_path / "race", log)
     assert hung.why_not == "hung: no answer within 3 s while starting"
-    assert log.notes[0] == f"{behaviour}: {hung.why_not}"
+    assert caplog.messages[0] == f"{behaviour}: {hung.why_not}"
     assert (good.why_not, len(good.rounds)) == ("", 1)
 
 

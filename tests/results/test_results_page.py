@@ -13,7 +13,7 @@ from benchmarks.results.compute import runs_saved, seeds_of
 from benchmarks.results.pictures import pictures
 from convtrials.core.errors import ConvtrialsError
 from convtrials.core.files import write_json
-from convtrials.study.publish import PublishedStudy
+from convtrials.study.published_study import PublishedStudy
 
 DOCS = Path(__file__).parents[2] / "docs"
 

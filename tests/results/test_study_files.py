@@ -4,9 +4,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import choose_rates
 import pytest
 
+from benchmarks import choose_rates
 from convtrials.study.plan.study_file import read_study_file
 from convtrials.training.engine.execution import Execution
 from convtrials.training.recipe.recipe import Recipe, read_yaml

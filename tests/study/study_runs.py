@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from convtrials.training.run import Run
+from convtrials.training.run_documents import HistoryEntry
 
 
 def softmax_probabilities(labels, classes, seed=0, skill=2.0):
@@ -28,6 +29,11 @@ def history_of(accuracies, *, steps=10, seconds=2.0, cpu_seconds=3.0):
         }
         for n, accuracy in enumerate(accuracies, 1)
     ]
+
+
+def entries_of(accuracies, **options):
+    """The same, as a run reads them."""
+    return tuple(HistoryEntry(**entry) for entry in history_of(accuracies, **options))
 
 
 def write_ended_run(folder: Path, history, *, status="finished", train=1280, epochs=None, **result) -> Run:

@@ -18,7 +18,7 @@ from small_studies import Written, counted_test_images, prepared, spec_of
 import convtrials as ct
 from convtrials.cli.study_view import study_table, verdict_table
 from convtrials.core.errors import StudyError
-from convtrials.core.formatting import Scale, share
+from convtrials.core.formatting import Scale, joined, share
 from convtrials.data.dataset import Dataset
 from convtrials.evaluation.calibration import brier_score
 from convtrials.evaluation.predictions import Predictions
@@ -29,7 +29,8 @@ from convtrials.reports.study.tables import secondary_header
 from convtrials.study.directory import StudyDirectory
 from convtrials.study.execute.scheduler import run_to_end
 from convtrials.study.plan.study_file import read_study_file
-from convtrials.study.publish import PublishedStudy, publish
+from convtrials.study.publish import publish
+from convtrials.study.published_study import PublishedStudy
 from convtrials.study.results.metrics import (
     SECONDARY_METRICS,
     VERDICT_METRICS,
@@ -180,7 +181,8 @@ def test_what_a_study_file_may_say_follows_from_the_entry(tmp_path: Path) -> Non
             read_study_file(path)
         return str(caught.value)
 
-    assert "allowed are accuracy, log_loss, top_2, brier." in refused("metric: top_3")
+    assert f"allowed are {', '.join(VERDICT_METRICS)}." in refused("metric: top_3")
+    assert "top_2, brier." in refused("metric: top_3")
     assert "brier needs a margin" in refused("metric: brier")
     assert "must be above 0 and at most 1" in refused("metric: brier\nmargin: 1.5")
     assert "at most 0.5 (half a point is 0.005)" in refused("metric: top_2\nmargin: 1.5")
@@ -193,7 +195,7 @@ def test_verdicts_on_a_metric_that_is_not_known_are_refused(
     monkeypatch.delitem(VERDICT_METRICS, "top_2")
     with pytest.raises(StudyError) as caught:
         _ = StudyDirectory(folder).verdicts
-    message = "metric = 'top_2': must be 'accuracy', 'log_loss' or 'brier'"
+    message = f"metric = 'top_2': must be {joined([repr(name) for name in VERDICT_METRICS], 'or')}"
     assert str(caught.value) == f"{folder / 'verdicts.json'}: {message}"
     with pytest.raises(StudyError, match="top_2 cannot carry a verdict"):
         _ = StudyDirectory(folder).plan

@@ -8,7 +8,6 @@ from study_runs import history_of, write_ended_run
 
 from convtrials.core.errors import ConvtrialsError, RunError
 from convtrials.study.results.costs import ratio_interval, study_costs
-from convtrials.study.results.ended_runs import ended_run
 from convtrials.training.run import Run
 
 
@@ -148,7 +147,7 @@ def test_arms_without_a_finished_run_have_no_costs(tmp_path):
 
 def test_half_an_epoch_is_half_of_the_images(tmp_path):
     run = write_ended_run(tmp_path / "run", history_of([0.5], steps=5), epochs=0.5)
-    assert ended_run(run).images == 640
+    assert run.images_seen == 640
     assert costs_of([run], {}, device="cpu")["baseline"]["images"] == 640
 
 
@@ -193,13 +192,13 @@ def test_steps_must_rise(tmp_path):
     history[1]["step"] = 10
     run = write_ended_run(tmp_path / "run", history)
     with pytest.raises(RunError, match=r"history.jsonl line 2: step 10 after step 10"):
-        ended_run(run)
+        costs_of([run], {}, device="cpu")
 
 
 def test_a_number_beyond_any_float_is_refused(tmp_path):
     run = write_ended_run(tmp_path / "run", history_of([0.5]), train_seconds=10**400)
     with pytest.raises(RunError, match=r"result\.json: .*a number of 401 digits"):
-        ended_run(run)
+        costs_of([run], {}, device="cpu")
 
 
 def test_a_file_that_would_fill_the_memory_is_not_read(tmp_path):
@@ -207,4 +206,4 @@ def test_a_file_that_would_fill_the_memory_is_not_read(tmp_path):
     with open(run.folder / "history.jsonl", "r+b") as file:
         file.truncate(2**36)  # sparse: takes no space
     with pytest.raises(RunError, match=r"history\.jsonl: larger than"):
-        ended_run(run)
+        costs_of([run], {}, device="cpu")

@@ -5,7 +5,6 @@ import pytest
 from convtrials.evaluation.metrics import evaluate_predictions
 from convtrials.evaluation.predictions import read_predictions
 from convtrials.study.results.costs import study_costs
-from convtrials.study.results.ended_runs import ended_run
 from convtrials.study.results.metrics import secondary_metrics, verdict_metric
 from convtrials.study.results.runs_table import RunRow, write_runs_table
 from convtrials.training.engine.execution import Execution
@@ -40,10 +39,8 @@ def test_scores_and_numbers_agree_with_the_result_and_with_evaluate(trained, dat
 
 
 def test_costs_are_those_of_the_run(trained):
-    ended = ended_run(trained)
-    assert not ended.diverged
-    assert ended.steps == 8  # an epoch and a half of 5 steps, rounded up
-    assert ended.images == round(72 * 8 / 5)
+    assert trained.result.steps == 8  # an epoch and a half of 5 steps, rounded up
+    assert trained.images_seen == round(72 * 8 / 5)
     costs = study_costs([trained], {"same": [trained]}, device="cpu")
     assert costs.techniques[0].cost_ratio == 1.0
     assert 0 < costs.techniques[0].cpu_seconds < 60
@@ -54,7 +51,6 @@ def test_a_run_that_really_diverged_is_in_the_table_and_has_no_cost(tmp_path, da
     recipe = RECIPE.changed({"optimizer": {"name": "sgd", "lr": 1000.0}})
     run = train(recipe, dataset, seed=3, out=tmp_path / "run", execution=PINNED)
     assert run.result.status == "diverged"
-    assert ended_run(run).diverged
     costs = study_costs([run], {}, device="cpu")
     assert costs.baseline.runs == 0
     assert costs.baseline.diverged == 1

@@ -21,7 +21,8 @@ from convtrials.study.execute.scheduler import run_to_end
 from convtrials.study.merge import merge_published, merge_studies
 from convtrials.study.plan.arms import build_arms
 from convtrials.study.plan.spec import StudySpec
-from convtrials.study.publish import PublishedStudy, publish
+from convtrials.study.publish import publish
+from convtrials.study.published_study import PublishedStudy
 from convtrials.study.results.scores import Outcomes
 from convtrials.study.run_study import run_study, write_study_documents
 
@@ -283,12 +284,12 @@ def test_a_study_that_is_being_run_is_refused(first: Path, more: Path, tmp_path:
 
 
 def test_another_processor_is_a_note(
-    first: Path, more: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    first: Path, more: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     elsewhere = copied(more, tmp_path / "elsewhere")
     change(elsewhere / "environment.json", processor="Another")
     merge_studies([first, elsewhere], tmp_path / "out")
-    assert "elsewhere on Another" in capsys.readouterr().err
+    assert "elsewhere on Another" in caplog.text
 
 
 def test_lost_runs_are_handled_as_in_a_study(data: Dataset, tmp_path: Path) -> None:
@@ -346,4 +347,5 @@ def test_the_studies_in_docs_give_the_numbers_of_the_page() -> None:
     page = (results.parent / "results.md").read_text(encoding="utf-8")
     assert f"{100 * (found['seed-optimised'].difference or 0):+.2f}" in page
     assert merged.costs.total.runs == 13
+    assert {run.result.epochs for run in merged.finished("baseline")} == {10}
     assert json.loads(json.dumps(merged.verdicts.to_dict()))["plan"] == "1b8b14ca94887dd0"

@@ -16,7 +16,8 @@ from convtrials.core.files import read_json, write_json
 from convtrials.data.dataset import Dataset
 from convtrials.study.directory import StudyDirectory
 from convtrials.study.execute.scheduler import run_to_end
-from convtrials.study.publish import PublishedStudy, is_published, publish, published_plan, without_paths
+from convtrials.study.publish import publish, published_plan, without_paths
+from convtrials.study.published_study import PublishedStudy, is_published
 from convtrials.study.results.scores import Outcomes
 from convtrials.study.run_study import write_study_documents
 
@@ -194,6 +195,11 @@ def test_changes_of_the_plan_go_along(study: Path, tmp_path: Path) -> None:
             "how.json: machine is missing",
         ),
         ("histories.csv", lambda text: text.replace("baseline,0,", "baseline,x,"), "histories.csv line 2"),
+        (
+            "histories.csv",
+            lambda text: text.replace("val_accuracy", "other"),
+            "line 2: val_accuracy is missing",
+        ),
     ],
 )
 def test_damaged_files_are_refused_by_name(
@@ -207,6 +213,23 @@ def test_damaged_files_are_refused_by_name(
 def test_damaged_answers_are_refused_by_name(copy: Path) -> None:
     (copy / "answers.npz").write_bytes(b"PK")
     with pytest.raises(StudyError, match=r"answers.npz: not readable"):
+        PublishedStudy.read(copy)
+
+
+def test_answers_that_lack_an_array_or_do_not_fit_are_refused(copy: Path) -> None:
+    path = copy / "answers.npz"
+    arrays = dict(np.load(path))
+    np.savez(path, **{**arrays, "labels": arrays["labels"][1:]})
+    with pytest.raises(StudyError, match=r"answers.npz: its arrays do not fit together"):
+        PublishedStudy.read(copy)
+    np.savez(path, **{name: array for name, array in arrays.items() if name != "labels"})
+    with pytest.raises(StudyError, match=r"answers.npz: array 'labels' is missing"):
+        PublishedStudy.read(copy)
+
+
+def test_a_copy_without_its_table_of_runs_is_refused(copy: Path) -> None:
+    (copy / "runs.csv").unlink()
+    with pytest.raises(StudyError, match=r"runs.csv: not readable"):
         PublishedStudy.read(copy)
 
 

@@ -21,7 +21,7 @@ from convtrials.models.weights import save_weights
 from convtrials.reports.study.report import build_study_report
 from convtrials.study.directory import StudyDirectory
 from convtrials.study.execute.in_process import InProcess
-from convtrials.study.execute.run_trainer import RunTrainer
+from convtrials.study.execute.run_trainer import LiveNote, RunTrainer
 from convtrials.study.execute.scheduler import run_to_end
 from convtrials.study.plan.arms import build_arms
 from convtrials.study.plan.spec import StudySpec
@@ -29,9 +29,11 @@ from convtrials.study.prepare import open_data, prepare
 from convtrials.study.results.documents import write_documents
 from convtrials.study.results.scores import Outcomes
 from convtrials.study.run_study import run_study, status_reader, write_study_documents
+from convtrials.study.schemas import LiveRun
 from convtrials.study.status import read_status
 from convtrials.study.study import Study
 from convtrials.training.engine.execution import Execution
+from convtrials.training.engine.progress import Progress
 from convtrials.training.engine.train import train
 from convtrials.training.run import Run
 
@@ -251,6 +253,21 @@ def test_survey_tells_every_state(make_dataset: Make, tmp_path: Path) -> None:
     assert next(run for run in state.runs if run.state == "failed").errors == ("out of luck",)
     # Each written run took 4 s: 0.75 of one, and four whole ones (paused has no history), two at a time.
     assert state.seconds_left == pytest.approx((0.75 + 4) * 4 / 2)
+
+
+def test_a_note_of_how_far_a_run_is_is_read_as_it_was_written(tmp_path: Path) -> None:
+    study, run = StudyDirectory(tmp_path), Run(tmp_path / "runs" / "a" / "seed0")
+    note = LiveNote(study.live_path(run))
+    note(Progress(images=30, total_images=120, epoch=2, images_per_second=7.0, val_accuracy=0.5))
+    assert study.live(run) == LiveRun(images=30, total_images=120, images_per_second=7.0, val_accuracy=0.5)
+    before = study.live_path(run).read_text()
+    note(Progress(images=60, total_images=120, epoch=3, images_per_second=7.0, val_accuracy=0.5))
+    assert study.live_path(run).read_text() == before  # once a second is often enough
+    unreadable = LiveNote(study.live_path(run))
+    unreadable(
+        Progress(images=60, total_images=120, epoch=3, images_per_second=float("inf"), val_accuracy=None)
+    )
+    assert study.live_path(run).read_text() == before  # and training goes on
 
 
 def test_a_changed_plan_is_kept_with_the_number_of_ended_runs(make_dataset: Make, tmp_path: Path) -> None:

@@ -156,7 +156,11 @@ def test_a_baseline_from_a_recipe_file_with_keys_over_it(tmp_path: Path) -> None
             "all of: [cosine]",
             "line 6: techniques.both.all of: 'cosine' is not another",
         ),
-        ("all of: [cosine schedule]", "all of: [both]", "line 6: techniques.both.all of: 'both' is not another"),
+        (
+            "all of: [cosine schedule]",
+            "all of: [both]",
+            "line 6: techniques.both.all of: 'both' is not another",
+        ),
         (
             "activation: gelu",
             "schedule: step",

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from small_studies import COSINE, Written, counted_test_images, prepared, spec_of
-from study_runs import history_of
+from study_runs import entries_of
 from typer.testing import CliRunner
 
 from convtrials.cli.study import app
@@ -28,7 +28,7 @@ SGD = {"sgd": {"optimizer": {"name": "sgd", "lr": 1e-5}}, **COSINE}
 
 LABELS = np.repeat(np.arange(4), 500)
 
-PLATEAU = history_of([0.5, 0.9, 0.9])
+PLATEAU = entries_of([0.5, 0.9, 0.9])
 
 
 def standing(right: float, *, one_class: bool = False, auc: float | None = None) -> Standing:
@@ -92,7 +92,7 @@ def test_one_answer_for_every_image_is_told_as_that() -> None:
 
 def test_a_baseline_that_learned_nothing_voids_the_verdicts_and_comes_first() -> None:
     found = told(
-        arm("baseline", LOST, LOST, history=history_of([0.2, 0.4])),
+        arm("baseline", LOST, LOST, history=entries_of([0.2, 0.4])),
         arm("sgd", LOST, LOST),
         support=[9, 500, 500, 500],
     )
@@ -118,7 +118,7 @@ def test_probabilities_that_rank_are_not_called_nothing_learned() -> None:
 
 
 def test_a_baseline_that_was_still_learning_may_turn_answers_round() -> None:
-    rising = history_of([0.3, 0.6, 0.723])
+    rising = entries_of([0.3, 0.6, 0.723])
     [one] = told(arm("baseline", GOOD, GOOD, history=rising))
     assert one.text == (
         "The baseline was still learning: its last epoch raised the validation accuracy by 12.3 points, more than the "
@@ -126,14 +126,14 @@ def test_a_baseline_that_was_still_learning_may_turn_answers_round() -> None:
     )
     assert (one.kind, one.arm, one.mark) == ("still_learning", "baseline", "")
     assert told(arm("baseline", GOOD, history=rising), margin=0.2) == []
-    [short] = told(arm("baseline", GOOD, history=history_of([0.9])))
+    [short] = told(arm("baseline", GOOD, history=entries_of([0.9])))
     assert short.kind == "one_epoch"
     # What the techniques did in their last epoch is theirs.
     assert told(arm("baseline", GOOD), arm("gelu", GOOD, history=rising)) == []
 
 
 def test_the_rise_is_the_mean_over_runs_that_learned() -> None:
-    rising, flat = history_of([0.3, 0.6, 0.609]), history_of([0.3, 0.6, 0.6])
+    rising, flat = entries_of([0.3, 0.6, 0.609]), entries_of([0.3, 0.6, 0.6])
     mixed = ArmRuns("baseline", [GOOD, GOOD], [None, None], [rising, flat])
     assert told(mixed) == []  # less than half a point on average
     lost = ArmRuns("baseline", [GOOD, LOST], [None, None], [flat, rising])
@@ -141,7 +141,7 @@ def test_the_rise_is_the_mean_over_runs_that_learned() -> None:
 
 
 def test_a_rise_within_the_noise_of_few_validation_images_is_none() -> None:
-    history = history_of([0.5, 0.9, 0.92])  # two points, where 100 images give a standard error of three
+    history = entries_of([0.5, 0.9, 0.92])  # two points, where 100 images give a standard error of three
 
     def kinds(val_images: int | None) -> list[str]:
         found = study_warnings(arm("baseline", GOOD, history=history), [], support=None, class_names=[],
@@ -153,7 +153,10 @@ def test_a_rise_within_the_noise_of_few_validation_images_is_none() -> None:
 
 
 def test_on_a_log_loss_the_validation_loss_tells() -> None:
-    falling = [{**entry, "val_loss": loss} for entry, loss in zip(PLATEAU, (2.0, 1.5, 1.25), strict=True)]
+    falling = [
+        entry.model_copy(update={"val_loss": loss})
+        for entry, loss in zip(PLATEAU, (2.0, 1.5, 1.25), strict=True)
+    ]
     [one] = told(arm("baseline", GOOD, history=falling), metric="log_loss", margin=0.02)
     assert "its last epoch lowered the validation loss by 0.25 nats, more than the margin of 0.02" in one.text
     assert told(arm("baseline", GOOD, history=falling), metric="log_loss", margin=0.3) == []

@@ -16,8 +16,7 @@ from convtrials.core.errors import Interrupted, RunError
 from convtrials.data.dataset import Dataset
 from convtrials.deploy.predictor import load_finished_run
 from convtrials.reports.run.report import build_report
-from convtrials.study.results.ended_runs import ended_run
-from convtrials.study.results.metrics import verdict_metric
+from convtrials.study.results.costs import study_costs
 from convtrials.training.engine.train import resume, train
 from convtrials.training.recipe.recipe import Recipe
 from convtrials.training.run import Run, load_run
@@ -62,8 +61,9 @@ def age(run: Run) -> None:
 def test_a_whole_run_is_read_by_everybody(run: Run) -> None:
     assert run.result.files.keys() == set(FILES)
     assert run.read_predictions().run == run.result.run == run.identity.digest
-    assert verdict_metric("accuracy").scores(run.read_predictions()).mean() == run.result.test_accuracy
-    assert ended_run(run) is not None
+    found = run.read_predictions()
+    assert (found.predicted == found.labels).mean() == run.result.test_accuracy
+    assert run.images_seen is not None
     load_finished_run(run)
 
 
@@ -73,11 +73,7 @@ READERS: dict[str, tuple[Callable[[Run], Any], tuple[str, ...]]] = {
         ("predictions-test.npz", "history.jsonl", "result.json"),
     ),
     "predictions": (Run.read_predictions, ("predictions-test.npz", "result.json")),
-    "scores": (
-        lambda run: verdict_metric("accuracy").scores(run.read_predictions()),
-        ("predictions-test.npz", "result.json"),
-    ),
-    "costs": (ended_run, ("history.jsonl", "result.json")),
+    "costs": (lambda run: study_costs([run], {}, device="cpu"), ("history.jsonl", "result.json")),
     "export": (load_finished_run, ("weights.safetensors", "result.json")),
 }
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from convtrials.cli.study_copies import merge, publish, report_copy
+from convtrials.cli.terminal import COMPUTING, ChannelsLastOption, DeviceOption, PrecisionOption
 
 if TYPE_CHECKING:
     from convtrials.data.dataset import Dataset
@@ -21,8 +22,6 @@ app = typer.Typer(
     rich_markup_mode="rich",
     help="Compare techniques with a baseline: better, worse, equivalent, or not enough evidence.",
 )
-
-_COMPUTING = "How it is computed"
 
 
 @app.command()
@@ -44,39 +43,27 @@ def run(
             "-j",
             min=1,
             help="Runs at a time; by default measured.",
-            rich_help_panel=_COMPUTING,
+            rich_help_panel=COMPUTING,
         ),
     ] = None,
     threads: Annotated[
         int | None,
-        typer.Option(min=1, help="Threads of each run; by default measured.", rich_help_panel=_COMPUTING),
+        typer.Option(min=1, help="Threads of each run; by default measured.", rich_help_panel=COMPUTING),
     ] = None,
-    precision: Annotated[
-        str | None, typer.Option(help="fp32 or bf16; by default the faster.", rich_help_panel=_COMPUTING)
-    ] = None,
-    channels_last: Annotated[
-        bool | None,
-        typer.Option(
-            "--channels-last/--no-channels-last",
-            help="Memory format of images; by default the faster.",
-            rich_help_panel=_COMPUTING,
-        ),
-    ] = None,
-    device: Annotated[
-        str | None,
-        typer.Option(help="cpu or cuda; by default a GPU if there is one.", rich_help_panel=_COMPUTING),
-    ] = None,
+    precision: PrecisionOption = None,
+    channels_last: ChannelsLastOption = None,
+    device: DeviceOption = None,
     replicas: Annotated[
         int | None,
         typer.Option(
             min=1,
             max=64,
             help="Seeds of one arm trained at once, in one process; by default 1, on a GPU measured.",
-            rich_help_panel=_COMPUTING,
+            rich_help_panel=COMPUTING,
         ),
     ] = None,
     checkpoint_every: Annotated[
-        float, typer.Option(min=0, help="Seconds between checkpoints of a run.", rich_help_panel=_COMPUTING)
+        float, typer.Option(min=0, help="Seconds between checkpoints of a run.", rich_help_panel=COMPUTING)
     ] = 60.0,
 ) -> None:
     """Train baseline and techniques under the same conditions, and give verdicts.
@@ -85,8 +72,6 @@ def run(
     continues, unfinished runs from their checkpoints. The same command in a
     second terminal shares the work.
     """
-    if precision not in (None, "fp32", "bf16"):
-        raise typer.BadParameter(f"{precision!r}: allowed are fp32 and bf16", param_hint="--precision")
     from convtrials.training.engine.execution import ComputeOptions
 
     options = ComputeOptions(
@@ -206,7 +191,7 @@ def report(
     For a published copy nothing is written: the command shows its verdicts,
     and what they would be today.
     """
-    from convtrials.study.publish import is_published
+    from convtrials.study.published_study import is_published
     from convtrials.study.run_study import write_study_documents
 
     if is_published(study):

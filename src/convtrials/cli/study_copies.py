@@ -61,7 +61,7 @@ def merge(
     """
     from convtrials.cli.study import _end, _report
     from convtrials.study.merge import merge_studies
-    from convtrials.study.publish import is_published
+    from convtrials.study.published_study import is_published
 
     merge_studies(studies, out)
     if is_published(out):
@@ -79,7 +79,7 @@ def report_copy(folder: Path) -> None:
 
     from convtrials.cli.study_view import verdict_table
     from convtrials.cli.terminal import print_warnings
-    from convtrials.study.publish import PublishedStudy
+    from convtrials.study.published_study import PublishedStudy
 
     study, console = PublishedStudy.read(folder), Console()
     changed = study.changed_verdicts()

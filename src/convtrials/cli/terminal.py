@@ -1,7 +1,7 @@
-"""What commands print: warnings, and text that is not to be read as markup."""
+"""What commands share: options on how a run is computed, and what is printed: warnings, text that is no markup."""
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -9,6 +9,34 @@ from convtrials.core.log import quiet
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+#: The panel of options that change how fast a result comes, hardly the result.
+COMPUTING = "How it is computed"
+
+
+def _known_precision(asked: str | None) -> str | None:
+    if asked not in (None, "fp32", "bf16"):
+        raise typer.BadParameter(f"{asked!r}: allowed are fp32 and bf16", param_hint="--precision")
+    return asked
+
+
+PrecisionOption = Annotated[
+    str | None,
+    typer.Option(
+        callback=_known_precision, help="fp32 or bf16; by default the faster.", rich_help_panel=COMPUTING
+    ),
+]
+ChannelsLastOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--channels-last/--no-channels-last",
+        help="Memory format of images; by default the faster.",
+        rich_help_panel=COMPUTING,
+    ),
+]
+DeviceOption = Annotated[
+    str | None, typer.Option(help="cpu or cuda; by default a GPU if there is one.", rich_help_panel=COMPUTING)
+]
 
 
 def print_warnings(texts: Iterable[str], console: "Console | None" = None) -> None:

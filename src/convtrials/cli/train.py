@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
+from convtrials.cli.terminal import COMPUTING, ChannelsLastOption, DeviceOption, PrecisionOption
+
 if TYPE_CHECKING:
     from convtrials.data.dataset import Dataset
     from convtrials.training.engine.execution import Precision
@@ -17,7 +19,6 @@ DIVERGED = 3
 
 _RECIPE = "Recipe"
 _DATA = "Data"
-_COMPUTING = "How it is computed"
 
 
 def train(
@@ -107,30 +108,18 @@ def train(
     workers: Annotated[
         int | None,
         typer.Option(
-            "--workers", "-j", min=1, help="Processes that decode images.", rich_help_panel=_COMPUTING
+            "--workers", "-j", min=1, help="Processes that decode images.", rich_help_panel=COMPUTING
         ),
     ] = None,
     checkpoint_every: Annotated[
-        float, typer.Option(min=0, help="Seconds between checkpoints.", rich_help_panel=_COMPUTING)
+        float, typer.Option(min=0, help="Seconds between checkpoints.", rich_help_panel=COMPUTING)
     ] = 60.0,
-    precision: Annotated[
-        str | None, typer.Option(help="fp32 or bf16; by default the faster.", rich_help_panel=_COMPUTING)
-    ] = None,
-    channels_last: Annotated[
-        bool | None,
-        typer.Option(
-            "--channels-last/--no-channels-last",
-            help="Memory format of images; by default the faster.",
-            rich_help_panel=_COMPUTING,
-        ),
-    ] = None,
-    device: Annotated[
-        str | None,
-        typer.Option(help="cpu or cuda; by default a GPU if there is one.", rich_help_panel=_COMPUTING),
-    ] = None,
+    precision: PrecisionOption = None,
+    channels_last: ChannelsLastOption = None,
+    device: DeviceOption = None,
     threads: Annotated[
         int | None,
-        typer.Option(min=1, help="Threads; by default the fastest number.", rich_help_panel=_COMPUTING),
+        typer.Option(min=1, help="Threads; by default the fastest number.", rich_help_panel=COMPUTING),
     ] = None,
 ) -> None:
     """Train a network, classify the test split once, and write a report.
@@ -138,8 +127,6 @@ def train(
     The same command again goes on where a run was stopped or killed, bit
     for bit. Precedence: defaults, then the recipe file, then flags.
     """
-    if precision not in (None, "fp32", "bf16"):
-        raise typer.BadParameter(f"{precision!r}: allowed are fp32 and bf16", param_hint="--precision")
     if resume is not None:
         _refuse_others(context)
         run = _resume(resume, checkpoint_every)

@@ -1,9 +1,13 @@
-"""What this process may use of the machine, and what it holds on to: cores, freed memory, standard input."""
+"""What this process may use of the machine, holds on to, and is asked: cores, memory, standard input, to stop."""
 
 import ctypes
 import os
+import signal
 import sys
-from typing import BinaryIO
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+from typing import Any, BinaryIO
 
 # Names and numbers of glibc's malloc.h.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
@@ -56,3 +60,39 @@ def take_standard_input() -> BinaryIO:
     os.dup2(empty, 0)
     os.close(empty)
     return requests
+
+
+class StopRequest:
+    """Counts how often a stop was asked for.
+
+    Parameters
+    ----------
+    on_request : callable, optional
+        Called at each request with their number so far and the signal; it may raise.
+    """
+
+    def __init__(self, on_request: Callable[[int, int], None] = lambda times, number: None) -> None:
+        self.times = 0
+        self._on_request = on_request
+
+    @property
+    def asked(self) -> bool:
+        """True once a stop was asked for."""
+        return self.times > 0
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        self.times += 1
+        self._on_request(self.times, number)
+
+    @contextmanager
+    def listening(self) -> Iterator["StopRequest"]:
+        """Catch SIGINT and SIGTERM inside the block; outside the main thread nothing is caught."""
+        old: dict[signal.Signals, Any] = {}
+        with suppress(ValueError):
+            for caught in (signal.SIGINT, signal.SIGTERM):
+                old[caught] = signal.signal(caught, self._handle)
+        try:
+            yield self
+        finally:
+            for number, handler in old.items():
+                signal.signal(number, handler)

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convtrials.core.errors import DataError
+from convtrials.core.files import staged_folder
 from convtrials.core.progress import Task, progress_task
 from convtrials.data.dataset import DEFAULT_RATIOS, SPLITS
 from convtrials.data.hashes import hash_images
@@ -78,15 +78,15 @@ def write_split(
     for name in listing.class_names:
         if Path(name).name != name or name.startswith("."):
             raise DataError(f"{found.location}: class name {name!r} cannot be a folder's name")
-    building = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
-        with progress_task(f"write {target.name}", len(rows)) as progress:
+        with (
+            staged_folder(target) as building,
+            progress_task(f"write {target.name}", len(rows)) as progress,
+        ):
             _write(found, listing, rows, split, building, link, progress)
-        os.replace(building, target)
+            os.replace(building, target)
     except OSError as error:
         raise DataError(f"{error.filename or target}: cannot be written: {error.strerror}") from error
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
     return {name: int((split == code).sum()) for code, name in enumerate(SPLITS)}
 
 

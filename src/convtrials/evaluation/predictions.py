@@ -4,6 +4,7 @@ import lzma
 import struct
 import zipfile
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convtrials.core.documents import check_format
-from convtrials.core.errors import RunError
+from convtrials.core.errors import ConvtrialsError, RunError
 from convtrials.core.files import atomic_path
 
 #: The newest format of the file that is read; a file that names none is of format 1.
@@ -138,7 +139,10 @@ def read_predictions(path: Path) -> Predictions:
     RunError
         Where the file is missing, damaged, too large, or its arrays do not fit together.
     """
-    arrays = _load_arrays(Path(path))
+    path = Path(path)
+    if not path.exists():
+        raise RunError(f"{path}: no such file; a dataset without a test split leaves none")
+    arrays = read_arrays(path, ("probabilities", "labels", "indices"), ("run",))
     where = str(path)
     probabilities, labels = check_probabilities(arrays["probabilities"], arrays["labels"], where=where)
     indices = arrays["indices"]
@@ -168,31 +172,36 @@ def write_predictions(
         np.savez(file, probabilities=probabilities, labels=labels, indices=indices, run=np.array(run))
 
 
-def _load_arrays(path: Path) -> dict[str, NDArray[Any]]:
-    names = ("probabilities", "labels", "indices")
+def read_arrays(
+    path: Path,
+    needed: Sequence[str],
+    optional: Sequence[str] = (),
+    *,
+    what: str = "a readable predictions file",
+    error: type[ConvtrialsError] = RunError,
+) -> dict[str, NDArray[Any]]:
+    """Read named arrays of an ``.npz``, which may be damaged, or made to fill the memory; `error` is what it raises."""
     try:
         with zipfile.ZipFile(path) as archive:
             size = sum(member.file_size for member in archive.infolist())
         if size > LARGEST_FILE:
-            raise RunError(f"{path}: unpacks to {size:,} bytes; at most {LARGEST_FILE:,} are read")
+            raise error(f"{path}: unpacks to {size:,} bytes; at most {LARGEST_FILE:,} are read")
         with np.load(path, allow_pickle=False) as stored:
-            _check_format(stored, path)
-            missing = [name for name in names if name not in stored]
+            _check_format(stored, path, error)
+            missing = [name for name in needed if name not in stored]
             if missing:
-                raise RunError(f"{path}: array {missing[0]!r} is missing; needed are {', '.join(names)}")
-            arrays = {name: stored[name] for name in (*names, "run") if name in stored}
-    except FileNotFoundError:
-        raise RunError(f"{path}: no such file; a dataset without a test split leaves none") from None
+                raise error(f"{path}: array {missing[0]!r} is missing; needed are {', '.join(needed)}")
+            arrays = {name: stored[name] for name in (*needed, *optional) if name in stored}
     except _UNREADABLE as problem:
-        raise RunError(f"{path}: not a readable predictions file ({problem})") from problem
+        raise error(f"{path}: not {what} ({problem})") from problem
     for name, array in arrays.items():
         # NumPy hands over the bare bytes of a member that is no .npy.
         if not isinstance(array, np.ndarray):
-            raise RunError(f"{path}: {name!r} is not a NumPy array; needed are {', '.join(names)}")
+            raise error(f"{path}: {name!r} is not a NumPy array; needed are {', '.join(needed)}")
     return arrays
 
 
-def _check_format(stored: Any, path: Path) -> None:
+def _check_format(stored: Any, path: Path, error: type[ConvtrialsError]) -> None:
     found = stored["format"] if "format" in stored else np.array(1)
     whole = isinstance(found, np.ndarray) and found.shape == () and found.dtype.kind in "iu"
-    check_format(int(found) if whole else None, NEWEST_FORMAT, str(path), RunError)
+    check_format(int(found) if whole else None, NEWEST_FORMAT, str(path), error)

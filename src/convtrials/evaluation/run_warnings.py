@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 
 from convtrials.core.few_images import few_images, few_images_sentence
 from convtrials.evaluation.guessing import Answers, Standing, against_guessing
+
+#: One entry per epoch, with what a `HistoryEntry` says of it: ``val_accuracy``, ``val_loss``, ``learning_rate``, ...
+History = Sequence[Any]
 
 #: A smaller rise of the validation accuracy does not matter: the margin that a study has by default.
 MARGIN = 0.005
@@ -67,7 +70,7 @@ def run_warnings(
     labels: NDArray[Any],
     predicted: NDArray[Any],
     class_names: Sequence[str],
-    history: Sequence[Mapping[str, Any]],
+    history: History,
     *,
     macro_auc: float | None = None,
     val_images: int | None = None,
@@ -79,8 +82,6 @@ def run_warnings(
     ----------
     labels, predicted : ndarray of int, shape (N,)
         True and answered class of each test image, N at least 1.
-    history : sequence of mapping
-        One entry per epoch, with ``val_accuracy``.
     macro_auc : float or None
         Of the same predictions, where it is known.
     val_images : int or None
@@ -103,7 +104,7 @@ def few_images_warnings(support: NDArray[np.int64], class_names: Sequence[str]) 
     return [RunWarning("few_test_images", few_images_sentence(few), {"test_images": few})] if few else []
 
 
-def last_rise(histories: Sequence[Sequence[Mapping[str, Any]]], metric: str = "val_accuracy") -> Rise | None:
+def last_rise(histories: Sequence[History], metric: str = "val_accuracy") -> Rise | None:
     """Return what the last epoch added to a validation metric, over the runs of an arm.
 
     The last epoch is compared with the best before it, not with the one before: on a plateau an epoch that makes good
@@ -113,7 +114,7 @@ def last_rise(histories: Sequence[Sequence[Mapping[str, Any]]], metric: str = "v
     Parameters
     ----------
     histories : sequence of histories
-        One per run, with `metric` in each entry.
+        One for each run.
     metric : {"val_accuracy", "val_loss", "val_macro_f1"}
 
     Returns
@@ -121,7 +122,7 @@ def last_rise(histories: Sequence[Sequence[Mapping[str, Any]]], metric: str = "v
     Rise or None
         None where no two epochs of all runs have a finite value.
     """
-    values = [[entry.get(metric) for entry in history] for history in histories]
+    values = [[getattr(entry, metric) for entry in history] for history in histories]
     epochs = min((len(own) for own in values), default=0)
     ends = [own[len(own) - epochs :] for own in values]
     if epochs < 2 or not all(_finite(value) for own in ends for value in own):
@@ -137,9 +138,7 @@ def noise_of_accuracy(accuracy: float, images: int | None) -> float:
     return math.sqrt(accuracy * (1 - accuracy) / images) if images and 0 <= accuracy <= 1 else 0.0
 
 
-def _learning(
-    history: Sequence[Mapping[str, Any]], margin: float, val_images: int | None
-) -> list[RunWarning]:
+def _learning(history: History, margin: float, val_images: int | None) -> list[RunWarning]:
     if len(history) == 1:
         text = "It was trained for one epoch only: it was most likely still learning."
         return [RunWarning("one_epoch", text)]
@@ -224,10 +223,10 @@ def _too_small_text(standing: Standing, names: Sequence[str]) -> str:
     )
 
 
-def _rate_fell(histories: Sequence[Sequence[Mapping[str, Any]]]) -> bool:
+def _rate_fell(histories: Sequence[History]) -> bool:
     """Return whether any run ended at less than half of its highest learning rate."""
     for history in histories:
-        rates = [float(entry["learning_rate"]) for entry in history if _finite(entry.get("learning_rate"))]
+        rates = [float(entry.learning_rate) for entry in history if _finite(entry.learning_rate)]
         if rates and rates[-1] < 0.5 * max(rates):
             return True
     return False

@@ -5,9 +5,8 @@ machines; study directories, or published copies of them.
 """
 
 import os
-import secrets
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -16,16 +15,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convtrials.core.errors import StudyError
+from convtrials.core.files import staged_folder
 from convtrials.core.log import get_logger
 from convtrials.core.progress import progress_task
 from convtrials.study.directory import StudyDirectory
 from convtrials.study.plan.arms import MOST_TECHNIQUES, Arm
 from convtrials.study.plan.plan import Plan
 from convtrials.study.plan.plan_log import LOG_NAME, remarks
-from convtrials.study.publish import Machine, PublishedStudy, is_published, made_from_of
+from convtrials.study.publish import how_made, write_copy
+from convtrials.study.published_study import (
+    HowMade,
+    PublishedRun,
+    PublishedStudy,
+    equal_or_absent,
+    is_published,
+)  # fmt: skip
 from convtrials.study.results.documents import write_documents
 from convtrials.study.results.scores import Outcomes
-from convtrials.study.schemas import Piece, StudyExecution, TotalCost
+from convtrials.study.schemas import Piece, TotalCost
 from convtrials.training.run import Run
 
 _log = get_logger(__name__)
@@ -34,7 +41,7 @@ _log = get_logger(__name__)
 EXECUTION = ("device", "precision", "channels_last", "threads", "replicas")
 
 #: Of two copies of a run the one that came further counts.
-_FURTHER = ("begun", "failed", "diverged", "finished")
+_BEGUN, _FAILED, _DIVERGED, _FINISHED = range(4)
 
 Source = TypeVar("Source", StudyDirectory, PublishedStudy)
 
@@ -46,34 +53,48 @@ class _Part(Generic[Source]):
     Attributes
     ----------
     runs : dict
-        Arm and seed -> one of `_FURTHER`.
-    made_from : dict
-        Arm -> digests of what its runs were made from besides recipe, seed and data.
+        Arm and seed -> how far that run came; runs that have not begun are left out.
     groups : ndarray of int64, shape (N,), or None
         The sampled group of each test image.
     labels : ndarray or None
         True classes of the test images, where they are at hand.
     """
 
-    name: str
     source: Source
     plan: Plan
-    execution: StudyExecution
-    machine: Machine
-    made_from: dict[str, dict[str, str]]
+    how: HowMade
+    runs: dict[tuple[str, int], int]
     groups: NDArray[np.int64] | None
     labels: NDArray[np.int64] | None
-    runs: dict[tuple[str, int], str]
+
+    @classmethod
+    def of(cls, source: Source) -> "_Part[Source]":
+        """Read a study."""
+        plan = source.plan
+        reached = {
+            (arm.name, arm.seed_offset + position): _reached(source, source.run(arm, position))
+            for arm in plan.arms
+            for position in range(plan.spec.most)
+        }
+        runs = {key: value for key, value in reached.items() if value is not None}
+        if isinstance(source, PublishedStudy):
+            return cls(source, plan, source.how, runs, source.groups, source.labels)
+        return cls(source, plan, how_made(source), runs, source.units(), None)
+
+    @property
+    def name(self) -> str:
+        """Its folder, as errors name it."""
+        return str(self.source.folder)
 
     @property
     def folder_name(self) -> str:
         """The last name of its folder, which says nothing of the machine."""
-        return Path(self.name).resolve().name
+        return self.source.folder.resolve().name
 
-    @property
-    def ended(self) -> int:
-        """How many runs have ended."""
-        return sum(status in ("diverged", "finished") for status in self.runs.values())
+    def run(self, arm: str, seed: int) -> Run:
+        """Return its run of an arm, which may have another place in its own plan."""
+        own = self.plan.arm(arm)
+        return self.source.run(own, seed - own.seed_offset)
 
 
 def merge_studies(folders: Sequence[str | Path], out: str | Path) -> Path:
@@ -105,97 +126,66 @@ def merge_studies(folders: Sequence[str | Path], out: str | Path) -> Path:
         raise StudyError(f"{out}: is there already and not empty; choose another --out")
     published = [is_published(path) for path in paths]
     if all(published):
-        merged = merge_published([PublishedStudy.read(path) for path in paths])
-        merged.write(out)
+        write_copy(merge_published([PublishedStudy.read(path) for path in paths]), out)
     elif any(published):
         copy = paths[published.index(True)]
         raise StudyError(
             f"{copy}: is a published copy, others are not; publish those first, then merge the copies"
         )
     else:
-        parts = [_directory_part(path) for path in paths]
+        directories = [StudyDirectory(path) for path in paths]
+        for study in directories:
+            if study.exists and study.being_run:
+                raise StudyError(
+                    f"{study.folder}: is being run by another process; stop it first, or wait for its end"
+                )
+        parts = [_Part.of(study) for study in directories]
         plan = _joined_plan(parts)
-        chosen = _chosen(plan, parts, _same_run)
-        _write_directory(parts, plan, chosen, out)
+        chosen = _chosen(plan, parts)
+        try:
+            with staged_folder(out) as staged:
+                _fill(StudyDirectory(staged), parts, plan, chosen)
+                os.replace(staged, out)
+        except OSError as error:
+            raise StudyError(f"{out}: cannot be written: {error.strerror or error}") from None
     return out
 
 
 def merge_published(studies: Sequence[PublishedStudy]) -> PublishedStudy:
-    """Make one published copy of several, in memory; errors as `merge_studies`.
-
-    Parameters
-    ----------
-    studies : sequence of PublishedStudy
-        The one whose plan counts first.
-    """
-    parts = [_published_part(study) for study in studies]
-    plan = _joined_plan(parts)
-    chosen = _chosen(plan, parts, _same_published)
-    first = studies[0]
-    runs = tuple(
-        next(one for one in part.source.runs if (one.arm, one.seed) == key) for key, part in chosen.items()
-    )
+    """Make one published copy of several in memory, the one whose plan counts first; errors as `merge_studies`."""
+    parts = [_Part.of(study) for study in studies]
+    first, plan = studies[0], _joined_plan(parts)
+    chosen, home = _chosen(plan, parts), StudyDirectory(first.folder)
+    runs = []
+    for (name, seed), part in chosen.items():
+        arm, run = plan.arm(name), part.run(name, seed)
+        assert isinstance(run, PublishedRun)
+        runs.append(replace(run, folder=home.run(arm, seed - arm.seed_offset).folder))
     how = first.how.model_copy(
         update={
             "plan": plan.fingerprint,
             "plan_remarks": (
                 *first.how.plan_remarks,
-                *(f"{part.folder_name}: {one}" for part in parts[1:] for one in part.source.how.plan_remarks),
+                *(f"{part.folder_name}: {one}" for part in parts[1:] for one in part.how.plan_remarks),
                 f"On record of the plan: {'; '.join(_changes(parts, plan))}",
             ),
-            "made_from": {name: one for part in reversed(parts) for name, one in part.made_from.items()},
+            "made_from": {name: one for part in reversed(parts) for name, one in part.how.made_from.items()},
             "merged": _pieces(parts),
             "pictures": (),
         }
     )
-    draft = replace(first, how=how, plan=plan, runs=runs)
-    judged = draft.judged
-    total = _total(parts, chosen)
-    return replace(draft, verdicts=judged.verdicts, costs=judged.costs.model_copy(update={"total": total}))
+    draft = replace(first, how=how, plan=plan, runs=tuple(runs))
+    costs = draft.judged.costs.model_copy(update={"total": _total(parts, chosen)})
+    return replace(draft, verdicts=draft.judged.verdicts, costs=costs)
 
 
-def _directory_part(folder: Path) -> _Part[StudyDirectory]:
-    study = StudyDirectory(folder)
-    plan = study.plan
-    if study.being_run:
-        raise StudyError(f"{folder}: is being run by another process; stop it first, or wait for its end")
-    runs: dict[tuple[str, int], str] = {}
-    made_from: dict[str, dict[str, str]] = {}
-    for arm in plan.arms:
-        for position in range(plan.spec.most):
-            run = study.run(arm, position)
-            status = _status(study, run)
-            if status is not None:
-                runs[arm.name, arm.seed_offset + position] = status
-            if run.finished:
-                made_from.setdefault(arm.name, made_from_of(run))
-    return _Part(
-        str(folder), study, plan, study.execution, Machine.of(study), made_from, study.units(), None, runs
-    )
-
-
-def _status(study: StudyDirectory, run: Run) -> str | None:
-    """Return one of `_FURTHER`; None where there is nothing of a run."""
+def _reached(study: Source, run: Run) -> int | None:
+    """Say how far a run came; None where there is nothing of it."""
     if run.finished:
-        return run.result.status
+        return _DIVERGED if run.result.diverged else _FINISHED
     if study.failures(run).given_up:
-        return "failed"
-    return "begun" if run.exists else None
-
-
-def _published_part(study: PublishedStudy) -> _Part[PublishedStudy]:
-    runs = {(one.arm, one.seed): one.status if one.status in _FURTHER else "begun" for one in study.runs}
-    return _Part(
-        str(study.folder),
-        study,
-        study.plan,
-        study.execution,
-        study.how.machine,
-        study.how.made_from,
-        study.groups,
-        study.labels,
-        runs,
-    )
+        return _FAILED
+    return _BEGUN if run.exists else None
 
 
 def _joined_plan(parts: Sequence[_Part[Source]]) -> Plan:
@@ -204,9 +194,9 @@ def _joined_plan(parts: Sequence[_Part[Source]]) -> Plan:
     arms = {arm.name: (arm, first) for arm in first.plan.arms}
     for part in parts[1:]:
         _check_alike(first, part)
-        if first.machine.kind != part.machine.kind:
+        if first.how.machine.kind != part.how.machine.kind:
             _log.info(
-                f"note: {first.name} was computed on {first.machine.kind}, {part.name} on {part.machine.kind}: "
+                f"note: {first.name} was computed on {first.how.machine.kind}, {part.name} on {part.how.machine.kind}: "
                 "runs differ in their last bits, and costs are compared within the same seeds only"
             )
         for arm in part.plan.arms:
@@ -237,7 +227,10 @@ def _check_alike(first: _Part[Source], part: _Part[Source]) -> None:
         "is on other data": (ours.dataset_fingerprint[:12], theirs.dataset_fingerprint[:12]),
         "has another metric": (ours.spec.metric, theirs.spec.metric),
         **{
-            f"was computed with another {key}": (getattr(first.execution, key), getattr(part.execution, key))
+            f"was computed with another {key}": (
+                getattr(first.how.execution, key),
+                getattr(part.how.execution, key),
+            )
             for key in EXECUTION
         },
     }
@@ -248,14 +241,12 @@ def _check_alike(first: _Part[Source], part: _Part[Source]) -> None:
         ("test images are sampled in other units", first.groups, part.groups),
         ("test images have other labels", first.labels, part.labels),
     ):
-        if not (one is None and other is None) and (
-            one is None or other is None or not np.array_equal(one, other)
-        ):
+        if not equal_or_absent(one, other):
             raise StudyError(f"{part.name}: its {what} than those of {first.name}")
 
 
 def _check_made_from(arm: Arm, owner: _Part[Source], part: _Part[Source]) -> None:
-    here, there = owner.made_from.get(arm.name), part.made_from.get(arm.name)
+    here, there = owner.how.made_from.get(arm.name), part.how.made_from.get(arm.name)
     if here is None or there is None:
         return
     different = [key for key in {**here, **there} if here.get(key) != there.get(key)]
@@ -265,11 +256,7 @@ def _check_made_from(arm: Arm, owner: _Part[Source], part: _Part[Source]) -> Non
         )
 
 
-def _chosen(
-    plan: Plan,
-    parts: Sequence[_Part[Source]],
-    same: Callable[[_Part[Source], _Part[Source], Arm, int], bool],
-) -> dict[tuple[str, int], _Part[Source]]:
+def _chosen(plan: Plan, parts: Sequence[_Part[Source]]) -> dict[tuple[str, int], _Part[Source]]:
     """Say from which study each run is taken, in the order of the plan."""
     chosen: dict[tuple[str, int], _Part[Source]] = {}
     for arm in plan.arms:
@@ -277,28 +264,20 @@ def _chosen(
         for part in parts:
             for seed in sorted(seed for name, seed in part.runs if name == arm.name):
                 _check_seed(plan, parts[0], part, arm, seed)
-                known = found.get(seed)
-                if known is None or _further(part, arm, seed) > _further(known, arm, seed):
+                known, key = found.get(seed), (arm.name, seed)
+                if known is None or part.runs[key] > known.runs[key]:
                     found[seed] = part
                 if (
                     known is not None
-                    and _both_ended(known, part, arm, seed)
-                    and not same(known, part, arm, seed)
+                    and min(known.runs[key], part.runs[key]) >= _DIVERGED
+                    and not _same(known.run(*key), part.run(*key))
                 ):
                     raise StudyError(
                         f"{part.name}: {arm.name}, seed {seed} is in {known.name} too, with other predictions"
                     )
-        _check_gaps(arm, sorted(found), [seed for seed in found if _further(found[seed], arm, seed) > 0])
+        _check_gaps(arm, sorted(found), [seed for seed in found if found[seed].runs[arm.name, seed] > _BEGUN])
         chosen |= {(arm.name, seed): found[seed] for seed in sorted(found)}
     return chosen
-
-
-def _further(part: _Part[Source], arm: Arm, seed: int) -> int:
-    return _FURTHER.index(part.runs[arm.name, seed])
-
-
-def _both_ended(one: _Part[Source], other: _Part[Source], arm: Arm, seed: int) -> bool:
-    return min(_further(one, arm, seed), _further(other, arm, seed)) >= _FURTHER.index("diverged")
 
 
 def _check_seed(plan: Plan, first: _Part[Source], part: _Part[Source], arm: Arm, seed: int) -> None:
@@ -318,29 +297,17 @@ def _check_gaps(arm: Arm, seeds: Sequence[int], ended: Sequence[int]) -> None:
         raise StudyError(f"{arm.name}: seed {missing[0]} is in none of the studies; there are seeds {there}")
 
 
-def _same_run(one: _Part[StudyDirectory], other: _Part[StudyDirectory], arm: Arm, seed: int) -> bool:
-    if one.runs[arm.name, seed] != other.runs[arm.name, seed]:
-        return False
-    if one.runs[arm.name, seed] == "diverged":
-        return True
-    ours, theirs = (_run(part, arm.name, seed).read_predictions() for part in (one, other))
+def _same(one: Run, other: Run) -> bool:
+    """Return whether two copies of a run that has ended give the same predictions."""
+    if isinstance(one, PublishedRun) and isinstance(other, PublishedRun):
+        return one.same_as(other)
+    if one.result.status != other.result.status or one.result.diverged:
+        return one.result.status == other.result.status
+    ours, theirs = one.read_predictions(), other.read_predictions()
     return all(
         np.array_equal(getattr(ours, name), getattr(theirs, name))
         for name in ("probabilities", "labels", "indices")
     )
-
-
-def _same_published(one: _Part[PublishedStudy], other: _Part[PublishedStudy], arm: Arm, seed: int) -> bool:
-    ours, theirs = (
-        next(run for run in part.source.runs if (run.arm, run.seed) == (arm.name, seed))
-        for part in (one, other)
-    )
-    return ours.same_as(theirs)
-
-
-def _run(part: _Part[StudyDirectory], name: str, seed: int) -> Run:
-    arm = part.plan.arm(name)
-    return part.source.run(arm, seed - arm.seed_offset)
 
 
 def _pieces(parts: Sequence[_Part[Source]]) -> tuple[Piece, ...]:
@@ -353,27 +320,26 @@ def _pieces(parts: Sequence[_Part[Source]]) -> tuple[Piece, ...]:
             Piece(
                 name=part.folder_name,
                 plan=part.plan.fingerprint,
-                runs=part.ended,
-                processor=part.machine.processor,
+                runs=sum(reached >= _DIVERGED for reached in part.runs.values()),
+                processor=part.how.machine.processor,
             ),
         )
     )
 
 
 def _changes(parts: Sequence[_Part[Source]], plan: Plan) -> list[str]:
-    """Say what a plan's log must say of a merge, a line each."""
+    """Say what a plan's log must say of a merge, a line each: also by which rules pieces were planned otherwise."""
     pieces = ", ".join(f"{piece.name} ({piece.runs} runs)" for piece in _pieces(parts))
-    old = {arm.name for arm in parts[0].plan.arms}
-    added: list[str] = [f"technique {arm.name}: added" for arm in plan.arms if arm.name not in old]
-    return [f"merged from {pieces}", *added, *(line for part in parts[1:] for line in _own_rules(part, plan))]
-
-
-def _own_rules(part: _Part[Source], plan: Plan) -> list[str]:
-    """Say by which rules a piece was planned that do not hold for the whole."""
+    old: set[str] = {arm.name for arm in parts[0].plan.arms}
     return [
-        f"{part.folder_name}: was planned with {key} {getattr(part.plan.spec, key):g}"
-        for key in ("margin", "alpha")
-        if getattr(part.plan.spec, key) != getattr(plan.spec, key)
+        f"merged from {pieces}",
+        *(f"technique {arm.name}: added" for arm in plan.arms if arm.name not in old),
+        *(
+            f"{part.folder_name}: was planned with {key} {getattr(part.plan.spec, key):g}"
+            for part in parts[1:]
+            for key in ("margin", "alpha")
+            if getattr(part.plan.spec, key) != getattr(plan.spec, key)
+        ),
     ]
 
 
@@ -382,44 +348,21 @@ def _total(
 ) -> TotalCost:
     """Sum what the pieces cost; a run that two of them hold counts once."""
     twice = [
-        one.ended
+        one.result
         for part in parts
         for one in part.source.runs
-        if one.ended is not None and chosen[one.arm, one.seed] is not part
+        if one.finished and chosen[one.arm, one.seed] is not part
     ]
-    totals = [part.source.costs.total for part in parts]
-
-    def summed(key: str, less: float = 0) -> float | None:
-        values = [getattr(total, key) for total in totals]
-        return None if None in values else sum(values) - less
-
-    runs = summed("runs", len(twice))
-    return TotalCost(
-        runs=None if runs is None else int(runs),
-        seconds=summed("seconds", sum(one.seconds for one in twice)),
-        cpu_seconds=summed("cpu_seconds", sum(one.cpu_seconds for one in twice)),
-        wall_seconds=summed("wall_seconds"),
+    less = TotalCost(
+        runs=len(twice),
+        seconds=sum(one.train_seconds for one in twice),
+        cpu_seconds=sum(one.cpu_seconds for one in twice),
+        wall_seconds=0,
     )
-
-
-def _write_directory(
-    parts: Sequence[_Part[StudyDirectory]],
-    plan: Plan,
-    chosen: dict[tuple[str, int], _Part[StudyDirectory]],
-    out: Path,
-) -> None:
-    """Write the merged study beside its place, and put it there once it is whole."""
-    staged = out.parent / f".{out.name}.{secrets.token_hex(6)}.tmp"
-    try:
-        staged.mkdir(parents=True)
-        _fill(StudyDirectory(staged), parts, plan, chosen)
-        if out.exists():
-            out.rmdir()
-        os.replace(staged, out)
-    except OSError as error:
-        raise StudyError(f"{out}: cannot be written: {error.strerror or error}") from None
-    finally:
-        shutil.rmtree(staged, ignore_errors=True)
+    spent = {key: [getattr(part.source.costs.total, key) for part in parts] for key in TotalCost.model_fields}
+    return TotalCost(
+        **{key: None if None in values else sum(values) - getattr(less, key) for key, values in spent.items()}
+    )
 
 
 def _fill(
@@ -428,6 +371,7 @@ def _fill(
     plan: Plan,
     chosen: dict[tuple[str, int], _Part[StudyDirectory]],
 ) -> None:
+    """Write the merged study into a new folder."""
     first = parts[0].source
     for name in ("dataset.json", "execution.json", "environment.json", "test-units.npy", LOG_NAME):
         _copy_file(first.folder / name, study.folder / name)
@@ -439,14 +383,14 @@ def _fill(
     with progress_task("merge", len(chosen), log_steps=False) as task:
         for (name, seed), part in chosen.items():
             task.show(f"{name}, seed {seed}")
-            arm, run = plan.arm(name), _run(part, name, seed)
+            arm, run = plan.arm(name), part.run(name, seed)
             place = study.run(arm, seed - arm.seed_offset)
             if run.folder.is_dir():
                 _copy_run(run, place.folder)
             _copy_file(part.source.failure_path(run), study.failure_path(place))
             task.advance()
     for part in parts:  # runs of earlier plans: part of what the study cost
-        planned = {_run(part, name, seed).folder for name, seed in part.runs}
+        planned = {part.run(name, seed).folder for name, seed in part.runs}
         for run in part.source.ended_runs():
             target = study.folder / run.folder.relative_to(part.source.folder)
             if run.folder not in planned and not target.exists():
@@ -455,10 +399,9 @@ def _fill(
     for part in parts:
         log = part.source.plan_log
         # The first study's log goes on here, with what it says of changes.
-        untold = (
-            log.doubts if part is parts[0] and not log.lines else () if part is parts[0] else remarks(log)
-        )
-        changes += [f"{part.folder_name}: {one}" for one in untold]
+        known = part is parts[0]
+        missing = remarks(log) if not known else () if log.lines else log.doubts
+        changes += [f"{part.folder_name}: {one}" for one in missing]
     study.write_plan(plan, changes, merged=_pieces(parts))
     plan = study.plan
     write_documents(study, plan, Outcomes(study, plan, study.units()))
@@ -471,7 +414,7 @@ def _copy_file(source: Path, target: Path) -> None:
 
 
 def _copy_run(run: Run, target: Path) -> None:
-    """Link the files of a finished run, which nobody writes any more, or copy them; locks stay where they are."""
+    """Link the files of a finished run, which no process writes any more, or copy them; locks stay where they are."""
     whole = run.finished
     for path in sorted(run.folder.rglob("*")):
         if not path.is_file() or path.name.startswith("."):

@@ -116,7 +116,7 @@ def _check_initial_weights(study: StudyDirectory, spec: StudySpec, dataset: Data
             continue
         try:
             with quiet():
-                initial_network(recipe, data.image_shape, len(data.class_names), seed=0)
+                initial_network(recipe, data, seed=0)
         except ConvtrialsError as error:
             raise StudyError(f"{arm.name}: {error}") from error
         fitting.add(same)

@@ -14,9 +14,6 @@ from convtrials.study.results.scores import Outcomes
 from convtrials.study.schemas import LiveRun
 from convtrials.training.run import Run
 
-#: States of a run, in the order of a legend.
-STATES = ("finished", "diverged", "failed", "running", "stopped", "queued")
-
 
 @dataclass(frozen=True)
 class RunState:
@@ -27,7 +24,8 @@ class RunState:
     seed : int
         The actual seed.
     state : str
-        One of `STATES`; ``stopped`` has a checkpoint, and no process trains it.
+        ``finished``, ``diverged``, ``failed``, ``running``, ``stopped`` (it has a checkpoint, and no process trains it)
+        or ``queued``.
     share : float
         Of its training, 0 to 1.
     images_per_second : float or None

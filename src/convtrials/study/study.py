@@ -40,8 +40,8 @@ class Study:
         Name -> changes of the recipe; lists make grids, ``all of`` joins, ``seed_offset`` an A/A study.
     seeds : int or tuple of two int
         Runs per arm, 2 or more; or (fewest, most): seeds are then added only where the answer is still open.
-    metric : {"accuracy", "log_loss"}
-        The one metric on which verdicts are given.
+    metric : str
+        The one metric on which verdicts are given: ``accuracy`` or ``log_loss``.
     margin : float, optional
         Differences smaller than this do not matter in practice. Accuracy: 0.005; log loss has no default.
     alpha : float

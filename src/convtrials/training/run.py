@@ -149,7 +149,7 @@ class Run:
         Raises
         ------
         RunError
-            The file is damaged or not the run's own, or steps do not rise.
+            The file is damaged or not the run's own, steps do not rise, or a finished run has none.
         """
         path = self.history_path
         if not path.is_file() and not self.finished:
@@ -163,7 +163,19 @@ class Run:
                 raise RunError(f"{where}: step {entry.step} after step {step}; steps must increase")
             entries.append(entry)
             step = entry.step
+        if not entries and self.finished and not self.result.diverged:
+            raise RunError(f"{path}: no epoch in it, though the run is finished")
         return tuple(entries)
+
+    @property
+    def images_seen(self) -> int | None:
+        """Training images of a run that has ended, each pass over one counted; None where no epoch was validated."""
+        history = self.read_history()
+        if not history:
+            return None
+        # The only entry of a recipe of half an epoch stands for half of the images.
+        share = min(self.recipe.epochs, 1.0) if len(history) == 1 else 1.0
+        return round(round(share * self.dataset.counts.train) * self.result.steps / history[0].step)
 
     def open_dataset(self, source: str | Path | None = None) -> Dataset:
         """Open the data that the run was trained on.
@@ -261,7 +273,7 @@ class Run:
             found.labels,
             found.predicted,
             self.class_names_of(found),
-            [entry.to_dict() for entry in self.read_history()],
+            self.read_history(),
             macro_auc=macro_auc,
             val_images=self.dataset.counts.val,
         )

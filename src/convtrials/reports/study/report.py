@@ -17,12 +17,12 @@ from convtrials.reports.study.record import StudyArm, StudyRecord, read_study
 PICTURES = ("forest", "single-runs", "seeds", "learning-curves", "cost", "class-pairs", "per-class-f1", "roc")
 
 
-def build_study_report(folder: Path) -> Path:
+def build_study_report(folder: str | Path) -> Path:
     """Write the report of a study, finished or not.
 
     Parameters
     ----------
-    folder : Path
+    folder : path
         The study directory, with ``plan.json``, ``verdicts.json`` and ``dataset.json`` at least.
 
     Returns

@@ -17,6 +17,7 @@ from convtrials.study.directory import StudyDirectory
 from convtrials.study.execute.arm_data import dataset_of_arm
 from convtrials.study.execute.executor import How, RunEnd, RunTask
 from convtrials.study.plan.plan import Plan
+from convtrials.study.schemas import LiveRun
 from convtrials.training.engine.execution import Execution
 from convtrials.training.engine.progress import Progress
 from convtrials.training.engine.train import train
@@ -123,8 +124,9 @@ class LiveNote:
         if now - self._last < LIVE_INTERVAL:
             return
         self._last = now
-        note = {**vars(progress), "pid": os.getpid(), "time": now}
         temporary = self._path.with_suffix(f".{os.getpid()}.tmp")
-        with contextlib.suppress(OSError):  # a note that cannot be written is no reason to stop training
-            temporary.write_text(json.dumps(note), encoding="utf-8")
+        # A note that cannot be written is no reason to stop training.
+        with contextlib.suppress(OSError, ValueError):
+            note = LiveRun(**{key: getattr(progress, key) for key in LiveRun.model_fields})
+            temporary.write_text(json.dumps(note.to_dict()), encoding="utf-8")
             os.replace(temporary, self._path)

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from convtrials.core.errors import Interrupted, StudyError
-from convtrials.core.stopping import StopRequest
+from convtrials.core.process import StopRequest
 from convtrials.statistics.result import Decision
 from convtrials.study.directory import StudyDirectory
 from convtrials.study.execute.executor import Executor, RunEnd, RunTask

@@ -1,14 +1,13 @@
 """What a study's arms cost, ready for ``costs.json``: kept apart from verdicts, which hold no times."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from math import exp, sqrt
 from typing import Any, Literal
 
 import numpy as np
 
 from convtrials.statistics.interval import critical
-from convtrials.study.results.ended_runs import EndedRun, ended_run
-from convtrials.study.results.time_to_baseline import seconds_to_baseline
+from convtrials.study.results.time_to_baseline import Spent, finished_well, spent_to_baseline
 from convtrials.study.schemas import ArmCost, Costs, TechniqueCost, TotalCost
 from convtrials.training.run import Run
 
@@ -21,7 +20,6 @@ def study_costs(
     wall_seconds: float | None = None,
     surplus: Sequence[Run] = (),
     same_seeds: bool = False,
-    read: Callable[[Run], EndedRun | None] = ended_run,
 ) -> Costs:
     """Compare what the runs of each technique cost with what the baseline's cost.
 
@@ -43,8 +41,6 @@ def study_costs(
     same_seeds : bool
         Compare each technique with the baseline's runs of its own seeds alone: where the runs come from machines of
         different speed.
-    read : callable
-        Gives the numbers of a run that has ended, None for another.
 
     Returns
     -------
@@ -60,27 +56,25 @@ def study_costs(
         A file of an ended run is missing or damaged.
     """
     unit: Literal["cpu_seconds", "seconds"] = "cpu_seconds" if device == "cpu" else "seconds"
-    reference = _ended(baseline, read)
-    arms = {name: _ended(runs, read) for name, runs in techniques.items()}
-    bases = {
-        name: _ended(baseline[: len(runs)], read) if same_seeds else reference
-        for name, runs in techniques.items()
-    }
-    everything = [*reference, *(run for runs in arms.values() for run in runs), *_ended(surplus, read)]
+    everything = [*baseline, *(run for runs in techniques.values() for run in runs), *surplus]
+    spent = [run.result for run in everything if run.finished]
     return Costs(
         unit=unit,
-        baseline=ArmCost(**_means(reference, reference, unit)),
-        techniques=tuple(_technique(name, runs, bases[name], unit) for name, runs in arms.items()),
+        baseline=ArmCost(**_means(baseline, baseline, unit)),
+        techniques=tuple(
+            _technique(name, runs, baseline[: len(runs)] if same_seeds else baseline, unit)
+            for name, runs in techniques.items()
+        ),
         total=TotalCost(
-            runs=len(everything),
-            seconds=float(sum(run.seconds for run in everything)),
-            cpu_seconds=float(sum(run.cpu_seconds for run in everything)),
+            runs=len(spent),
+            seconds=float(sum(one.train_seconds for one in spent)),
+            cpu_seconds=float(sum(one.cpu_seconds for one in spent)),
             wall_seconds=wall_seconds,
         ),
     )
 
 
-def _technique(name: str, runs: Sequence[EndedRun], baseline: Sequence[EndedRun], unit: str) -> TechniqueCost:
+def _technique(name: str, runs: Sequence[Run], baseline: Sequence[Run], unit: Spent) -> TechniqueCost:
     costs, basis = _costs(runs, unit), _costs(baseline, unit)
     return TechniqueCost(
         name=name,
@@ -90,25 +84,23 @@ def _technique(name: str, runs: Sequence[EndedRun], baseline: Sequence[EndedRun]
     )
 
 
-def _ended(runs: Sequence[Run], read: Callable[[Run], EndedRun | None]) -> list[EndedRun]:
-    return [ended for run in runs if (ended := read(run)) is not None]
-
-
-def _means(runs: Sequence[EndedRun], baseline: Sequence[EndedRun], unit: str) -> dict[str, Any]:
-    finished = [run for run in runs if not run.diverged]
+def _means(runs: Sequence[Run], baseline: Sequence[Run], unit: Spent) -> dict[str, Any]:
+    finished = finished_well(runs)
+    results = [run.result for run in finished]
     return {
-        "seconds": _mean([run.seconds for run in finished]),
-        "cpu_seconds": _mean([run.cpu_seconds for run in finished]),
-        "images": _mean([run.images for run in finished if run.images is not None]),
-        "seconds_to_baseline": seconds_to_baseline(baseline, finished, unit),
+        "seconds": _mean([one.train_seconds for one in results]),
+        "cpu_seconds": _mean([one.cpu_seconds for one in results]),
+        "images": _mean([images for run in finished if (images := run.images_seen) is not None]),
+        "seconds_to_baseline": spent_to_baseline(baseline, finished, unit),
         "runs": len(finished),
-        "diverged": len(runs) - len(finished),
+        "diverged": sum(run.finished for run in runs) - len(finished),
     }
 
 
-def _costs(runs: Sequence[EndedRun], unit: str) -> list[float]:
+def _costs(runs: Sequence[Run], unit: Spent) -> list[float]:
     """Return the cost of each finished run, in ``seconds`` or ``cpu_seconds``."""
-    return [float(getattr(run, unit)) for run in runs if not run.diverged]
+    results = [run.result for run in finished_well(runs)]
+    return [one.cpu_seconds if unit == "cpu_seconds" else one.train_seconds for one in results]
 
 
 def ratio_interval(costs: Sequence[float], basis: Sequence[float]) -> tuple[float, float] | None:

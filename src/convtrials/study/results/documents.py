@@ -1,7 +1,7 @@
 """The files that a study leaves for readers: verdicts.json, costs.json, runs.csv."""
 
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from convtrials.core.files import finite
 from convtrials.evaluation.guessing import against_guessing
@@ -11,7 +11,6 @@ from convtrials.study.directory import StudyDirectory
 from convtrials.study.plan.arms import Arm
 from convtrials.study.plan.plan import Plan
 from convtrials.study.results.costs import study_costs
-from convtrials.study.results.ended_runs import EndedRun
 from convtrials.study.results.metrics import (
     VerdictMetric,
     mean_metrics,
@@ -19,7 +18,7 @@ from convtrials.study.results.metrics import (
     verdict_metric,
 )
 from convtrials.study.results.runs_table import RunRow, write_runs_table
-from convtrials.study.results.scores import Outcomes
+from convtrials.study.results.scores import JudgedStudy, Outcomes
 from convtrials.study.results.sentences import sentence
 from convtrials.study.results.single_runs import compare_single_runs, single_runs_sentence
 from convtrials.study.results.time_to_baseline import images_to_baseline, probability_better
@@ -27,40 +26,12 @@ from convtrials.study.results.warnings import ArmRuns, study_warnings
 from convtrials.study.schemas import (
     BaselineVerdict,
     Costs,
-    Piece,
     SingleRuns,
-    StudyDataset,
-    StudyExecution,
     StudyWarning,
     TechniqueVerdict,
     Verdicts,
 )
 from convtrials.training.run import Run
-
-
-class JudgedStudy(Protocol):
-    """What judging needs of a study: a study directory has it, and so has a published copy."""
-
-    @property
-    def dataset(self) -> StudyDataset:
-        """What data the study is on."""
-
-    @property
-    def execution(self) -> StudyExecution:
-        """How every run is computed."""
-
-    @property
-    def merged(self) -> tuple[Piece, ...]:
-        """The studies that were merged into this one."""
-
-    def run(self, arm: Arm, position: int) -> Run:
-        """Return the run of an arm with the study's seed number ``position``, from 0."""
-
-    def ended_runs(self) -> list[Run]:
-        """Return the runs of any plan that have a result."""
-
-    def wall_seconds(self) -> float | None:
-        """Return how long the study took by the clock, if known."""
 
 
 @dataclass(frozen=True)
@@ -79,9 +50,7 @@ def write_documents(study: StudyDirectory, plan: Plan, outcomes: Outcomes) -> Ve
     stand in ``costs.json``.
     """
     results = study_results(study, plan, outcomes)
-    write_runs_table(
-        study.folder / "runs.csv", results.rows, metric=plan.spec.metric, read=outcomes.ended_run
-    )
+    write_runs_table(study.folder / "runs.csv", results.rows, metric=plan.spec.metric)
     study.write_results(results.verdicts, results.costs)
     return results.verdicts
 
@@ -102,7 +71,6 @@ def study_results(study: JudgedStudy, plan: Plan, outcomes: Outcomes) -> StudyRe
         device=study.execution.device,
         wall_seconds=study.wall_seconds(),
         surplus=_surplus(study, used),
-        read=outcomes.ended_run,
         # Pieces may come from machines of different speed.
         same_seeds=bool(study.merged),
     )
@@ -128,10 +96,6 @@ def _surplus(study: JudgedStudy, used: dict[str, list[Run]]) -> list[Run]:
     """Return the ended runs on which no verdict rests: of an earlier plan, or beyond the last look."""
     known = {run.folder for runs in used.values() for run in runs}
     return [run for run in study.ended_runs() if run.folder not in known]
-
-
-def _ended(outcomes: Outcomes, runs: list[Run]) -> list[EndedRun]:
-    return [ended for run in runs if (ended := outcomes.ended_run(run)) is not None]
 
 
 @dataclass(frozen=True)
@@ -181,12 +145,11 @@ class _Judging:
 
     def _baseline(self) -> BaselineVerdict:
         runs = self.used[BASELINE]
-        finished = _ended(self.outcomes, runs)
         return BaselineVerdict(
             **self._arm(self.plan.arms[0]),
             seeds=_seeds(runs),
             # Its mean curve may pass its own end before the end; techniques are measured by the same rule.
-            images_to_baseline=images_to_baseline(finished, finished),
+            images_to_baseline=images_to_baseline(runs, runs),
         )
 
     def _technique(self, arm: Arm, marks: dict[str | None, str]) -> TechniqueVerdict:
@@ -200,9 +163,7 @@ class _Judging:
             secondary_differences=metric_differences(mean, of_baseline) if mean and of_baseline else {},
             probability_better=probability_better(self._scores(runs), self._scores(baseline)),
             single_runs=self._single_runs(arm, result),
-            images_to_baseline=images_to_baseline(
-                _ended(self.outcomes, baseline), _ended(self.outcomes, runs)
-            ),
+            images_to_baseline=images_to_baseline(baseline, runs),
             sentence=self._sentence(arm, result) + _marks_shown(marks, arm.name),
         )
 
@@ -276,7 +237,7 @@ def _arm_runs(outcomes: Outcomes, name: str, runs: list[Run]) -> ArmRuns:
         name,
         [against_guessing(answers, auc) for (_, answers), auc in zip(known, aucs, strict=True)],
         aucs,
-        [ended.history for run, _ in known if (ended := outcomes.ended_run(run)) is not None],
+        [run.read_history() for run, _ in known],
     )
 
 
@@ -307,7 +268,7 @@ def _rows(study: JudgedStudy, plan: Plan, outcomes: Outcomes, used: dict[str, li
             run = study.run(arm, position)
             status = outcomes.status(run)
             if status == "missing":
-                if not outcomes.begun(run):
+                if not run.exists:
                     continue
                 status = "unfinished"
             score = outcomes.score(run)

@@ -43,8 +43,8 @@ class VerdictMetric:
         metric, or minus the metric where lower is better. A metric that is no mean over images can give its value
         plus the influence of each image, which has the same mean.
     history_key : {"val_accuracy", "val_loss", "val_macro_f1"}
-        The value in ``history.jsonl`` nearest to it: drawn by epoch, and its last rise, compared with the margin, says
-        whether the baseline was still learning.
+        The value in ``history.jsonl`` nearest to it: drawn by epoch, and its last rise, compared with the margin,
+        shows whether the baseline was still learning.
     largest_margin : float
         A larger one makes everything equivalent.
     default_margin : float or None

@@ -1,13 +1,12 @@
 """``runs.csv``: one line per run, for spreadsheets and data frames."""
 
 import csv
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from convtrials.core.files import atomic_path
-from convtrials.study.results.ended_runs import EndedRun, ended_run
 from convtrials.study.results.metrics import verdict_metric
 from convtrials.training.run import Run
 
@@ -47,7 +46,6 @@ def write_runs_table(
     *,
     metric: str,
     home: Path | None = None,
-    read: Callable[[Run], EndedRun | None] = ended_run,
 ) -> None:
     """Write the table atomically, UTF-8, with one header line and one line per run.
 
@@ -66,8 +64,6 @@ def write_runs_table(
         The study's metric: names the column.
     home : Path, optional
         What folders of runs are seen from; by default the folder of the table.
-    read : callable
-        Gives the numbers of a run that has ended, None for another.
 
     Raises
     ------
@@ -77,7 +73,7 @@ def write_runs_table(
         A file of an ended run is missing or damaged.
     """
     verdict_metric(metric)
-    lines = [_line(row, read(row.run), metric, home or Path(target).parent) for row in rows]
+    lines = [_line(row, metric, home or Path(target).parent) for row in rows]
     header = (
         "arm", "seed", "status", f"test_{metric}", "val_accuracy", "epochs", "steps", "seconds", "cpu_seconds",
         "images_per_second", "used_in_verdict", "folder",
@@ -92,32 +88,28 @@ def write_runs_table(
         writer.writerows(lines)
 
 
-def _line(row: RunRow, ended: EndedRun | None, metric: str, home: Path) -> dict[str, Any]:
+def _line(row: RunRow, metric: str, home: Path) -> dict[str, Any]:
     line = {
         "arm": row.arm,
         "seed": row.seed,
-        "status": _status(row, ended),
+        "status": row.status or ("unfinished" if row.run.exists else "missing"),
         "used_in_verdict": str(row.used_in_verdict).lower(),
         "folder": _seen_from(home, row.run.folder),
     }
-    if ended is None:
+    if not row.run.finished:
         return line
+    result, images = row.run.result, row.run.images_seen
     line |= {
-        "epochs": len(ended.history),
-        "steps": ended.steps,
-        "seconds": ended.seconds,
-        "cpu_seconds": ended.cpu_seconds,
-        "images_per_second": ended.images / ended.seconds if ended.images and ended.seconds else "",
+        "status": result.status,
+        "epochs": result.epochs,
+        "steps": result.steps,
+        "seconds": result.train_seconds,
+        "cpu_seconds": result.cpu_seconds,
+        "images_per_second": images / result.train_seconds if images and result.train_seconds else "",
     }
-    if not ended.diverged:
-        line |= {f"test_{metric}": row.score, "val_accuracy": ended.val_accuracy}
+    if not result.diverged:
+        line |= {f"test_{metric}": row.score, "val_accuracy": result.val_accuracy}
     return line
-
-
-def _status(row: RunRow, ended: EndedRun | None) -> str:
-    if ended is not None:
-        return "diverged" if ended.diverged else "finished"
-    return row.status or ("unfinished" if row.run.exists else "missing")
 
 
 def _seen_from(home: Path, folder: Path) -> str:

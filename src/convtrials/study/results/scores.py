@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,12 +15,39 @@ from convtrials.statistics.decide import decide
 from convtrials.statistics.design import BASELINE, DIVERGED, FAILED, Design, RunScores
 from convtrials.statistics.interval import mean_interval
 from convtrials.statistics.result import Decision
-from convtrials.study.directory import StudyDirectory
 from convtrials.study.plan.arms import Arm
 from convtrials.study.plan.plan import Plan
-from convtrials.study.results.ended_runs import EndedRun, ended_run
 from convtrials.study.results.metrics import secondary_metrics, verdict_metric
+from convtrials.study.schemas import Failures, Piece, StudyDataset, StudyExecution
 from convtrials.training.run import Run
+
+
+class JudgedStudy(Protocol):
+    """What judging needs of a study: a study directory has it, and so has a published copy."""
+
+    @property
+    def dataset(self) -> StudyDataset:
+        """What data the study is on."""
+
+    @property
+    def execution(self) -> StudyExecution:
+        """How every run is computed."""
+
+    @property
+    def merged(self) -> tuple[Piece, ...]:
+        """The studies that were merged into this one."""
+
+    def run(self, arm: Arm, position: int) -> Run:
+        """Return the run of an arm with the study's seed number ``position``, from 0."""
+
+    def failures(self, run: Run) -> Failures:
+        """Return what went wrong with a run; nothing, where nothing did."""
+
+    def ended_runs(self) -> list[Run]:
+        """Return the runs of any plan that have a result."""
+
+    def wall_seconds(self) -> float | None:
+        """Return how long the study took by the clock, if known."""
 
 
 class Outcomes:
@@ -31,7 +59,7 @@ class Outcomes:
         The sampled group of each test image, where the dataset knows writers, patients or the like.
     """
 
-    def __init__(self, study: StudyDirectory, plan: Plan, units: NDArray[np.int64] | None) -> None:
+    def __init__(self, study: JudgedStudy, plan: Plan, units: NDArray[np.int64] | None) -> None:
         self._study, self._plan = study, plan
         self.units = units
         self.design = Design(plan.spec.margin, plan.looks, plan.spec.alpha, units)
@@ -74,14 +102,6 @@ class Outcomes:
             self._secondary[run.folder] = secondary_metrics(run.read_predictions())
         return self._secondary[run.folder]
 
-    def ended_run(self, run: Run) -> EndedRun | None:
-        """Return the numbers of a run that has ended, well or as diverged; None for another."""
-        return ended_run(run)
-
-    def begun(self, run: Run) -> bool:
-        """Return whether there is anything of a run."""
-        return run.exists
-
     def status(self, run: Run) -> str:
         """Say how a run ended: ``finished``, ``diverged``, ``failed``, or ``missing``."""
         scores = self._scores(run)
@@ -122,12 +142,18 @@ class Outcomes:
         if run.result.diverged:
             self._known[run.folder] = DIVERGED
         else:
-            predictions = run.read_predictions()
-            self._check_same_test(run, predictions)
-            self._known[run.folder] = verdict_metric(self._plan.spec.metric).scores(predictions)
-            classes = predictions.probabilities.shape[1]
-            self._answers[run.folder] = Answers.of(predictions.labels, predictions.predicted, classes)
+            self._known[run.folder], self._answers[run.folder] = self._read(run)
         return self._known[run.folder]
+
+    def _read(self, run: Run) -> tuple[NDArray[np.float64], Answers]:
+        """Return the score of each test image, and the answers, of a run that finished well."""
+        predictions = run.read_predictions()
+        self._check_same_test(run, predictions)
+        classes = predictions.probabilities.shape[1]
+        return (
+            verdict_metric(self._plan.spec.metric).scores(predictions),
+            Answers.of(predictions.labels, predictions.predicted, classes),
+        )
 
     def _check_identity(self, arm: Arm, position: int, run: Run) -> None:
         """Refuse a run of something else, and runs of one arm that were made from other code or other weights."""

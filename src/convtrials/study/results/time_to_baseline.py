@@ -1,71 +1,57 @@
-"""How soon a technique's runs reach the baseline, and how often they beat it: told beside a verdict."""
+"""How soon a technique's runs reach the baseline, and how often they beat it: reported with a verdict."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from convtrials.core.errors import StudyError
-from convtrials.study.results.ended_runs import EndedRun
+from convtrials.training.run import Run
+from convtrials.training.run_documents import HistoryEntry
 
-History = Sequence[Mapping[str, Any]]
+#: What is spent on a run, by its name in a `HistoryEntry`: ``seconds`` by the clock, ``cpu_seconds`` of all threads.
+Spent = Literal["step", "seconds", "cpu_seconds"]
 
 #: Sums of the same accuracies in another order may differ by this much.
 ROUNDING = 1e-12
 
 
-def images_to_reach(history: History, target: float, images_per_epoch: float) -> int | None:
-    """Return how many training images it took until validation accuracy first reached `target`.
+def spent_to_reach(accuracies: Sequence[float], spent: Sequence[float], target: float) -> float | None:
+    """Return what had been spent when validation accuracy first reached `target`.
 
     Between two epochs accuracy is taken to rise on a straight line. Before the first validation nothing is known, so
     the first epoch counts whole.
 
     Parameters
     ----------
-    history : sequence of mappings
-        One entry per epoch with ``step`` (rising) and ``val_accuracy``.
+    accuracies : sequence of float, length E
+        After each epoch, 0 to 1.
+    spent : sequence of float, length E
+        By then, since the start of the run: steps or seconds.
     target : float
-        Validation accuracy, 0 to 1: as a rule the baseline's final mean. Test images decide nothing here.
-    images_per_epoch : float
-        Training images that the first entry stands for; later ones are counted by their steps, so that a last epoch
-        may be a part of one.
-
-    Returns
-    -------
-    int or None
-        None if it was never reached.
-    """
-    if not history:
-        return None
-    reached = _reached(history, target, [entry["step"] for entry in history])
-    return None if reached is None else round(images_per_epoch * reached / history[0]["step"])
-
-
-def seconds_to_reach(history: History, target: float, key: str = "seconds") -> float | None:
-    """Return the training time until validation accuracy first reached `target`, as `images_to_reach` counts it.
-
-    Parameters
-    ----------
-    history : sequence of mappings
-        One entry per epoch with ``val_accuracy`` and `key`.
-    target : float
-        Validation accuracy, 0 to 1.
-    key : str
-        ``seconds`` by the clock, or ``cpu_seconds`` of all threads; both count from the start of the run.
+        0 to 1: as a rule the baseline's final mean. Test images decide nothing here.
 
     Returns
     -------
     float or None
         None if it was never reached.
     """
-    return _reached(history, target, [entry[key] for entry in history])
+    for place, height in enumerate(accuracies):
+        if height < target - ROUNDING:
+            continue
+        if place == 0:
+            return float(spent[0])
+        before = accuracies[place - 1]
+        share = min(1.0, (target - before) / (height - before))
+        return float(spent[place - 1] + share * (spent[place] - spent[place - 1]))
+    return None
 
 
-def mean_history(histories: Sequence[History]) -> list[dict[str, float]]:
+def mean_curve(histories: Sequence[Sequence[HistoryEntry]], key: Spent) -> tuple[list[float], list[float]]:
     """Average the learning curves of one arm's runs, epoch by epoch.
 
-    ``val_accuracy`` becomes the best so far before it is averaged: what counts is whether an accuracy has been reached.
+    Accuracy becomes the best so far before it is averaged: what counts is whether an accuracy has been reached.
     A run that stopped early stays where it stopped, in accuracy and in cost, while the others go on: averages over
     those that still run would be averages of another choice of runs.
 
@@ -73,55 +59,60 @@ def mean_history(histories: Sequence[History]) -> list[dict[str, float]]:
     ----------
     histories : sequence of histories
         One run or more, each with an entry or more.
+    key : {"step", "seconds", "cpu_seconds"}
 
     Returns
     -------
-    list of dict
-        As long as the longest history, with ``step``, ``val_accuracy``, ``seconds`` and ``cpu_seconds``.
+    accuracies, spent : list of float
+        As long as the longest history.
     """
     epochs = max(len(history) for history in histories)
-    curves = {
-        key: np.mean([_held([entry[key] for entry in history], epochs) for history in histories], axis=0)
-        for key in ("step", "seconds", "cpu_seconds")
-    }
-    best = [np.maximum.accumulate([entry["val_accuracy"] for entry in history]) for history in histories]
-    curves["val_accuracy"] = np.mean([_held(values, epochs) for values in best], axis=0)
-    return [{key: float(values[epoch]) for key, values in curves.items()} for epoch in range(epochs)]
+    best = [np.maximum.accumulate([entry.val_accuracy for entry in history]) for history in histories]
+    spent = [[getattr(entry, key) for entry in history] for history in histories]
+    accuracies, means = (np.mean([_held(one, epochs) for one in curves], axis=0) for curves in (best, spent))
+    return accuracies.tolist(), means.tolist()
 
 
-def baseline_target(baseline: Sequence[EndedRun]) -> float | None:
+def finished_well(runs: Sequence[Run]) -> list[Run]:
+    """Leave out runs that have not ended, and those that diverged."""
+    return [run for run in runs if run.finished and not run.result.diverged]
+
+
+def baseline_target(baseline: Sequence[Run]) -> float | None:
     """Return the mean final validation accuracy of the baseline's finished runs; None if none finished."""
-    final = [run.val_accuracy for run in baseline if run.val_accuracy is not None]
-    return float(np.mean(final)) if final else None
+    final = [run.result.val_accuracy for run in finished_well(baseline)]
+    return float(np.mean([accuracy for accuracy in final if accuracy is not None])) if final else None
 
 
-def images_to_baseline(baseline: Sequence[EndedRun], runs: Sequence[EndedRun]) -> int | None:
+def images_to_baseline(baseline: Sequence[Run], runs: Sequence[Run]) -> int | None:
     """Return the training images after which the mean learning curve of `runs` reaches the baseline's final accuracy.
 
-    The mean curve, not single runs: half of the baseline's own runs never reach the baseline's mean. Diverged runs
-    are left out.
+    The mean curve, not single runs: half of the baseline's own runs never reach the baseline's mean. Runs that have not
+    ended, or diverged, are left out. Images are counted by steps, so that a last epoch may be a part of one.
 
     Returns
     -------
     int or None
         None if the curve never gets there, or one of the two arms has no finished run.
     """
-    target, finished = baseline_target(baseline), _with_history(runs)
-    if target is None or not finished:
+    steps, counted = spent_to_baseline(baseline, runs, "step"), _with_history(runs)
+    if steps is None:
         return None
-    curve = mean_history([run.history for run in finished])
-    return images_to_reach(curve, target, finished[0].images_in_first_entry)
+    run = counted[0]
+    first = run.read_history()[0].step
+    images_of_first = round((run.images_seen or 0) * first / run.result.steps)
+    return round(images_of_first * steps / first)
 
 
-def seconds_to_baseline(baseline: Sequence[EndedRun], runs: Sequence[EndedRun], key: str) -> float | None:
-    """Return the training time after which the mean learning curve of `runs` reaches the baseline's final accuracy.
+def spent_to_baseline(baseline: Sequence[Run], runs: Sequence[Run], key: Spent) -> float | None:
+    """Return what is spent until the mean learning curve of `runs` reaches the baseline's final accuracy.
 
-    As `images_to_baseline`, in ``seconds`` or ``cpu_seconds`` (`key`).
+    As `images_to_baseline`: training steps, or seconds.
     """
-    target, finished = baseline_target(baseline), _with_history(runs)
-    if target is None or not finished:
+    target, counted = baseline_target(baseline), _with_history(runs)
+    if target is None or not counted:
         return None
-    return seconds_to_reach(mean_history([run.history for run in finished]), target, key)
+    return spent_to_reach(*mean_curve([run.read_history() for run in counted], key), target)
 
 
 def probability_better(technique_scores: Sequence[float], baseline_scores: Sequence[float]) -> float | None:
@@ -158,26 +149,12 @@ def probability_better(technique_scores: Sequence[float], baseline_scores: Seque
     return float((gaps > 0).mean() + (gaps == 0).mean() / 2)
 
 
-def _with_history(runs: Sequence[EndedRun]) -> list[EndedRun]:
+def _with_history(runs: Sequence[Run]) -> list[Run]:
     """Leave out diverged runs, and those of published copies of the first version, which hold no histories."""
-    return [run for run in runs if not run.diverged and run.history]
+    return [run for run in finished_well(runs) if run.read_history()]
 
 
 def _held(values: ArrayLike, length: int) -> NDArray[np.float64]:
     """Repeat the last value up to `length`."""
     known = np.asarray(values, np.float64)
     return np.pad(known, (0, length - len(known)), mode="edge")
-
-
-def _reached(history: History, target: float, spent: Sequence[float]) -> float | None:
-    """Return what had been spent when accuracy first reached `target`, on straight lines between entries."""
-    for place, entry in enumerate(history):
-        height = entry["val_accuracy"]
-        if height < target - ROUNDING:
-            continue
-        if place == 0:
-            return float(spent[0])
-        before = history[place - 1]["val_accuracy"]
-        share = min(1.0, (target - before) / (height - before))
-        return float(spent[place - 1] + share * (spent[place] - spent[place - 1]))
-    return None

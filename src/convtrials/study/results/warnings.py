@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from convtrials.core.few_images import listed
 from convtrials.evaluation.guessing import NOT_LEARNED, Standing
 from convtrials.evaluation.run_warnings import (
+    History,
     few_images_warnings,
     last_rise,
     noise_of_accuracy,
@@ -34,13 +34,13 @@ class ArmRuns:
     macro_aucs : sequence of (float or None)
         Of each run.
     histories : sequence of histories
-        One entry per epoch, of each run.
+        Of each run.
     """
 
     name: str
     standings: Sequence[Standing]
     macro_aucs: Sequence[float | None]
-    histories: Sequence[Sequence[Mapping[str, Any]]]
+    histories: Sequence[History]
 
     @property
     def not_learned(self) -> list[int]:

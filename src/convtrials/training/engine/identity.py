@@ -8,6 +8,8 @@ from convtrials.core.custom import source_of
 from convtrials.core.errors import RunError
 from convtrials.data.dataset import Dataset
 from convtrials.data.open import source_name
+from convtrials.training.engine.environment import describe_environment
+from convtrials.training.engine.execution import Execution
 from convtrials.training.recipe.recipe import Recipe
 from convtrials.training.run import Run
 from convtrials.training.run_documents import Counts, DatasetDescription, Identity
@@ -78,6 +80,28 @@ def check_trainable(recipe: Recipe, dataset: Dataset) -> None:
     crop, sides = recipe.augment.crop, dataset.image_shape[:2]
     if crop >= min(sides):
         raise RunError(f"augment.crop = {crop}: must be less than the images' {min(sides)} pixels")
+
+
+def write_description(
+    run: Run,
+    recipe: Recipe,
+    dataset: Dataset,
+    identity: Identity,
+    execution: Execution,
+    replicas: dict[str, Any] | None = None,
+) -> None:
+    """Write what is known before step 0; `replicas` says how many runs are trained at once, and in what way."""
+    environment = describe_environment()
+    if replicas is not None:
+        # Not a part of the execution: with other replicas, or alone, a run is the same but for rounding.
+        environment = environment.model_copy(update={"replicas": replicas})
+    run.begin(
+        recipe,
+        identity=identity,
+        execution=execution,
+        environment=environment,
+        dataset=describe_dataset(dataset),
+    )
 
 
 def describe_dataset(dataset: Dataset) -> DatasetDescription:

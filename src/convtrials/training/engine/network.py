@@ -7,6 +7,7 @@ from torch import nn
 
 from convtrials.core.errors import ConvtrialsError
 from convtrials.core.log import get_logger
+from convtrials.data.dataset import Dataset
 from convtrials.models.registry import build_model
 from convtrials.models.spec import SMALL_IMAGE
 from convtrials.models.weights import WeightsError, load_weights
@@ -40,26 +41,17 @@ def recipe_network(recipe: Recipe, image_shape: tuple[int, int, int], classes: i
     )
 
 
-def initial_network(
-    recipe: Recipe,
-    image_shape: tuple[int, int, int],
-    classes: int,
-    seed: int,
-) -> nn.Module:
+def initial_network(recipe: Recipe, dataset: Dataset, seed: int) -> nn.Module:
     """Build the recipe's network as a run begins with it: with the weights of a file where the recipe names one.
 
     Each layer that the file does not fill is logged.
-
-    Parameters
-    ----------
-    recipe, image_shape, classes, seed
-        As in `recipe_network`.
 
     Raises
     ------
     WeightsError
         The file cannot be read or does not fit; where another image size or width would do, the message says so.
     """
+    image_shape, classes = dataset.image_shape, len(dataset.class_names)
     network = recipe_network(recipe, image_shape, classes, seed)
     if recipe.initial_weights:
         try:

@@ -11,8 +11,8 @@ from typing import Any
 
 from convtrials.core.errors import Interrupted
 from convtrials.core.log import get_logger
+from convtrials.core.process import StopRequest
 from convtrials.core.progress import Task
-from convtrials.core.stopping import StopRequest
 from convtrials.data.batches import steps_per_epoch
 from convtrials.training.engine.checkpoint import TrainingState, steps_in
 from convtrials.training.recipe.recipe import Recipe

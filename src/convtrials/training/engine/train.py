@@ -10,19 +10,18 @@ from torch import nn
 
 from convtrials.core.errors import Interrupted, RunError
 from convtrials.core.log import get_logger
+from convtrials.core.process import StopRequest
 from convtrials.core.progress import progress_task
-from convtrials.core.stopping import StopRequest
 from convtrials.data.dataset import Dataset
 from convtrials.training.engine.custom import try_custom_parts
-from convtrials.training.engine.environment import describe_environment
 from convtrials.training.engine.execution import Execution, Precision, check_device
 from convtrials.training.engine.finish import finish_run
 from convtrials.training.engine.identity import (
     check_empty,
     check_same,
     check_trainable,
-    describe_dataset,
     identify,
+    write_description,
 )
 from convtrials.training.engine.loop import train_loop
 from convtrials.training.engine.network import initial_network, recipe_network
@@ -98,7 +97,7 @@ def train(
     if not run.exists:
         try_custom_parts(recipe, dataset.image_shape, len(dataset.class_names))
     # Before anything is measured or written: a file of weights that does not fit is reported at once.
-    network = _initial_network(recipe, dataset, seed) if recipe.initial_weights and not run.exists else None
+    network = initial_network(recipe, dataset, seed) if recipe.initial_weights and not run.exists else None
     with run.lock(), torch_left_as_it_was():
         if run.exists:
             asked = {
@@ -121,13 +120,7 @@ def train(
                 device=device,
                 channels_last=channels_last,
             )
-            run.begin(
-                recipe,
-                identity=identity,
-                execution=execution,
-                environment=describe_environment(),
-                dataset=describe_dataset(dataset),
-            )
+            write_description(run, recipe, dataset, identity, execution)
         _log.info(f"execution: {execution.describe()}")
         with stop_request().listening() as stop, _writing_errors_reported(run):
             _train(run, recipe, dataset, seed, network, execution, stop, checkpoint_seconds, on_progress)
@@ -203,9 +196,9 @@ def _train(
     started = time.perf_counter()
     resuming = run.checkpoint_path.is_file()
     if resuming:
-        network = _network(recipe, dataset, seed)
+        network = recipe_network(recipe, dataset.image_shape, len(dataset.class_names), seed)
     elif network is None:
-        network = _initial_network(recipe, dataset, seed)
+        network = initial_network(recipe, dataset, seed)
     state, train_split, val_split = begin_run(recipe, dataset, execution, network)
     if resuming:
         state.load(run)
@@ -229,11 +222,3 @@ def _train(
         )
         outcome = train_loop(recipe, seed, state, train_split, val_split, callback)
     finish_run(run, dataset, seed, state, outcome, val_split, time.perf_counter() - started)
-
-
-def _network(recipe: Recipe, dataset: Dataset, seed: int) -> nn.Module:
-    return recipe_network(recipe, dataset.image_shape, len(dataset.class_names), seed)
-
-
-def _initial_network(recipe: Recipe, dataset: Dataset, seed: int) -> nn.Module:
-    return initial_network(recipe, dataset.image_shape, len(dataset.class_names), seed)

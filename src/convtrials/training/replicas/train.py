@@ -16,15 +16,14 @@ from convtrials.core.progress import progress_task
 from convtrials.data.dataset import Dataset
 from convtrials.training.engine.checkpoint import TrainingState
 from convtrials.training.engine.custom import try_custom_parts
-from convtrials.training.engine.environment import describe_environment
 from convtrials.training.engine.execution import Execution, check_device
 from convtrials.training.engine.finish import finish_run
 from convtrials.training.engine.identity import (
     check_empty,
     check_same,
     check_trainable,
-    describe_dataset,
     identify,
+    write_description,
 )
 from convtrials.training.engine.network import initial_network, recipe_network
 from convtrials.training.engine.progress import RunLength, stop_request
@@ -97,7 +96,7 @@ def train_replicas(
         try_custom_parts(recipe, shape, classes)
         if recipe.initial_weights:
             with quiet():  # each replica's own lines come later
-                initial_network(recipe, shape, classes, seeds[0])
+                initial_network(recipe, dataset, seeds[0])
     with ExitStack() as held:
         for run in runs:
             held.enter_context(run.lock())
@@ -140,14 +139,7 @@ def _begin(
         check_same(run, identity, execution.to_dict())
         return
     check_empty(run)
-    run.begin(
-        recipe,
-        identity=identity,
-        execution=execution,
-        # Not a part of the execution: with other replicas, or alone, a run is the same but for rounding.
-        environment=describe_environment().model_copy(update={"replicas": replicas}),
-        dataset=describe_dataset(dataset),
-    )
+    write_description(run, recipe, dataset, identity, execution, replicas)
 
 
 def _train(
@@ -194,7 +186,7 @@ def _replicas(
         network = (
             recipe_network(recipe, shape, classes, seed)
             if resuming
-            else initial_network(recipe, shape, classes, seed)
+            else initial_network(recipe, dataset, seed)
         )
         network = network.to(memory_format=execution.memory_format)  # type: ignore[call-overload]
         state = TrainingState.start(recipe, fabric, network)
