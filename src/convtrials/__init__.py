@@ -74,4 +74,4 @@ _HOMES = {
     "train": "convtrials.training.engine.train",
 }
 
-__getattr__, __dir__ = lazy_names(__name__, _HOMES, also=("__version__",))
+__getattr__, __dir__ = lazy_names(__name__, _HOMES, others=("__version__",))

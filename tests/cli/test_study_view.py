@@ -223,7 +223,7 @@ def test_a_cost_that_may_be_chance_is_marked_and_explained() -> None:
     assert "0.90× ?" in text
     assert "1.60×" in text
     assert "1.60× ?" not in text
-    assert text.splitlines()[-1].startswith("cost ?: may be the baseline's")
+    assert text.splitlines()[-1].startswith("cost ?: may equal the baseline's")
     assert "cost ?" not in drawn(verdict_table(shown, costs_of(costs[1])), 80)
 
 

@@ -141,7 +141,7 @@ def test_a_mapped_file_is_not_copied(tmp_path: Path) -> None:
             IMAGES,
             LABELS,
             {"split": {"train": range(50), "val": range(49, 60)}},
-            "split, val: an image stands twice",
+            "split, val: an image is listed twice",
         ),
         (
             IMAGES,

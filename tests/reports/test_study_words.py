@@ -65,14 +65,14 @@ def test_each_verdict_is_counted(judged):
         "1 gives no clear answer and 1 failed."
     )
     assert lead(study)[1] == "The largest gain: a, +1.20 points of accuracy (95% interval +0.80 to +1.60)."
-    assert [group.look.key for group in groups(study)] == [
+    assert [group.style.key for group in groups(study)] == [
         "better",
         "worse",
         "equivalent",
         "inconclusive",
         "failed",
     ]
-    assert [finding.name for finding in groups(study)[1].findings] == ["b", "c"]
+    assert [finding.name for finding in groups(study)[1].techniques] == ["b", "c"]
 
 
 def test_the_largest_gain_is_one_that_is_shown(judged):
@@ -174,7 +174,7 @@ def test_open_techniques_wait_for_runs(judged):
 
 def test_a_sentence_of_the_study_goes_first(judged):
     study = judged({"x": numbers("better", 0.01, 0.001, sentence="x wins.")})
-    assert groups(study)[0].findings[0].sentence == "x wins."
+    assert groups(study)[0].techniques[0].sentence == "x wins."
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from convtrials.data.augmentation.pipeline import augmented
 from convtrials.data.dataset import Dataset
 from convtrials.training.engine.custom import try_custom_parts
 from convtrials.training.engine.loss import LOSSES, LossEntry, loss_sum
-from convtrials.training.engine.progress import RunWatcher
+from convtrials.training.engine.progress import RunCallback
 from convtrials.training.engine.train import resume
 from convtrials.training.optim.optimizers import OPTIMIZERS, OptimizerEntry
 from convtrials.training.optim.schedules import schedule_factor
@@ -159,9 +159,9 @@ def test_a_cut_after_any_step_changes_nothing(
     assert not all(  # they do something
         torch.equal(value, weights(unbroken)[name]) for name, value in weights(train_small()).items()
     )
-    original = RunWatcher.after_step
+    original = RunCallback.after_step
 
-    def after_step(self: RunWatcher, state: Any, loss: float, images: int) -> None:
+    def after_step(self: RunCallback, state: Any, loss: float, images: int) -> None:
         original(self, state, loss, images)
         if state.step == cut_at:
             raise KeyboardInterrupt
@@ -169,7 +169,7 @@ def test_a_cut_after_any_step_changes_nothing(
     for cut_at in (1, 4):
         out = tmp_path / f"cut{cut_at}"
         with monkeypatch.context() as patch:
-            patch.setattr(RunWatcher, "after_step", after_step)
+            patch.setattr(RunCallback, "after_step", after_step)
             with pytest.raises(KeyboardInterrupt):
                 train_small(changes, out=out, checkpoint_seconds=0)
         assert load_file(out / "checkpoint.safetensors")
@@ -276,16 +276,16 @@ def optimizer(name: str, **more: Any) -> dict[str, Any]:
         (optimizer("own_parts:fails"), "own_parts:fails failed: ValueError: not today"),
         (optimizer("own_parts:no_decay", weight_decay=0.1), "optimizer.weight_decay: 0.1 has no effect, as own"),
         (optimizer("own_parts:no_decay"), "own_parts:no_decay fails at a step: NotImplementedError"),
-        (optimizer("own_parts:Forgets"), "own_parts:Forgets goes on otherwise from a checkpoint"),
+        (optimizer("own_parts:Forgets"), "own_parts:Forgets continues differently from a checkpoint"),
         (optimizer("own_parts:KeepsASet"), "cannot be saved and read back: TypeError: a checkpoint holds tensors"),
-        (optimizer("own_parts:OwnRate"), "own_parts:OwnRate steps alike at two rates"),
+        (optimizer("own_parts:OwnRate"), "own_parts:OwnRate takes the same step at two rates"),
         (optimizer("own_parts:WantsAClosure"), "fails at a step: TypeError"),
         (optimizer("torch.optim:LBFGS"), "optimizer: torch.optim:LBFGS failed: ValueError"),
         ({"schedule": "own_parts:above_one"}, "returned 1.01 at 1% of the steps; needed: a share of the peak"),
         ({"schedule": "own_parts:below"}, "cannot be called as (progress, epoch): too many positional"),
         ({"loss": "own_parts:a_mean"}, "loss: own_parts:a_mean gives () for 4 images; needed: one loss each, (4,)"),
         ({"loss": "own_parts:a_number"}, "loss: own_parts:a_number gives float for 4 images"),
-        ({"loss": "own_parts:detached"}, "gives values that no gradient leads back from"),
+        ({"loss": "own_parts:detached"}, "gives values without a gradient"),
         ({"loss": "own_parts:focal", "label_smoothing": 0.1}, "label_smoothing: 0.1 has no effect, as own_parts"),
         ({"augment": {"custom": "own_parts:unseeded"}}, "own_parts:unseeded: gives other images when called again"),
         ({"augment": {"custom": "own_parts:smaller"}}, "gives torch.float32 (16, 1, 12, 11) for images of"),

@@ -149,7 +149,7 @@ def test_short_forms_obey_precedence(tmp_path: Path) -> None:
     assert Recipe.load(tmp_path / "r.yaml").augment.mixup == 0.2
     recipe = Recipe.load(tmp_path / "r.yaml", {"augment.mixup": 0, "early_stopping": False})
     assert (recipe.augment.mixup, recipe.early_stopping) == (0, None)
-    with pytest.raises(RecipeError, match="mixup stands twice"):
+    with pytest.raises(RecipeError, match="mixup is given twice"):
         Recipe(mixup=0.1, augment={"mixup": 0.2})
 
 

@@ -207,7 +207,7 @@ def test_the_execution_is_kept(
     out = tmp_path / "run"
     run = train_small(out=out, execution=Execution("cpu", "bf16", True, 1))
     (out / "result.json").unlink()  # as if killed just before the end
-    with pytest.raises(RunError, match="begun with precision bf16 and keeps it"):
+    with pytest.raises(RunError, match="started with precision bf16 and keeps it"):
         train(run.recipe, make_dataset(), out=out, precision="fp32")
     again = train(run.recipe, make_dataset(), out=out)
     assert again.execution.precision == "bf16"
@@ -309,7 +309,7 @@ def test_a_full_disk_is_told_in_a_line(
 
 def test_another_execution_than_a_finished_runs_is_refused(train_small: Any) -> None:
     run = train_small()
-    with pytest.raises(RunError, match="begun with threads 1"):
+    with pytest.raises(RunError, match="started with threads 1"):
         train_small(out=run.folder, execution=replace(PINNED, threads=2))
 
 

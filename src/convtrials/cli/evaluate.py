@@ -22,7 +22,7 @@ def evaluate(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the metrics as JSON.")] = False,
     quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", callback=without_lines, help="Print the report's path alone.")
+        bool, typer.Option("--quiet", "-q", callback=without_lines, help="Print only the report's path.")
     ] = False,
 ) -> None:
     """Measure a run on its test split and write its report.

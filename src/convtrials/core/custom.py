@@ -1,6 +1,6 @@
 """Your own parts of a recipe: ``module:Name`` names a function or class, looked for in the current directory too.
 
-A recipe holds the name alone. The module is imported when the part is used, so reading a recipe runs nobody's code.
+A recipe holds the name alone. The module is imported when the part is used, so reading a recipe runs no code.
 """
 
 import importlib

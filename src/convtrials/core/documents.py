@@ -21,7 +21,7 @@ LARGEST_NUMBER = 2**63
 
 def _text(value: Any) -> str:
     if not isinstance(value, str):
-        raise ValueError("must be a text")
+        raise ValueError("must be text")
     return value
 
 
@@ -68,7 +68,6 @@ def read_document(path: Path, shape: type[T], error: type[ConvtrialsError]) -> T
 
     Parameters
     ----------
-    path : Path
     shape : type
         A `Document`, or a dataclass of plain values.
     error : type

@@ -190,7 +190,7 @@ class _Transfer:
             raise _Interrupted(_plain(error)) from error
         if not self._fits(response):
             response.close()
-            what = "starting over" if self.size else f"status {response.status} makes no sense here"
+            what = "starting over" if self.size else f"status {response.status} is unexpected here"
             self.discard()
             raise _Interrupted(f"the server did not send what was asked for, {what}")
         return response
@@ -259,7 +259,7 @@ class _Transfer:
 
 def _plain(error: object) -> str:
     if isinstance(error, TimeoutError):
-        return "the server stayed silent too long"
+        return "the server did not answer in time"
     if isinstance(error, ConnectionError | HTTPException):
         return f"the connection was cut ({type(error).__name__})"
     return str(error) or type(error).__name__

@@ -80,19 +80,19 @@ def _array(value: Any, what: str) -> NDArray[Any]:
     try:
         array = np.asarray(value)
     except ValueError as error:
-        raise DataError(f"{what}: rows of unequal shape; all must have one") from error
+        raise DataError(f"{what}: rows of unequal shape; all must have the same") from error
     if array.dtype.kind in "OT":
         odd = [item for item in array.ravel().tolist() if not isinstance(item, str)]
         if odd:
             raise DataError(
-                f"{what}: {odd[0]!r:.60} among them; numbers or strings, one kind, are understood"
+                f"{what}: {odd[0]!r:.60} among them; numbers or strings, of one kind, are supported"
             )
         array = array.astype(np.str_)
     return array
 
 
 def _pixels(images: Any) -> NDArray[np.uint8]:
-    """Return images as a uint8 array that nobody can write to: from then on the fingerprint holds."""
+    """Return images as a uint8 array that cannot be written to: from then on the fingerprint holds."""
     given = _array(images, "images")
     image_layout("images", given.shape, given.dtype)
     if not len(given):
@@ -161,7 +161,7 @@ def _given_split(split: Any, count: int) -> NDArray[np.uint8]:
                 f"split, {name}: positions {places.min()} to {places.max()}; 0 to {count - 1} exist"
             )
         if len(np.unique(places)) < len(places) or (codes[places] != 255).any():
-            raise DataError(f"split, {name}: an image stands twice; each belongs to one split")
+            raise DataError(f"split, {name}: an image is listed twice; each belongs to one split")
         codes[places] = SPLITS.index(name)
     if (codes == 255).any():
         raise DataError(f"split: {int((codes == 255).sum())} images are in none; each belongs to one split")

@@ -44,7 +44,7 @@ def load_dataset(
         ``"glyphs"``, ``"emnist36"``, a folder of class folders, a folder split into train/val/test, a directory
         of EMNIST-layout IDX files, or an ``.npz`` file.
     image_size : int or None
-        Pixels a side. None: as the images are, where all share a size of at most 224, else 64.
+        Pixels per side. None: as the images are, where all share a size of at most 224, else 64.
     channels : int or None
         1 or 3. None: 1 where every image is grey, else 3.
     samples_per_class : int or None
@@ -99,7 +99,7 @@ def load_dataset(
         folder = build_pack(found, options, workers=workers)
         dataset = open_pack(folder)
         if dataset is None:
-            raise DataError(f"{folder}: the pack was damaged as soon as it was written; is the disk sound?")
+            raise DataError(f"{folder}: the pack was damaged while it was written; check the disk")
         remember(entry, stamp, folder.name, found.location)
     _log.info(describe(dataset, time.perf_counter() - started))
     return dataset
@@ -116,7 +116,7 @@ def describe(dataset: Dataset, seconds: float) -> str:
         f"{dataset.name}: {len(dataset):,} images of {len(dataset.class_names)}{chosen} classes, {height} x {width} x "
         f"{channels}, {counts}; packed in {seconds:.1f} s"
         + (f"; {left_out} bad file(s) left out" if left_out else "")
-        + (f"; {left_alone:,} other file(s) left alone (see: convtrials data check)" if left_alone else "")
+        + (f"; {left_alone:,} other file(s) ignored (see: convtrials data check)" if left_alone else "")
     )
 
 
@@ -151,7 +151,7 @@ def find_source(source: str | Path, *, samples_per_class: int | None = None) -> 
     if found is not None:
         return found
     names = " and ".join(BUILT_IN)
-    raise DataError(f"{source}: no such file or folder, and no built-in dataset ({names} are)")
+    raise DataError(f"{source}: no such file or folder, and not a built-in dataset ({names})")
 
 
 def _source_at(path: Path) -> Source | None:
@@ -175,7 +175,7 @@ def _source_at(path: Path) -> Source | None:
 
         return FolderSource(path)
     if path.is_file():
-        raise DataError(f"{path}: a file of this kind is no dataset; a folder or an .npz file is")
+        raise DataError(f"{path}: not a dataset; allowed are a folder and an .npz file")
     return None
 
 

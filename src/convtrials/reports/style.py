@@ -1,4 +1,4 @@
-"""One look for all figures: light, quiet, and told apart by people who do not tell red from green."""
+"""One look for all figures: light, quiet, and readable for people who cannot distinguish red from green."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, Literal, cast
 BLUE, ORANGE, GREEN, PURPLE, SKY = "#0072B2", "#D55E00", "#009E73", "#AA4499", "#56B4E9"
 INK, MUTED, FAINT, GRID = "#1f2933", "#66727f", "#c9d1d9", "#e8ecf0"
 
-#: For a few curves that must be told apart.
+#: For a few curves that must be distinguishable.
 ACCENTS = (ORANGE, GREEN, PURPLE, SKY)
 
 #: Pixels an inch in files: twice what a screen of 100 pixels an inch shows.

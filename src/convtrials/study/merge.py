@@ -298,7 +298,7 @@ def _check_gaps(arm: Arm, seeds: Sequence[int], ended: Sequence[int]) -> None:
 
 
 def _same(one: Run, other: Run) -> bool:
-    """Tell whether two copies of a run that has ended give the same predictions."""
+    """Return whether two copies of a run that has ended give the same predictions."""
     if isinstance(one, PublishedRun) and isinstance(other, PublishedRun):
         return one.same_as(other)
     if one.result.status != other.result.status or one.result.diverged:
@@ -400,8 +400,8 @@ def _fill(
         log = part.source.plan_log
         # The first study's log goes on here, with what it says of changes.
         known = part is parts[0]
-        untold = remarks(log) if not known else () if log.lines else log.doubts
-        changes += [f"{part.folder_name}: {one}" for one in untold]
+        missing = remarks(log) if not known else () if log.lines else log.doubts
+        changes += [f"{part.folder_name}: {one}" for one in missing]
     study.write_plan(plan, changes, merged=_pieces(parts))
     plan = study.plan
     write_documents(study, plan, Outcomes(study, plan, study.units()))
@@ -414,7 +414,7 @@ def _copy_file(source: Path, target: Path) -> None:
 
 
 def _copy_run(run: Run, target: Path) -> None:
-    """Link the files of a finished run, which nobody writes any more, or copy them; locks stay where they are."""
+    """Link the files of a finished run, which no process writes any more, or copy them; locks stay where they are."""
     whole = run.finished
     for path in sorted(run.folder.rglob("*")):
         if not path.is_file() or path.name.startswith("."):

@@ -39,7 +39,7 @@ from convtrials.study.results.runs_table import write_runs_table
 from convtrials.study.results.scores import Outcomes
 from convtrials.study.schemas import StudyExecution
 
-#: A path from the root of a machine, or from somebody's home, in a text.
+#: A path from the root of a machine, or from a home folder, in a text.
 _MACHINE_PATH = re.compile(r"(?<![\w.:/\\~$-])(?:[A-Za-z]:[\\/]|~?/)[^\s'\",;\]})]+")
 
 
@@ -81,7 +81,6 @@ def write_copy(
 
     Parameters
     ----------
-    study : PublishedStudy
     target : Path
         As for `publish`.
     study_file : str, optional

@@ -47,14 +47,14 @@ def build_report(
         The data of the run, for pictures with images and for sampled groups. Ignored, with a remark in the report,
         where its fingerprint is not the run's.
     remark : str or None
-        Why there is no dataset, told in the report.
+        Why there is no dataset, for the report.
     resamples : int
         Bootstrap resamples behind each interval; 0 leaves intervals out.
 
     Returns
     -------
     Path
-        ``RUN/report.html``, self-contained. Beside it are ``metrics.json`` and ``figures/*.png`` with ``*.csv``.
+        ``RUN/report.html``, self-contained. Next to it are ``metrics.json`` and ``figures/*.png`` with ``*.csv``.
 
     Raises
     ------

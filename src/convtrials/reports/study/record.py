@@ -56,10 +56,8 @@ class StudyArm:
     ----------
     number : int
         0 for the baseline, then techniques in the order of the plan.
-    planned : Arm
     technique : TechniqueVerdict or None
         Its verdict; None for the baseline, and for a technique that has none yet.
-    cost : TechniqueCost
     runs : tuple of StudyRun
         By seed.
     mean : float or None
@@ -100,13 +98,8 @@ class StudyRecord:
 
     Attributes
     ----------
-    directory : StudyDirectory
     plan, verdicts, costs
         The JSON files of those names.
-    plan_log : PlanLog
-    dataset, environment, execution : dict
-    class_names : tuple of str
-    baseline : StudyArm
     techniques : tuple of StudyArm
         In the order of the plan.
     """

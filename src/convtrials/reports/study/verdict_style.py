@@ -23,7 +23,6 @@ class VerdictStyle:
         A sentence.
     sign, marker : str
         On the page, and as a matplotlib marker.
-    colour : str
     """
 
     key: str
@@ -67,7 +66,7 @@ def style_of(arm: StudyArm) -> VerdictStyle:
 
 
 def preliminary(arm: StudyArm) -> bool:
-    """Tell whether more runs may still change this technique's verdict."""
+    """Return whether more runs may still change this technique's verdict."""
     return arm.technique is None or not arm.technique.final
 
 

@@ -29,7 +29,6 @@ def study_costs(
 
     Parameters
     ----------
-    baseline : sequence of Run
     techniques : mapping of str to sequence of Run
         By name, in the order of the study; arms may have different numbers of runs.
     device : str

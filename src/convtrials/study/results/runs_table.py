@@ -13,7 +13,7 @@ from convtrials.training.run import Run
 
 @dataclass(frozen=True)
 class RunRow:
-    """A run of a study, as the table tells it.
+    """A run of a study, as the table has it.
 
     Attributes
     ----------

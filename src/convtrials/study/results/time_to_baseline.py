@@ -1,4 +1,4 @@
-"""How soon a technique's runs reach the baseline, and how often they beat it: told beside a verdict."""
+"""How soon a technique's runs reach the baseline, and how often they beat it: reported with a verdict."""
 
 from collections.abc import Sequence
 from typing import Literal

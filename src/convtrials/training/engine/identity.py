@@ -34,11 +34,10 @@ def identify(recipe: Recipe, dataset: Dataset, seed: int, recorded: Identity | N
 
 
 def check_same(run: Run, identity: Identity, wanted: dict[str, Any]) -> None:
-    """Refuse to go on with another recipe, seed, dataset or execution than the run was begun with.
+    """Refuse to go on with another recipe, seed, dataset or execution than the run was started with.
 
     Parameters
     ----------
-    run : Run
     identity : Identity
         From `identify`.
     wanted : dict
@@ -55,7 +54,7 @@ def check_same(run: Run, identity: Identity, wanted: dict[str, Any]) -> None:
     for key, value in wanted.items():
         if value is not None and execution.get(key) != value:
             raise RunError(
-                f"{run.folder}: was begun with {key} {execution.get(key)} and keeps it; "
+                f"{run.folder}: was started with {key} {execution.get(key)} and keeps it; "
                 f"leave out {key} {value}, or choose another --out"
             )
 
@@ -66,7 +65,7 @@ def check_empty(run: Run) -> None:
     ours = {"recipe.yaml", "execution.json", "environment.json", "dataset.json"}  # killed while beginning
     if any(name not in ours and not name.startswith(".") for name in foreign):
         raise RunError(
-            f"{run.folder}: not empty and no run directory ({sorted(foreign)[0]} is there); choose another --out"
+            f"{run.folder}: not empty and not a run directory ({sorted(foreign)[0]} is there); choose another --out"
         )
 
 

@@ -34,7 +34,6 @@ class ReplicaChoice:
 
     Attributes
     ----------
-    replicas : int
     method : {"grouped", "side_by_side"} or None
         None: chosen by the network, see `usual_method`.
     measured : list of dict
@@ -57,8 +56,6 @@ def choose_replicas(
 
     Parameters
     ----------
-    probe : StepProbe
-    execution : Execution
     candidates : sequence of int
         Rising.
     seconds : float

@@ -28,7 +28,6 @@ class Replica:
     ----------
     run : Run
         Its directory.
-    seed : int
     state : TrainingState
         As of a run of its own.
     network : nn.Module
@@ -46,10 +45,8 @@ class Team:
 
     Parameters
     ----------
-    recipe : Recipe
     replicas : sequence of Replica
         At the same step of the same epoch.
-    execution : Execution
     method : {"grouped", "side_by_side"}
     graphs : bool, optional
         Record passes as CUDA graphs; by default on a GPU.
