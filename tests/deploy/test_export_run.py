@@ -18,7 +18,7 @@ from convtrials.deploy.predictor import load_finished_run
 from convtrials.models.weights import save_weights
 from convtrials.training.engine.train import train
 from convtrials.training.recipe.recipe import Recipe
-from convtrials.training.run import Run
+from convtrials.training.run_directory import Run
 
 pytest.importorskip("onnxruntime")
 

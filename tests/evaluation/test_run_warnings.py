@@ -10,7 +10,7 @@ from synthetic_run import write_run
 
 from convtrials.evaluation.run_warnings import MARGIN, last_rise, rise_text, run_warnings
 from convtrials.study.results.metrics import verdict_metric
-from convtrials.training.run import Run
+from convtrials.training.run_directory import Run
 
 
 def history(*accuracies, rates=(), losses=()):

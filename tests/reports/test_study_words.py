@@ -12,16 +12,16 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from convtrials.core.formatting import joined, p_value, times
+from convtrials.reports.study.conclusion import groups, know_more, lead
 from convtrials.reports.study.cost import spread
 from convtrials.reports.study.page import moment
 from convtrials.reports.study.record import read_study
 from convtrials.reports.study.tables import changes_of, flat, recipe_changes
 from convtrials.reports.study.verdict_style import STYLES, labels_of, style_of
-from convtrials.reports.study.words import groups, know_more, lead
 from convtrials.statistics.interval import Comparison
 from convtrials.statistics.judge import Stage, judge
 from convtrials.study.results.metrics import scale_of
-from convtrials.study.results.sentences import sentence
+from convtrials.study.results.verdict_sentences import sentence
 
 
 @pytest.fixture

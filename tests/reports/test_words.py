@@ -3,7 +3,7 @@ from synthetic_run import lifelike_probabilities
 
 from convtrials.core.formatting import duration, percent
 from convtrials.evaluation import evaluate_predictions
-from convtrials.reports.words import headlines, summary
+from convtrials.reports.run.headlines import headlines, summary
 
 
 def test_durations_are_told_as_people_tell_them():

@@ -35,7 +35,7 @@ from convtrials.study.study import Study
 from convtrials.training.engine.execution import Execution
 from convtrials.training.engine.progress import Progress
 from convtrials.training.engine.train import train
-from convtrials.training.run import Run
+from convtrials.training.run_directory import Run
 
 Make = Callable[..., Dataset]
 

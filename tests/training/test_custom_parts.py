@@ -26,7 +26,7 @@ from convtrials.training.optim.optimizers import OPTIMIZERS, OptimizerEntry
 from convtrials.training.optim.schedules import schedule_factor
 from convtrials.training.recipe.recipe import Recipe, merged, parse_setting
 from convtrials.training.replicas.train import train_replicas
-from convtrials.training.run import Run, load_run
+from convtrials.training.run_directory import Run, load_run
 
 PARTS = """
 import math

@@ -20,7 +20,7 @@ from convtrials.training.replicas import loop
 from convtrials.training.replicas.callback import ReplicasCallback
 from convtrials.training.replicas.team import Team
 from convtrials.training.replicas.train import train_replicas
-from convtrials.training.run import Run
+from convtrials.training.run_directory import Run
 
 SEEDS = (0, 1, 2)
 ADAM = {"name": "adam", "lr": 5e-3, "eps": 1e-3}

@@ -20,7 +20,7 @@ from convtrials.training.engine.checkpoint import TrainingState
 from convtrials.training.engine.progress import RunCallback
 from convtrials.training.optim.optimizers import OPTIMIZERS
 from convtrials.training.recipe.recipe import Recipe
-from convtrials.training.run import Run
+from convtrials.training.run_directory import Run
 
 EVERYTHING = {
     "epochs": 3,

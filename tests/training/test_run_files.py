@@ -19,7 +19,7 @@ from convtrials.reports.run.report import build_report
 from convtrials.study.results.costs import study_costs
 from convtrials.training.engine.train import resume, train
 from convtrials.training.recipe.recipe import Recipe
-from convtrials.training.run import Run, load_run
+from convtrials.training.run_directory import Run, load_run
 
 Make = Callable[..., Dataset]
 

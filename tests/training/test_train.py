@@ -20,7 +20,7 @@ from convtrials.training.engine.execution import Execution
 from convtrials.training.engine.predict import predict_probabilities, validation_metrics
 from convtrials.training.engine.train import train
 from convtrials.training.recipe.recipe import Recipe
-from convtrials.training.run import Run, default_run_folder
+from convtrials.training.run_directory import Run, default_run_folder
 
 
 def test_a_run_learns_and_leaves_everything_behind(

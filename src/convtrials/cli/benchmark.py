@@ -54,7 +54,7 @@ def benchmark(
     from convtrials.deploy.inference_engines import check_engine_names
     from convtrials.deploy.inference_table import check_block, markdown, replace_block
     from convtrials.deploy.predictor import check_usable
-    from convtrials.training.run import Run
+    from convtrials.training.run_directory import Run
 
     asked = [name.strip() for name in (engines or "").split(",") if name.strip()]
     check_engine_names(asked)

@@ -47,7 +47,7 @@ def export(
     need_onnx_tools()  # said before time is spent on opening data
     from convtrials.deploy.export_run import export_onnx
     from convtrials.deploy.predictor import check_usable
-    from convtrials.training.run import Run
+    from convtrials.training.run_directory import Run
 
     directory = Run(run)
     check_usable(directory)  # a run that is not finished must not wait for its dataset

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from convtrials.data.dataset import Dataset
     from convtrials.training.engine.execution import Precision
     from convtrials.training.recipe.recipe import Recipe
-    from convtrials.training.run import Run
+    from convtrials.training.run_directory import Run
 
 #: Exit code of a run whose loss became NaN or infinite: an outcome, not bad input.
 DIVERGED = 3

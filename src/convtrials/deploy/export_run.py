@@ -18,7 +18,7 @@ from convtrials.deploy.images import calibration_images, held_out_positions
 from convtrials.deploy.onnx_file import PREFIX, open_onnx, write_onnx
 from convtrials.deploy.predictor import FinishedRun, load_finished_run
 from convtrials.deploy.quantize_onnx import write_int8_onnx
-from convtrials.training.run import Run
+from convtrials.training.run_directory import Run
 
 ExportPrecision = Literal["fp32", "int8"]
 

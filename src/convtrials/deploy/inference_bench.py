@@ -25,7 +25,7 @@ from convtrials.deploy.inference_engines import ENGINES, REFERENCE, Engine, Engi
 from convtrials.deploy.inference_timing import summarise_latencies, take_turns
 from convtrials.deploy.predictor import load_finished_run
 from convtrials.training.engine.environment import describe_environment
-from convtrials.training.run import Run
+from convtrials.training.run_directory import Run
 
 _log = get_logger(__name__)
 

@@ -14,7 +14,7 @@ from convtrials.core.errors import RunError
 from convtrials.data.dataset import Dataset
 from convtrials.models.weights import load_weights
 from convtrials.training.engine.network import recipe_network
-from convtrials.training.run import Run, load_run
+from convtrials.training.run_directory import Run, load_run
 from convtrials.training.run_documents import DatasetDescription
 
 # As in `convtrials.data.batches`: a channel without contrast is not divided by zero.

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from convtrials.core.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from convtrials.evaluation.metrics import evaluate_predictions
+    from convtrials.evaluation.evaluate import evaluate_predictions
     from convtrials.evaluation.predictions import Predictions, read_predictions
 
 __all__ = [

@@ -43,7 +43,7 @@ from convtrials.study.schemas import (
     StudyExecution,
     Verdicts,
 )
-from convtrials.training.run import Run
+from convtrials.training.run_directory import Run
 
 #: What is written before the plan, and may be all that a killed process has left.
 WRITTEN_FIRST = (

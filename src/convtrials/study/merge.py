@@ -33,7 +33,7 @@ from convtrials.study.published_study import (
 from convtrials.study.results.documents import write_documents
 from convtrials.study.results.scores import Outcomes
 from convtrials.study.schemas import Piece, TotalCost
-from convtrials.training.run import Run
+from convtrials.training.run_directory import Run
 
 _log = get_logger(__name__)
 

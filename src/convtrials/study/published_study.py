@@ -33,7 +33,7 @@ from convtrials.study.schemas import (
     StudyExecution,
     Verdicts,
 )
-from convtrials.training.run import Run
+from convtrials.training.run_directory import Run
 from convtrials.training.run_documents import HistoryEntry, RunResult
 
 #: Files of a published copy; pictures and ``study.yaml`` may be there as well.

@@ -12,7 +12,7 @@ from convtrials.study.directory import StudyDirectory
 from convtrials.study.plan.plan import Plan
 from convtrials.study.results.scores import Outcomes
 from convtrials.study.schemas import LiveRun
-from convtrials.training.run import Run
+from convtrials.training.run_directory import Run
 
 
 @dataclass(frozen=True)

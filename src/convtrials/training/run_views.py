@@ -15,7 +15,7 @@ from convtrials.training.run_documents import HistoryEntry
 if TYPE_CHECKING:
     import pandas as pd
 
-    from convtrials.training.run import Run
+    from convtrials.training.run_directory import Run
 
 
 def history_frame(run: Run) -> pd.DataFrame:

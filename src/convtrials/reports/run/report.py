@@ -13,14 +13,14 @@ from convtrials.core.errors import RunError
 from convtrials.core.files import write_json, write_text
 from convtrials.core.progress import progress_task
 from convtrials.data.dataset import Dataset
-from convtrials.evaluation.metrics import evaluate_predictions
+from convtrials.evaluation.evaluate import evaluate_predictions
 from convtrials.evaluation.mistakes import most_confused_pairs
 from convtrials.evaluation.predictions import Predictions
 from convtrials.reports.html import PageFigure
 from convtrials.reports.picture import Picture
+from convtrials.reports.run.headlines import headlines, learned, summary
 from convtrials.reports.run.page import describe_run, render_page
-from convtrials.reports.words import headlines, learned, summary
-from convtrials.training.run import Run, load_run
+from convtrials.training.run_directory import Run, load_run
 from convtrials.training.run_documents import DatasetDescription, HistoryEntry, RunResult
 
 #: Pictures that need the images themselves.

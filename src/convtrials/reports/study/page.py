@@ -9,6 +9,7 @@ from typing import Any
 
 from convtrials.core.formatting import duration, joined
 from convtrials.reports.html import PageFigure, page_template, plain
+from convtrials.reports.study.conclusion import groups, know_more, lead
 from convtrials.reports.study.record import StudyRecord
 from convtrials.reports.study.tables import (
     changes_of,
@@ -22,7 +23,6 @@ from convtrials.reports.study.tables import (
     secondary_rows,
 )
 from convtrials.reports.study.verdict_style import STYLES, preliminary, style_of, unwritable
-from convtrials.reports.study.words import groups, know_more, lead
 from convtrials.study.plan.plan import seeds_of
 from convtrials.study.results.metrics import scale_of
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from convtrials.core.errors import StudyError
 from convtrials.evaluation.curves import macro_roc, roc_curves
-from convtrials.evaluation.metrics import confusion_matrix
+from convtrials.evaluation.evaluate import confusion_matrix
 from convtrials.evaluation.predictions import Predictions
 from convtrials.reports.study.record import StudyArm, StudyRun
 

@@ -18,7 +18,7 @@ from convtrials.study.plan.plan import Plan
 from convtrials.study.plan.plan_log import PlanLog
 from convtrials.study.plan.spec import StudySpec
 from convtrials.study.schemas import BaselineVerdict, Costs, TechniqueCost, TechniqueVerdict, Verdicts
-from convtrials.training.run import Run
+from convtrials.training.run_directory import Run
 from convtrials.training.run_documents import RunResult
 
 

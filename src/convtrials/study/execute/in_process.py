@@ -21,7 +21,7 @@ from convtrials.study.execute.run_trainer import (
 from convtrials.training.engine.progress import Progress
 from convtrials.training.replicas.passes import Method
 from convtrials.training.replicas.train import train_replicas
-from convtrials.training.run import Run
+from convtrials.training.run_directory import Run
 
 _log = get_logger(__name__)
 

@@ -21,7 +21,7 @@ from convtrials.study.schemas import LiveRun
 from convtrials.training.engine.execution import Execution
 from convtrials.training.engine.progress import Progress
 from convtrials.training.engine.train import train
-from convtrials.training.run import Run
+from convtrials.training.run_directory import Run
 
 T = TypeVar("T")
 

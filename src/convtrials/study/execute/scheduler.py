@@ -12,7 +12,7 @@ from convtrials.study.execute.run_trainer import drop_weights
 from convtrials.study.plan.plan import Plan
 from convtrials.study.results.scores import Outcomes
 from convtrials.study.status import StudyState, read_status
-from convtrials.training.run import Run
+from convtrials.training.run_directory import Run
 
 #: A run that fails is tried so many times in all by one command.
 ATTEMPTS = 2

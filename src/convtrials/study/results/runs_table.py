@@ -8,7 +8,7 @@ from typing import Any
 
 from convtrials.core.files import atomic_path
 from convtrials.study.results.metrics import verdict_metric
-from convtrials.training.run import Run
+from convtrials.training.run_directory import Run
 
 
 @dataclass(frozen=True)

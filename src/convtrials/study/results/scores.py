@@ -19,7 +19,7 @@ from convtrials.study.plan.arms import Arm
 from convtrials.study.plan.plan import Plan
 from convtrials.study.results.metrics import secondary_metrics, verdict_metric
 from convtrials.study.schemas import Failures, Piece, StudyDataset, StudyExecution
-from convtrials.training.run import Run
+from convtrials.training.run_directory import Run
 
 
 class JudgedStudy(Protocol):

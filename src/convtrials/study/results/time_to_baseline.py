@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from convtrials.core.errors import StudyError
-from convtrials.training.run import Run
+from convtrials.training.run_directory import Run
 from convtrials.training.run_documents import HistoryEntry
 
 #: What is spent on a run, by its name in a `HistoryEntry`: ``seconds`` by the clock, ``cpu_seconds`` of all threads.

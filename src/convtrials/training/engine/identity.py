@@ -11,7 +11,7 @@ from convtrials.data.open import source_name
 from convtrials.training.engine.environment import describe_environment
 from convtrials.training.engine.execution import Execution
 from convtrials.training.recipe.recipe import Recipe
-from convtrials.training.run import Run
+from convtrials.training.run_directory import Run
 from convtrials.training.run_documents import Counts, DatasetDescription, Identity
 
 

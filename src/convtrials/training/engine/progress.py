@@ -16,7 +16,7 @@ from convtrials.core.progress import Task
 from convtrials.data.batches import steps_per_epoch
 from convtrials.training.engine.checkpoint import TrainingState, steps_in
 from convtrials.training.recipe.recipe import Recipe
-from convtrials.training.run import Run
+from convtrials.training.run_directory import Run
 from convtrials.training.run_documents import HistoryEntry
 
 _log = get_logger(__name__)

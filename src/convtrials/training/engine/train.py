@@ -29,7 +29,7 @@ from convtrials.training.engine.progress import CurveWriter, Progress, RunCallba
 from convtrials.training.engine.setup import begin_run, torch_left_as_it_was
 from convtrials.training.engine.step_timing import StepProbe, autotune_execution
 from convtrials.training.recipe.recipe import Recipe
-from convtrials.training.run import Run, default_run_folder, load_run
+from convtrials.training.run_directory import Run, default_run_folder, load_run
 
 _log = get_logger(__name__)
 

@@ -9,7 +9,7 @@ from convtrials.core.log import get_logger
 from convtrials.core.progress import Task
 from convtrials.training.engine.progress import CurveWriter, Progress, ProgressCallback
 from convtrials.training.replicas.team import Replica, Team
-from convtrials.training.run import Run
+from convtrials.training.run_directory import Run
 
 _log = get_logger(__name__)
 

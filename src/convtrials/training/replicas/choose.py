@@ -17,7 +17,7 @@ from convtrials.training.replicas.batch import MicroBatch
 from convtrials.training.replicas.grouped import unknown_layer
 from convtrials.training.replicas.passes import Method
 from convtrials.training.replicas.team import Replica, Team
-from convtrials.training.run import Run
+from convtrials.training.run_directory import Run
 
 _log = get_logger(__name__)
 

@@ -17,7 +17,7 @@ from convtrials.training.replicas.noise import DropoutNoise, give_dropout
 from convtrials.training.replicas.passes import GroupedPasses, Method, Passes, SideBySidePasses
 from convtrials.training.replicas.stack import Stack
 from convtrials.training.replicas.stepping import build_stepping
-from convtrials.training.run import Run
+from convtrials.training.run_directory import Run
 
 
 @dataclass(frozen=True, eq=False)  # the same one or another: values do not matter

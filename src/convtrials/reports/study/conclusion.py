@@ -9,7 +9,7 @@ from convtrials.core.formatting import joined
 from convtrials.reports.study.record import StudyArm, StudyRecord
 from convtrials.reports.study.verdict_style import STYLES, VerdictStyle, preliminary, style_of
 from convtrials.study.results.metrics import scale_of
-from convtrials.study.results.sentences import MAY_SETTLE
+from convtrials.study.results.verdict_sentences import MAY_SETTLE
 
 #: How each verdict reads after "2 of 6 techniques": for one, and for several.
 _COUNTED = {
