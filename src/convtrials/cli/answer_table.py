@@ -5,20 +5,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from convtrials.core.formatting import NOTHING, Scale
+from convtrials.reports.style import VERDICT_COLOURS
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
     from rich.table import Table
     from rich.text import Text
-
-COLOURS = {
-    "better": "green",
-    "worse": "red",
-    "equivalent": "blue",
-    "inconclusive": "yellow",
-    "unstable": "magenta",
-    "failed": "red",
-}
 
 #: A name keeps so many characters per line; where that leaves no room, the answer takes two lines.
 _NAME_WIDTH = 12
@@ -63,7 +55,7 @@ def verdict_text(verdict: str, final: bool) -> "Text":
     """Return the word; one that may still change is dim, and says so."""
     from rich.text import Text
 
-    text = Text(verdict, style=f"bold {COLOURS[verdict]}" if final else "dim")
+    text = Text(verdict, style=f"bold {VERDICT_COLOURS[verdict].terminal}" if final else "dim")
     if not final:
         text.append(" so far", style="dim italic")
     return text

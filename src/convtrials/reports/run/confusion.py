@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convtrials.reports.picture import Picture
-from convtrials.reports.style import INK, MUTED, new_figure, short_name
+from convtrials.reports.style import CELL_LINES, DIAGONAL, INK, MISTAKES, MUTED, new_figure, short_name
 
 #: More classes than this have cells too small for a number.
 MOST_WITH_NUMBERS = 45
@@ -56,7 +56,7 @@ def _draw(confusion: NDArray[np.int64], class_names: Sequence[str]) -> Any:
         norm=PowerNorm(0.5, vmin=0, vmax=top),
         square=True,
         linewidths=0.6 if classes <= MOST_WITH_NUMBERS else 0,
-        linecolor="#f2f4f6",
+        linecolor=CELL_LINES,
         xticklabels=False,
         yticklabels=False,
         cbar_kws={"shrink": 0.45, "aspect": 22, "pad": 0.015},
@@ -71,9 +71,7 @@ def _draw(confusion: NDArray[np.int64], class_names: Sequence[str]) -> Any:
 def _pale_to_dark() -> Any:
     from matplotlib.colors import LinearSegmentedColormap
 
-    return LinearSegmentedColormap.from_list(
-        "mistakes", ["#ffffff", "#fdd9b5", "#f28e2b", "#b8450f", "#5c1a06"]
-    )
+    return LinearSegmentedColormap.from_list("mistakes", MISTAKES)
 
 
 def _finish_axes(axes: Any, names: Sequence[str], top: float) -> None:
@@ -100,7 +98,7 @@ def _paint_diagonal(axes: Any, classes: int) -> None:
     from matplotlib.patches import Rectangle
 
     cells = [Rectangle((k, k), 1, 1) for k in range(classes)]
-    axes.add_collection(PatchCollection(cells, facecolor="#e6ebf0", edgecolor="#f2f4f6", linewidth=0.6))
+    axes.add_collection(PatchCollection(cells, facecolor=DIAGONAL, edgecolor=CELL_LINES, linewidth=0.6))
 
 
 def _write_numbers(axes: Any, confusion: NDArray[np.int64], rates: NDArray[np.float64], top: float) -> None:

@@ -11,9 +11,9 @@ from convtrials.core.formatting import Scale, joined, times
 from convtrials.reports.picture import Picture
 from convtrials.reports.study.forest import difference_limits
 from convtrials.reports.study.record import StudyArm, StudyRecord
-from convtrials.reports.study.rows import BAND, figure_of_rows, text_width, write_ends, write_right
+from convtrials.reports.study.rows import figure_of_rows, text_width, write_ends, write_right
 from convtrials.reports.study.verdict_style import draw_mark, labels_of, style_of
-from convtrials.reports.style import FAINT, INK, MUTED, new_figure
+from convtrials.reports.style import BAND, FAINT, INK, MUTED, new_figure
 from convtrials.study.results.metrics import scale_of
 
 #: More techniques than this get a row each: their names would not fit next to points, nor would the lines to them.

@@ -23,6 +23,7 @@ from convtrials.reports.study.tables import (
     secondary_rows,
 )
 from convtrials.reports.study.verdict_style import STYLES, preliminary, style_of, unwritable
+from convtrials.reports.style import VERDICT_COLOURS
 from convtrials.study.plan.plan import seeds_of
 from convtrials.study.results.metrics import scale_of
 
@@ -46,6 +47,7 @@ def render_study_page(study: StudyRecord, figures: Sequence[PageFigure]) -> str:
         moment=moment,
         rows=page_rows(study),
         looks=[look for look in STYLES if look.key != "waiting"],
+        verdict_colours=VERDICT_COLOURS,
         scale=scale,
         study=study,
         figures=figures,

@@ -7,9 +7,6 @@ from typing import Any
 
 from convtrials.reports.style import INK, MUTED, new_figure
 
-#: The colour of bands that mark a range: the margin, the baseline's runs.
-BAND = "#eef1f4"
-
 #: Inches: the figure's width, the height of a row, and the space around the plot.
 WIDTH, ROW = 9.6, 0.42
 _AXIS, _EDGE = 0.5, 0.06

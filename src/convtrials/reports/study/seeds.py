@@ -10,9 +10,9 @@ import numpy as np
 from convtrials.core.formatting import Scale
 from convtrials.reports.picture import Picture
 from convtrials.reports.study.record import StudyArm, StudyRecord
-from convtrials.reports.study.rows import BAND, figure_of_rows, text_width, write_right
+from convtrials.reports.study.rows import figure_of_rows, text_width, write_right
 from convtrials.reports.study.verdict_style import labels_of, style_of
-from convtrials.reports.style import FAINT, INK, MUTED
+from convtrials.reports.style import BAND, FAINT, INK, MUTED
 from convtrials.study.results.metrics import scale_of
 
 

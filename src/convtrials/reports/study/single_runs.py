@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from convtrials.core.formatting import Scale
 from convtrials.reports.picture import Picture
 from convtrials.reports.study.record import StudyArm, StudyRecord
-from convtrials.reports.study.rows import BAND, figure_of_rows, text_width, write_ends, write_right
+from convtrials.reports.study.rows import figure_of_rows, text_width, write_ends, write_right
 from convtrials.reports.study.verdict_style import labels_of, style_of
-from convtrials.reports.style import BLUE, FAINT, INK, MUTED, ORANGE
+from convtrials.reports.style import BAND, BLUE, FAINT, INK, MUTED, ORANGE
 from convtrials.study.results.metrics import scale_of
 from convtrials.study.results.single_runs import misleading, pair_differences
 from convtrials.study.schemas import SingleRuns
