@@ -142,7 +142,7 @@ def check(
     not split, findings are those of the split that --ratios and --split-seed make.
     """
     from convtrials.data.check import check_source
-    from convtrials.data.open import find_source
+    from convtrials.data.sources.find import find_source
 
     report = check_source(find_source(source), ratios=parse_ratios(ratios), split_seed=seed)
     if as_json:

@@ -118,7 +118,7 @@ def check_source(
     Parameters
     ----------
     source : Source
-        From `convtrials.data.open.find_source`.
+        From `convtrials.data.sources.find.find_source`.
     ratios, split_seed
         As for `convtrials.data.open.load_dataset`: where the source is not split, duplicates are judged by the
         split that these would make of its readable images.

@@ -13,12 +13,12 @@ from convtrials.core.files import staged_folder
 from convtrials.core.progress import Task, progress_task
 from convtrials.data.dataset import DEFAULT_RATIOS, SPLITS
 from convtrials.data.hashes import hash_images
-from convtrials.data.open import find_source
 from convtrials.data.pack import bad_images_message
 from convtrials.data.parallel import blocks
 from convtrials.data.paths import typed_path
 from convtrials.data.selection import choose_rows, only_classes, split_rows
 from convtrials.data.sources.base import Listing, Source
+from convtrials.data.sources.find import find_source
 from convtrials.data.sources.folder import FolderSource
 from convtrials.data.split import check_ratios
 

@@ -104,7 +104,7 @@ def _dataset(text: LinedYaml) -> tuple[str, dict[str, Any]]:
     if isinstance(options.get("classes"), list):
         # YAML reads 0 as a number; it reads no as false, which stays and is refused.
         options["classes"] = [str(one) if type(one) is int else one for one in options["classes"]]
-    from convtrials.data.open import BUILT_IN
+    from convtrials.data.sources.find import BUILT_IN
 
     if name not in BUILT_IN:
         # A study file means the same from wherever it is run.
