@@ -219,6 +219,20 @@ def test_redirect_to_another_scheme_is_refused(server: FileServer, tmp_path: Pat
     assert left_over(tmp_path) == set()
 
 
+@pytest.mark.parametrize("there", ["http://[::1", "http://a..b/", f"http://{'a' * 64}.example/"])
+def test_redirect_to_what_is_no_address_is_refused_in_a_line(server: FileServer, tmp_path: Path, there: str):
+    server.redirect = there
+    with pytest.raises(DataError, match="redirects to none"):
+        fetch(server, tmp_path / "file.zip")
+    assert left_over(tmp_path) == set()
+
+
+@pytest.mark.parametrize("url", ["http://[::1", "http://127.0.0.1:1/\xe4"])
+def test_an_address_that_is_none_is_refused_in_a_line(url: str, tmp_path: Path):
+    with pytest.raises(DataError, match="it is no address"):
+        download(url, tmp_path / "file.zip", md5=MD5, max_bytes=10)
+
+
 def test_redirect_from_https_down_to_http_is_refused():
     import urllib.request
     from http.client import HTTPMessage

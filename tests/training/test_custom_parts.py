@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from small_runs import PINNED, SMALL, assert_same_weights, weights
 
 from convtrials.cli.models import models
+from convtrials.core.custom import source_of
 from convtrials.core.errors import RecipeError, RunError
 from convtrials.data.augmentation import AugmentConfig
 from convtrials.data.augmentation.pipeline import augmented
@@ -222,6 +223,42 @@ def test_the_source_is_part_of_what_a_run_is(
     own_parts.write_text(PARTS + "\n# changed\n")
     with pytest.raises(RunError, match="holds a run with another optimizer source"):
         train_small(ALL, out=tmp_path / "run")
+
+
+@pytest.mark.parametrize("name", ["decorated", "partly", "made"])
+def test_the_source_is_the_file_that_a_part_is_written_in(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "wrapped_parts.py").write_text(
+        """
+import functools
+import torch
+
+@torch.no_grad()
+def decorated(images, generator):
+    return images
+
+class Made:
+    def __call__(self, images, generator):
+        return images
+
+partly, made = functools.partial(decorated), Made()
+"""
+    )
+    monkeypatch.chdir(tmp_path)
+    source = source_of("augment.custom", f"wrapped_parts:{name}")
+    assert source is not None
+    assert source.resolve() == (tmp_path / "wrapped_parts.py").resolve()
+    sys.modules.pop("wrapped_parts")
+
+
+def test_a_script_that_ends_itself_is_no_module_of_parts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "ends_itself.py").write_text("import sys\nsys.exit(0)\n")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(RecipeError, match="'ends_itself' cannot be imported: SystemExit: 0"):
+        source_of("optimizer", "ends_itself:Lion")
 
 
 def test_a_finished_run_is_used_without_its_parts(

@@ -189,6 +189,13 @@ def test_runs_of_earlier_versions_keep_their_recipe_and_its_digest() -> None:
         )  # what is new in a recipe is left out where it is not used
 
 
+@pytest.mark.parametrize("section", ["optimizer", "schedule", "loss"])
+@pytest.mark.parametrize("name", [["adam"], {"a": 1}, 3, True])
+def test_a_changed_name_that_is_no_text_is_refused(section: str, name: Any) -> None:
+    with pytest.raises(RecipeError, match=rf"{section}\.name = .*: must be a valid string"):
+        Recipe().changed({section: {"name": name}})
+
+
 def test_one_key_of_a_section_keeps_the_others() -> None:
     base = Recipe(optimizer={"name": "sgd", "lr": 0.07, "momentum": 0.8})
     assert base.changed({"optimizer.momentum": 0.5}).optimizer.lr == 0.07

@@ -194,3 +194,12 @@ def test_a_resume_refuses_the_run_json_of_another_seed(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"checkpoint\.safetensors: belongs to another run"):
         resume(one.folder)
     assert not one.finished
+
+
+@pytest.mark.parametrize("depth", [150, 400, 900])
+def test_a_document_that_nests_too_deep_is_told_in_a_line(run: Run, depth: int) -> None:
+    path = run.folder / "run.json"
+    deep = "[" * depth + "]" * depth
+    path.write_text(path.read_text().replace('"seed"', f'"more": {deep}, "seed"', 1))
+    with pytest.raises(RunError, match=r"run\.json: nests deeper than 100 levels"):
+        run.read_predictions()

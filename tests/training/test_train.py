@@ -66,6 +66,21 @@ def test_another_seed_is_another_run(train_small: Any) -> None:
     assert not any(torch.equal(one[name], other[name]) for name in one)
 
 
+def test_a_seed_of_numpy_is_the_number_that_it_is(train_small: Any) -> None:
+    run = train_small(seed=np.int64(7))
+    assert_same_weights(run, train_small(seed=7))
+    assert run.identity.seed == run.result.seed == 7
+
+
+@pytest.mark.parametrize("seed", [2**63, -(2**63), 10**30])
+def test_a_seed_that_no_file_could_give_back_is_refused_before_anything_is_written(
+    train_small: Any, tmp_path: Path, seed: int
+) -> None:
+    with pytest.raises(RunError, match=r"must be less than 2\*\*63"):
+        train_small(seed=seed, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_other_uses_of_torchs_generator_change_nothing(train_small: Any) -> None:
     one = train_small()
     torch.manual_seed(99)

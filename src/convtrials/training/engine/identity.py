@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from convtrials.core.custom import source_of
+from convtrials.core.documents import LARGEST_NUMBER
 from convtrials.core.errors import RunError
 from convtrials.data.dataset import Dataset
 from convtrials.data.open import source_name
@@ -22,6 +23,8 @@ def identify(recipe: Recipe, dataset: Dataset, seed: int, recorded: Identity | N
     since their names alone would let another network go on under an old one's checkpoint. Where the file of initial
     weights is gone, the one that was `recorded` is believed: a checkpoint no longer needs it.
     """
+    if abs(seed) >= LARGEST_NUMBER:  # it could be written, and never be read again
+        raise RunError(f"seed {seed}: must be less than 2**63, and more than -2**63")
     made_from: dict[str, str | None] = {}
     if recipe.initial_weights:
         path, known = Path(recipe.initial_weights), recorded.initial_weights if recorded else None

@@ -1,5 +1,6 @@
 """Train one recipe with one seed on one dataset: from nothing, or on from a checkpoint."""
 
+import operator
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -92,6 +93,7 @@ def train(
         After Ctrl-C or SIGTERM, with a checkpoint written.
     """
     check_trainable(recipe, dataset)
+    seed = operator.index(seed)  # of NumPy's integers too
     run = Run(out if out is not None else default_run_folder(recipe, dataset, seed))
     identity = identify(recipe, dataset, seed, recorded=run.identity if run.exists else None)
     if not run.exists:

@@ -295,7 +295,9 @@ def _carried(section: str, old: Any, new: Any) -> tuple[str, ...]:
     """Name the options that survive a change of a section's name."""
     if section != "optimizer":
         return ("warmup",) if section == "schedule" else ()
-    both = all(name in OPTIMIZERS and OPTIMIZERS[name].adam_sized for name in (old or "adam", new))
+    # A list of names: a value of any other type is compared, and refused later.
+    adam_sized = [name for name, entry in OPTIMIZERS.items() if entry.adam_sized]
+    both = all(name in adam_sized for name in (old or "adam", new))
     return ("lr", "weight_decay") if both else ("weight_decay",)
 
 
