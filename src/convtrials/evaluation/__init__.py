@@ -19,7 +19,7 @@ __getattr__, __dir__ = lazy_names(
     __name__,
     {
         "Predictions": f"{__name__}.predictions",
-        "evaluate_predictions": f"{__name__}.metrics",
+        "evaluate_predictions": f"{__name__}.evaluate",
         "read_predictions": f"{__name__}.predictions",
     },
 )
