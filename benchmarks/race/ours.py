@@ -9,7 +9,7 @@ import numpy as np
 from benchmarks.race.peers.protocol import Rounds, arguments, network_of
 from convtrials.core.log import lines_to
 from convtrials.data.dataset import Dataset
-from convtrials.models.registry import parameter_count
+from convtrials.models.entries import parameter_count
 from convtrials.training.engine.checkpoint import TrainingState
 from convtrials.training.engine.execution import Execution
 from convtrials.training.engine.loop import train_loop

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from convtrials.models import build_model, list_models, register_model
-from convtrials.models.registry import ENTRIES
+from convtrials.models.entries import ENTRIES
 
 SMALL = {"classes": 36, "channels": 1, "image_size": 28, "width": 0.25}
 ALL = ("alexnet", "alexnet-2012", "vgg11", "vgg11-bn")

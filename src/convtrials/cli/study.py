@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from convtrials.study.plan.plan import Plan
     from convtrials.training.engine.execution import ComputeOptions, Precision
 
-#: Exit code of a study in which a run could not be done or the baseline diverged: it has an end, but not all answers.
-INCOMPLETE = 3
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -99,14 +97,16 @@ def show_study(
     """Run a prepared study with a view of how it stands, draw its report, print its verdicts; return the exit code."""
     from rich.console import Console
 
-    from convtrials.cli.study_view import LiveView
+    from convtrials.cli.study_view import LiveView, print_verdicts
     from convtrials.study.run_study import run_study
 
     with LiveView(Console(stderr=True)) as view:
         run_study(directory, plan, dataset, options, show=view)
     if report:
-        _report(directory.folder)
-    return _end(directory.folder)
+        from convtrials.reports.study.report import build_study_report
+
+        build_study_report(directory.folder)
+    return print_verdicts(directory.folder)
 
 
 def _begin(
@@ -162,12 +162,12 @@ def status(
     from rich.console import Console
     from rich.live import Live
 
-    from convtrials.cli.study_view import study_table
+    from convtrials.cli.study_view import print_plan_notes, study_table
     from convtrials.study.run_study import status_reader
 
     read_state = status_reader(study)
     console = Console()
-    _print_plan_notes(study)
+    print_plan_notes(study)
     if not follow or not console.is_terminal:
         console.print(study_table(read_state()))
         return
@@ -191,6 +191,8 @@ def report(
     For a published copy nothing is written: the command shows its verdicts,
     and what they would be today.
     """
+    from convtrials.cli.study_view import print_verdicts
+    from convtrials.reports.study.report import build_study_report
     from convtrials.study.published_study import is_published
     from convtrials.study.run_study import write_study_documents
 
@@ -198,60 +200,8 @@ def report(
         report_copy(study)
         return
     write_study_documents(study)
-    _report(study)
-    _end(study)
-
-
-def _report(folder: Path) -> None:
-    from convtrials.reports.study.report import build_study_report
-
-    build_study_report(folder)
-
-
-def _print_plan_notes(folder: Path) -> None:
-    """Say what casts doubt on verdicts: a plan that was changed after runs had ended, a log that is not whole."""
-    from rich.console import Console
-
-    from convtrials.study.directory import StudyDirectory
-    from convtrials.study.plan.plan_log import remarks
-
-    for remark in remarks(StudyDirectory(folder).plan_log):
-        Console().print(f"note: {remark}", style="bold", highlight=False, markup=False)
-
-
-def _end(folder: Path) -> int:
-    """Print the verdicts; return the exit code, 0 where every run that counts could be done."""
-    from rich.console import Console
-
-    from convtrials.cli.study_view import verdict_table
-    from convtrials.cli.terminal import print_warnings
-    from convtrials.study.directory import StudyDirectory
-
-    study = StudyDirectory(folder)
-    verdicts = study.verdicts
-    console = Console()
-    console.print()
-    console.print(verdict_table(verdicts, study.costs))
-    console.print()
-    for one in verdicts.techniques:
-        console.print(f"• {one.sentence}", highlight=False, markup=False)
-    print_warnings((one.text for one in verdicts.warnings), console)
-    if verdicts.single_runs:
-        console.print(verdicts.single_runs, highlight=False, markup=False)
-    _print_plan_notes(folder)
-    units = f", {verdicts.test_units:,} {verdicts.unit}s" if verdicts.unit != "image" else ""
-    console.print(
-        f"{verdicts.test_images:,} test images{units}; intervals hold for all techniques together, over new seeds "
-        "and new test images",
-        style="dim",
-        highlight=False,
-    )
-    page = folder / "report.html"
-    if page.is_file():
-        # A long path must stay one line, so that it can be clicked and copied.
-        console.print(f"report: {page}", highlight=False, markup=False, soft_wrap=True)
-    failed = any("failed" in one.status for one in verdicts.arms)
-    return INCOMPLETE if failed or "diverged" in verdicts.baseline.status else 0
+    build_study_report(study)
+    print_verdicts(study)
 
 
 for command in (publish, merge):

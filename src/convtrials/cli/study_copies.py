@@ -59,7 +59,8 @@ def merge(
     judged together by the plan of the first study. Pieces that do not fit are
     refused: other data, metric, recipes, or computed otherwise.
     """
-    from convtrials.cli.study import _end, _report
+    from convtrials.cli.study_view import print_verdicts
+    from convtrials.reports.study.report import build_study_report
     from convtrials.study.merge import merge_studies
     from convtrials.study.published_study import is_published
 
@@ -68,8 +69,8 @@ def merge(
         report_copy(out)
         return
     if report:
-        _report(out)
-    if incomplete := _end(out):
+        build_study_report(out)
+    if incomplete := print_verdicts(out):
         raise typer.Exit(incomplete)
 
 

@@ -1,5 +1,6 @@
 """What a study looks like in a terminal: every run, the verdicts so far, the time left."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from convtrials.cli.answer_table import Answer, AnswerTable, Column, verdict_text
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
     from convtrials.study.execute.executor import RunEnd
     from convtrials.study.schemas import Costs, Verdicts
     from convtrials.study.status import RunState, StudyState
+
+#: Exit code of a study in which a run could not be done or the baseline diverged: it has an end, but not all answers.
+INCOMPLETE = 3
 
 #: One sign a run, so that a row shows all seeds of an arm.
 SIGNS = {
@@ -209,3 +213,48 @@ class LiveView:
 
     def _print(self, line: str) -> None:
         self._console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def print_plan_notes(folder: Path) -> None:
+    """Say what casts doubt on verdicts: a plan that was changed after runs had ended, a log that is not whole."""
+    from rich.console import Console
+
+    from convtrials.study.directory import StudyDirectory
+    from convtrials.study.plan.plan_log import remarks
+
+    for remark in remarks(StudyDirectory(folder).plan_log):
+        Console().print(f"note: {remark}", style="bold", highlight=False, markup=False)
+
+
+def print_verdicts(folder: Path) -> int:
+    """Print the verdicts; return the exit code, 0 where every run that counts could be done."""
+    from rich.console import Console
+
+    from convtrials.cli.terminal import print_warnings
+    from convtrials.study.directory import StudyDirectory
+
+    study = StudyDirectory(folder)
+    verdicts = study.verdicts
+    console = Console()
+    console.print()
+    console.print(verdict_table(verdicts, study.costs))
+    console.print()
+    for one in verdicts.techniques:
+        console.print(f"• {one.sentence}", highlight=False, markup=False)
+    print_warnings((one.text for one in verdicts.warnings), console)
+    if verdicts.single_runs:
+        console.print(verdicts.single_runs, highlight=False, markup=False)
+    print_plan_notes(folder)
+    units = f", {verdicts.test_units:,} {verdicts.unit}s" if verdicts.unit != "image" else ""
+    console.print(
+        f"{verdicts.test_images:,} test images{units}; intervals hold for all techniques together, over new seeds "
+        "and new test images",
+        style="dim",
+        highlight=False,
+    )
+    page = folder / "report.html"
+    if page.is_file():
+        # A long path must stay one line, so that it can be clicked and copied.
+        console.print(f"report: {page}", highlight=False, markup=False, soft_wrap=True)
+    failed = any("failed" in one.status for one in verdicts.arms)
+    return INCOMPLETE if failed or "diverged" in verdicts.baseline.status else 0

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from convtrials.core.errors import DataError
 from convtrials.core.streams import stream_generator
-from convtrials.data.dataset import Dataset, SplitName
+from convtrials.data.dataset import Dataset
 from convtrials.data.rows import rows_of
+from convtrials.data.split import SplitName
 
 #: Bytes of one split that are held in memory; larger splits are read from their file batch by batch.
 MEMORY_LIMIT = 2 * 1024**3

@@ -15,12 +15,11 @@ from convtrials.core.few_images import (
     few_images_sentence,
     interval_of_share,
 )
-from convtrials.data.dataset import DEFAULT_RATIOS, SPLITS
 from convtrials.data.hashes import ImageHashes, hash_images
 from convtrials.data.selection import split_rows
 from convtrials.data.sources.base import Listing, Source
 from convtrials.data.sources.folder import FolderSource
-from convtrials.data.split import check_ratios
+from convtrials.data.split import DEFAULT_RATIOS, SPLITS, check_ratios
 
 Kind = Literal[
     "unreadable",

@@ -6,19 +6,15 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from convtrials.core.errors import DataError
+from convtrials.data.from_arrays import dataset_fields
+from convtrials.data.split import DEFAULT_RATIOS, SPLITS, SplitName
 
-SplitName = Literal["train", "val", "test"]
-
-#: The order gives the codes in ``Dataset.split``: 0 train, 1 val, 2 test.
-SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
-#: Train, validation and test shares unless others are given.
-DEFAULT_RATIOS = (0.7, 0.15, 0.15)
 #: What a notebook shows of a dataset at most: classes by name, and examples, one per class, of so many pixels per side.
 _NAMES, _EXAMPLES, _EXAMPLE_SIDE = 40, 12, 96
 
@@ -125,9 +121,7 @@ class Dataset:
         >>> data.class_names, data.counts()
         (('cat', 'dog'), {'train': 28, 'val': 6, 'test': 6})
         """
-        from convtrials.data.from_arrays import dataset_from_arrays
-
-        return dataset_from_arrays(images, labels, class_names, groups, split, name, ratios, seed)
+        return cls(**dataset_fields(images, labels, class_names, groups, split, name, ratios, seed))
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from convtrials.core.errors import DataError
 from convtrials.core.files import staged_folder
 from convtrials.core.progress import Task, progress_task
-from convtrials.data.dataset import DEFAULT_RATIOS, SPLITS
 from convtrials.data.hashes import hash_images
 from convtrials.data.pack import bad_images_message
 from convtrials.data.parallel import blocks
@@ -20,7 +19,7 @@ from convtrials.data.selection import choose_rows, only_classes, split_rows
 from convtrials.data.sources.base import Listing, Source
 from convtrials.data.sources.find import find_source
 from convtrials.data.sources.folder import FolderSource
-from convtrials.data.split import check_ratios
+from convtrials.data.split import DEFAULT_RATIOS, SPLITS, check_ratios
 
 
 def write_split(

@@ -7,18 +7,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convtrials.core.errors import DataError
-from convtrials.data.dataset import SPLITS, Dataset
 from convtrials.data.hashes import content_fingerprint
 from convtrials.data.selection import refuse_untrained, split_rows
 from convtrials.data.sources.arrays import image_layout, label_vector, laid_out, name_classes, text_of
 from convtrials.data.sources.base import Listing
-from convtrials.data.split import check_ratios
+from convtrials.data.split import SPLITS, check_ratios
 
 
-def dataset_from_arrays(
+def dataset_fields(
     images: Any, labels: Any, class_names: Any, groups: Any, split: Any, name: str, ratios: Any, seed: int
-) -> Dataset:
-    """Do what `Dataset.from_arrays` documents."""
+) -> dict[str, Any]:
+    """Return the fields of the dataset that `Dataset.from_arrays` documents."""
     shares = check_ratios(ratios)
     if not isinstance(name, str):
         raise DataError(f"name: {name!r:.60}; a text is needed")
@@ -30,7 +29,7 @@ def dataset_from_arrays(
             raise DataError(f"split: no image in {part}; train, val and test each need one or more")
     refuse_untrained(name, listing, listing.labels, codes)
     content = content_fingerprint(pixels, listing.labels, codes, listing.groups, listing)
-    return Dataset(
+    return dict(
         name=name,
         images=pixels,
         labels=listing.labels,

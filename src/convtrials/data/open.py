@@ -7,11 +7,11 @@ from typing import Any
 
 from convtrials.core.errors import DataError
 from convtrials.core.log import get_logger
-from convtrials.data.dataset import DEFAULT_RATIOS, Dataset
+from convtrials.data.dataset import Dataset
 from convtrials.data.pack import build_pack
 from convtrials.data.selection import PackOptions, options_document
 from convtrials.data.sources.find import BUILT_IN, find_source
-from convtrials.data.split import check_ratios
+from convtrials.data.split import DEFAULT_RATIOS, check_ratios
 from convtrials.data.store import index_path, look_up, open_pack, plain_disk_errors, remember
 
 _log = get_logger(__name__)

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from convtrials.core.errors import DataError
 from convtrials.core.files import write_json
 from convtrials.core.progress import progress_task
-from convtrials.data.dataset import SPLITS
 from convtrials.data.hashes import content_fingerprint, pack_key
 from convtrials.data.parallel import WorkerPool, blocks, pool_for
 from convtrials.data.selection import (
@@ -27,6 +26,7 @@ from convtrials.data.selection import (
     split_rows,
 )
 from convtrials.data.sources.base import BadImage, Listing, Source
+from convtrials.data.split import SPLITS
 from convtrials.data.store import FORMAT, building_folder, publish
 
 

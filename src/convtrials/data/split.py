@@ -1,13 +1,20 @@
 """Which images train, which validate, which test: stratified, seeded, groups kept whole."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from convtrials.core.errors import DataError
 from convtrials.core.streams import stream_generator
-from convtrials.data.dataset import DEFAULT_RATIOS, SPLITS
+
+SplitName = Literal["train", "val", "test"]
+
+#: The order gives the codes in ``Dataset.split``: 0 train, 1 val, 2 test.
+SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
+#: Train, validation and test shares unless others are given.
+DEFAULT_RATIOS = (0.7, 0.15, 0.15)
 
 #: Marks an image that the source left unassigned.
 UNASSIGNED = 255
@@ -15,7 +22,10 @@ UNASSIGNED = 255
 
 def check_ratios(ratios: Sequence[float]) -> tuple[float, float, float]:
     """Return the ratios as three floats, or say what is wrong with them."""
-    values = tuple(float(ratio) for ratio in ratios)
+    try:
+        values = tuple(float(ratio) for ratio in ratios)
+    except (TypeError, ValueError):
+        values = ()
     good = len(values) == 3 and all(0 <= value <= 1 for value in values) and values[0] > 0
     if not good or abs(sum(values) - 1) > 1e-6:
         raise DataError(

@@ -4,7 +4,8 @@ Importing this package is cheap: PyTorch is loaded when a model is built, not be
 """
 
 from convtrials.models.activations import ACTIVATIONS
-from convtrials.models.registry import ModelEntry, build_model, list_models, parameter_count, register_model
+from convtrials.models.entries import ModelEntry, parameter_count, register_model
+from convtrials.models.registry import build_model, list_models
 from convtrials.models.spec import ModelSpec
 from convtrials.models.weights import WeightsError, load_weights, save_weights
 

@@ -9,8 +9,8 @@ from typing import NamedTuple
 from torch import nn
 
 from convtrials.models.activations import make_activation
+from convtrials.models.entries import register_model
 from convtrials.models.layers import ConvNet, convolution, pooled
-from convtrials.models.registry import register_model
 from convtrials.models.spec import ModelSpec
 
 

@@ -9,9 +9,9 @@ from dataclasses import replace
 from torch import nn
 
 from convtrials.models.activations import make_activation
+from convtrials.models.entries import register_model
 from convtrials.models.initial import vgg_weights
 from convtrials.models.layers import ConvNet, convolution, pooled
-from convtrials.models.registry import register_model
 from convtrials.models.spec import ModelSpec
 
 _PAPER = "Simonyan & Zisserman, Very Deep CNNs for Large-Scale Image Recognition, ICLR 2015"
