@@ -186,7 +186,7 @@ def _take_place(staged: Path, target: Path, older: HowMade | None) -> None:
 
 def _copy_of(study: StudyDirectory) -> PublishedStudy:
     """Read all of a study directory that a published copy holds."""
-    plan = study.plan
+    plan, how = study.plan, how_made(study)
     outcomes = Outcomes(study, plan, study.units())
     results = study_results(study, plan, outcomes)
     runs, labels = [], None
@@ -201,6 +201,11 @@ def _copy_of(study: StudyDirectory) -> PublishedStudy:
             if ending == "finished":
                 found = run.read_predictions()
                 labels = found.labels
+                if len(how.dataset.class_names) != found.probabilities.shape[1]:
+                    raise StudyError(
+                        f"{study.dataset_path}: names {len(how.dataset.class_names)} classes; runs answer with "
+                        f"{found.probabilities.shape[1]}"
+                    )
                 copy = replace(
                     copy,
                     answers=found.predicted,
@@ -211,9 +216,8 @@ def _copy_of(study: StudyDirectory) -> PublishedStudy:
             task.advance()
     if labels is None:
         raise StudyError(f"{study.folder}: no finished run in it; there is nothing to publish")
-    how, units = how_made(study), outcomes.units
     return PublishedStudy(
-        study.folder, how, plan, tuple(runs), labels, units, results.verdicts, results.costs
+        study.folder, how, plan, tuple(runs), labels, outcomes.units, results.verdicts, results.costs
     )
 
 
