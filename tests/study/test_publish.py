@@ -103,6 +103,12 @@ def test_nothing_of_the_machine_is_in_it(study: Path, copy: Path) -> None:
         (r"dataset: C:\data\set", "dataset: set"),
         ("x: ../recipes/base.yaml", "x: ../recipes/base.yaml"),
         ("# and/or, https://a.org/b", "# and/or, https://a.org/b"),
+        ("dataset: '/home/ann smith/my data/set'  # here", "dataset: 'set'  # here"),
+        ("dataset: /home/ann smith/set # and more", "dataset: set # and more"),
+        ("dataset: file:///home/ann/set", "dataset: set"),
+        ("dataset: ~ann/set", "dataset: set"),
+        (r"dataset: \\server\ann\set", "dataset: set"),
+        ("from /home/ann/a to /home/ann/b", "from a to b"),
     ],
 )
 def test_paths_are_cut_to_their_names(text: str, cut: str) -> None:

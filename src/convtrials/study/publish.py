@@ -39,8 +39,11 @@ from convtrials.study.results.runs_table import write_runs_table
 from convtrials.study.results.scores import Outcomes
 from convtrials.study.schemas import StudyExecution
 
-#: A path from the root of a machine, or from somebody's home, in a text.
-_MACHINE_PATH = re.compile(r"(?<![\w.:/\\~$-])(?:[A-Za-z]:[\\/]|~?/)[^\s'\",;\]})]+")
+#: A path from the root of a machine, of a server or of a home, in a text; names of folders may hold spaces.
+_MACHINE_PATH = re.compile(
+    r"(?<![\w.:/\\~$-])(?:[A-Za-z]:[\\/]|~\w*/|/|\\\\|file:/+)[^\s'\",;\]})]+"
+    r"(?: +[^\s'\",;\]})/\\#]+[\\/][^\s'\",;\]})]*)*"
+)
 
 
 def publish(folder: str | Path, target: str | Path, *, pictures: bool = True) -> int:
