@@ -132,7 +132,7 @@ class StudyResult:
         header = (
             "technique",
             "verdict",
-            f"difference, {scale.unit}",
+            f"{'gain' if scale.lower_is_better else 'difference'}, {scale.unit}",  # above 0 where it is better
             f"{verdicts.level} interval",
             "p",
             "cost",
