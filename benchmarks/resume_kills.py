@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from convtrials.training.run import Run
+from convtrials.training.run_directory import Run
 
 RECIPE = {
     "ema": 0.99,

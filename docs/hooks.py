@@ -22,7 +22,7 @@ HIDDEN = {
     "VerdictRow": ("scale",),
     "Execution": ("to_dict", "memory_format", "fabric_precision"),
     "Run": (
-        *("begin", "end", "lock", "taken", "write_history", "write_predictions"),
+        *("begin", "end", "lock", "locked", "write_history", "write_predictions"),
         *("check_named", "check_files", "use_recorded_folder", "class_names_of"),
     ),
 }

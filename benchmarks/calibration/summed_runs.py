@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.calibration.simulated_studies import Study
-from convtrials.statistics.design import BASELINE, Lost
+from convtrials.statistics.design import BASELINE, NoScores
 from convtrials.statistics.moments import Moments
 
 
@@ -61,7 +61,7 @@ class SummedRuns:
     def ended(self, arm: str) -> int:
         return self.seeds
 
-    def lost(self, arm: str, seeds: int) -> Lost | None:
+    def failure(self, arm: str, seeds: int) -> NoScores | None:
         return None
 
     def mean(self, arm: str, seeds: int) -> float | None:

@@ -33,13 +33,10 @@ class Wanted:
     environments : Path
         Folder of the peers' environments.
     model : {"alexnet", "vgg11"}
-    width : float
-    batch_size : int
     data : str
         A built-in dataset or a path.
     peers : tuple of str
         From `check_peers`.
-    rounds : int
     round : dict
         ``{"seconds": 4.0}`` or ``{"steps": 6}``.
     start_limit, round_limit : float
@@ -75,7 +72,6 @@ def run_benchmark(wanted: Wanted, task: Task, *, command: str = "") -> dict[str,
 
     Parameters
     ----------
-    wanted : Wanted
     task : Task
         Told what happens; it advances by `Wanted.units` in all.
     command : str

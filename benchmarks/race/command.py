@@ -155,7 +155,7 @@ def _check_early(
     if table is not None:
         check_place(table, model)
     if out.is_dir() or not out.absolute().parent.is_dir():
-        raise BenchError(f"--out {out}: must be a file in a folder that is there")
+        raise BenchError(f"--out {out}: must be a file in a folder that exists")
     return asked
 
 

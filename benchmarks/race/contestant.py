@@ -76,7 +76,6 @@ class ContestantProcess:
 
     Parameters
     ----------
-    command : sequence of str
     threads : int or None
         Told to OpenMP as well.
     folder : Path

@@ -92,7 +92,6 @@ def our_contestants(
     ----------
     folder : Path
         With the benchmark's data.
-    batch_size : int
     precision, threads
         Given by a person: then kept for a run alone, and not probed.
     """
@@ -150,7 +149,6 @@ def peer_contestants(
         From `check_peers`.
     folder : Path
         With the benchmark's data.
-    batch_size : int
     environments : Path
         Folder of the environments.
     show : callable

@@ -26,7 +26,6 @@ def matmul_peak(n: int, dtype: torch.dtype, *, seconds: float = SECONDS) -> floa
     ----------
     n : int
         Rows and columns; a product counts 2 n^3 operations.
-    dtype : torch.dtype
     seconds : float
         Products go on for so long, at least two of them.
     """

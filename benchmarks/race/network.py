@@ -43,7 +43,6 @@ def describe_network(model: str, *, width: float, channels: int, classes: int) -
         Multiplies channels and hidden units, to the nearest multiple of 8, at least 8; above 0, up to 16.
     channels : int
         Of the images, 1 or 3.
-    classes : int
 
     Returns
     -------

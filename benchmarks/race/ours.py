@@ -24,7 +24,7 @@ from convtrials.training.recipe.recipe import Recipe
 FOREVER = 100_000
 
 
-class Watcher:
+class RaceCallback:
     """Tells every step of the loop to the benchmark."""
 
     def __init__(self, rounds: Rounds) -> None:
@@ -98,7 +98,7 @@ def main() -> None:
         settings=execution.to_dict(),
         tried=tried,
     )
-    train_loop(recipe, 0, state, train, val, Watcher(rounds))
+    train_loop(recipe, 0, state, train, val, RaceCallback(rounds))
 
 
 if __name__ == "__main__":

@@ -56,10 +56,8 @@ def write_data(
     folder : Path
         Gets ``images.npy`` (uint8, (N, H, W, C)), ``labels.npy`` (int64), ``network.json``, and with `files`
         ``png/CLASS/NUMBER.png``.
-    data : Dataset
     model, width
         Which network.
-    batch_size : int
     files : bool
         Whether PNG files are needed.
     """

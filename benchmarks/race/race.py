@@ -35,7 +35,6 @@ class Row:
 
     Attributes
     ----------
-    contestant : Contestant
     facts : dict
         What it said when it was ready: parameters, choice, versions.
     rounds : list of dict
@@ -65,7 +64,6 @@ class RaceRules:
 
     Attributes
     ----------
-    rounds : int
     round : dict
         What a contestant is asked: ``{"seconds": 4.0}`` or ``{"steps": 6}``.
     parameters : int or None
@@ -101,8 +99,6 @@ def race(
 
     Parameters
     ----------
-    contestants : sequence of Contestant
-    rules : RaceRules
     folder : Path
         For what they write; removed by whoever made it.
     task : Task

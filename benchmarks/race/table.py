@@ -127,7 +127,6 @@ def put_into(path: Path, result: dict[str, Any]) -> None:
 
     Parameters
     ----------
-    path : Path
     result : dict
         From `run_benchmark`.
 

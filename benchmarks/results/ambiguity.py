@@ -22,7 +22,6 @@ def group_of_classes(class_names: Sequence[str], groups: Sequence[Sequence[str]]
 
     Parameters
     ----------
-    class_names : sequence of str, length K
     groups : sequence of sequences of str
         Each class in one group at most; classes in none stay alone.
 
@@ -48,7 +47,7 @@ def group_of_classes(class_names: Sequence[str], groups: Sequence[Sequence[str]]
             if name not in places or name in seen:
                 raise RunError(
                     f"group {', '.join(group)}: {name!r:.40} "
-                    + ("stands in two groups" if name in seen else "is no class of this dataset")
+                    + ("stands in two groups" if name in seen else "is not a class of this dataset")
                 )
             seen.add(name)
             merged[places[name]] = places[group[0]]
@@ -106,7 +105,6 @@ class Agreement:
 
     Attributes
     ----------
-    runs : int
     mean_accuracy : float
         Of a single run.
     vote_accuracy : float

@@ -15,7 +15,7 @@ from benchmarks.results.ambiguity import (
     merge_groups,
 )
 from benchmarks.results.words import percent, table
-from convtrials.evaluation.metrics import confusion_matrix
+from convtrials.evaluation.evaluate import confusion_matrix
 from convtrials.evaluation.mistakes import most_confused_pairs
 from convtrials.reports.picture import Picture
 from convtrials.reports.style import BLUE, FAINT, INK, ORANGE, SKY, new_figure

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from convtrials.core.log import quiet
     from convtrials.data.dataset import Dataset
     from convtrials.data.open import load_dataset
-    from convtrials.evaluation.metrics import evaluate_predictions
+    from convtrials.evaluation.evaluate import evaluate_predictions
     from convtrials.models.registry import build_model
     from convtrials.reports.run.report import build_report
     from convtrials.reports.study.report import build_study_report
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from convtrials.study.study import Study
     from convtrials.training.engine.train import resume, train
     from convtrials.training.recipe.recipe import Recipe
-    from convtrials.training.run import Run, load_run
+    from convtrials.training.run_directory import Run, load_run
 
 __all__ = [
     "ConvtrialsError",
@@ -58,15 +58,15 @@ _HOMES = {
     "ConvtrialsError": "convtrials.core.errors",
     "Dataset": "convtrials.data.dataset",
     "Recipe": "convtrials.training.recipe.recipe",
-    "Run": "convtrials.training.run",
+    "Run": "convtrials.training.run_directory",
     "Study": "convtrials.study.study",
     "StudyResult": "convtrials.study.result",
     "build_model": "convtrials.models.registry",
     "build_report": "convtrials.reports.run.report",
     "build_study_report": "convtrials.reports.study.report",
-    "evaluate_predictions": "convtrials.evaluation.metrics",
+    "evaluate_predictions": "convtrials.evaluation.evaluate",
     "load_dataset": "convtrials.data.open",
-    "load_run": "convtrials.training.run",
+    "load_run": "convtrials.training.run_directory",
     "load_study": "convtrials.study.result",
     "quiet": "convtrials.core.log",
     "merge_studies": "convtrials.study.merge",
@@ -74,4 +74,4 @@ _HOMES = {
     "train": "convtrials.training.engine.train",
 }
 
-__getattr__, __dir__ = lazy_names(__name__, _HOMES, also=("__version__",))
+__getattr__, __dir__ = lazy_names(__name__, _HOMES, others=("__version__",))

@@ -83,7 +83,7 @@ def test_export_tells_the_difference_and_prints_the_path(command, run_folder, tm
         (["benchmark", "{run}", "--engines", "tpu"], "engine 'tpu' does not exist"),
         (
             ["benchmark", "{run}", "--table", "nowhere/none.md"],
-            "none.md: must be a file in a folder that is there",
+            "none.md: must be a file in a folder that exists",
         ),
     ],
 )

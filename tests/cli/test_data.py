@@ -135,7 +135,7 @@ def test_bad_files_stop_pack_and_are_skipped_on_demand(folder: Path, tmp_path: P
     with pytest.raises(DataError, match=r"c0/03\.png.*\n.*--skip-bad"):
         call("pack", folder)
     facts = json.loads(call("pack", folder, "--skip-bad", "--json").stdout)
-    assert facts["quarantined"] == [{"path": "c0/03.png", "reason": "not an image that Pillow knows"}]
+    assert facts["quarantined"] == [{"path": "c0/03.png", "reason": "not an image that Pillow can read"}]
     assert "1 unreadable file(s), first: c0/03.png" in call("info", folder, "--skip-bad").stdout
     call("split", folder, tmp_path / "out", "--skip-bad")
     data = load_dataset(folder, skip_bad=True)

@@ -108,7 +108,10 @@ def test_a_run_that_answers_one_class_is_not_passed_over_in_silence(tmp_path: Pa
     done = convtrials("train", "--data", "photos.npz", *FAST, "--lr", "0.003", "--epochs", "4", "--model",
                       "alexnet-lite", "--no-report", "--out", "run", folder=tmp_path)  # fmt: skip
     assert done.returncode == 0, done.stderr
-    lost = "It answers 'balls' for every test image, which gives 59.1% right: it has not learned to tell classes apart."
+    lost = (
+        "It answers 'balls' for every test image, which gives 59.1% right: "
+        "it has not learned to distinguish the classes."
+    )
     few = "2 classes have fewer than 10 test images, too few to say how well each is recognised: "
     few += "stripes (6), waves (1)."
     assert done.stdout.splitlines()[-2:] == [f"warning: {lost}", f"warning: {few}"]
@@ -119,7 +122,9 @@ def test_a_run_that_answers_one_class_is_not_passed_over_in_silence(tmp_path: Pa
         few,
     ]
     page = html.unescape((tmp_path / "run" / "report.html").read_text())
-    said = "Of 127 test images that training never saw it names 59.1% right. Always answering 'balls',"
+    said = (
+        "Of 127 test images that training never saw it classifies 59.1% correctly. Always answering 'balls',"
+    )
     assert page.index(lost) < page.index(few) < page.index(said) < page.index('<dl class="tiles">')
     assert "Of 100 test images it names" not in page
     checked = convtrials("data", "check", "photos.npz", folder=tmp_path)

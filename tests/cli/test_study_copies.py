@@ -74,7 +74,7 @@ def test_a_verdict_that_would_read_otherwise_is_said(study: Path, tmp_path: Path
     name, word = document["techniques"][0]["name"], document["techniques"][0]["verdict"]
     document["techniques"][0]["verdict"] = "worse" if word != "worse" else "better"
     write_json(copy / "verdicts.json", document)
-    assert f"would read otherwise today:\n• {name}" in done("report", copy)
+    assert f"would be different today:\n• {name}" in done("report", copy)
 
 
 def test_what_a_copy_cannot_do_is_one_line(study: Path, tmp_path: Path) -> None:

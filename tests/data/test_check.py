@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from convtrials.data.check import CheckReport, Finding, check_source
-from convtrials.data.open import find_source, load_dataset
+from convtrials.data.open import load_dataset
+from convtrials.data.sources.find import find_source
 from convtrials.data.store import source_paths
 
 

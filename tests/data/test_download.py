@@ -188,7 +188,7 @@ def test_passing_server_errors_are_tried_again(server: FileServer, tmp_path: Pat
 def test_silent_server_is_not_waited_for_forever(server: FileServer, tmp_path: Path):
     server.hang = threading.Event()
     started = time.monotonic()
-    with pytest.raises(DataError, match="stayed silent too long"):
+    with pytest.raises(DataError, match="did not answer in time"):
         fetch(server, tmp_path / "file.zip", timeout=0.2, attempts=2)
     assert time.monotonic() - started < 5
     assert len(server.requests) == 2
@@ -217,6 +217,20 @@ def test_redirect_to_another_scheme_is_refused(server: FileServer, tmp_path: Pat
     with pytest.raises(DataError, match="not allowed"):
         fetch(server, tmp_path / "file.zip")
     assert left_over(tmp_path) == set()
+
+
+@pytest.mark.parametrize("there", ["http://[::1", "http://a..b/", f"http://{'a' * 64}.example/"])
+def test_redirect_to_what_is_no_address_is_refused_in_a_line(server: FileServer, tmp_path: Path, there: str):
+    server.redirect = there
+    with pytest.raises(DataError, match="redirects to none"):
+        fetch(server, tmp_path / "file.zip")
+    assert left_over(tmp_path) == set()
+
+
+@pytest.mark.parametrize("url", ["http://[::1", "http://127.0.0.1:1/\xe4"])
+def test_an_address_that_is_none_is_refused_in_a_line(url: str, tmp_path: Path):
+    with pytest.raises(DataError, match="it is no address"):
+        download(url, tmp_path / "file.zip", md5=MD5, max_bytes=10)
 
 
 def test_redirect_from_https_down_to_http_is_refused():

@@ -255,7 +255,7 @@ def test_wrong_local_path_is_told_in_two_lines(
 
 def test_a_local_path_of_no_user_is_told_with_the_variable(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv(emnist.VARIABLE, "~nosuchuser/gzip.zip")
-    with pytest.raises(DataError, match=f"^{emnist.VARIABLE}=~nosuchuser/gzip.zip: no path"):
+    with pytest.raises(DataError, match=f"^{emnist.VARIABLE}=~nosuchuser/gzip.zip: not a path"):
         EmnistSource()
 
 

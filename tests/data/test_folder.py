@@ -128,7 +128,7 @@ def test_folders_in_class_folders_clutter_and_strangers(tmp_path: Path) -> None:
     data = load_dataset(folder)
     assert len(data) == 21
     assert data.manifest["left_alone"] == 2
-    assert "; 2 other file(s) left alone (see: convtrials data check)" in describe(data, 1.0)
+    assert "; 2 other file(s) ignored (see: convtrials data check)" in describe(data, 1.0)
 
 
 @pytest.mark.parametrize("ending", ["jpf", "icns", "dds", "tga", "sgi", "J2C"])
@@ -234,16 +234,16 @@ def test_names_that_are_no_dataset(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="glyphs and emnist36"):
         load_dataset("glyhps")
     (tmp_path / "table.csv").write_text("1,2")
-    with pytest.raises(DataError, match=r"table\.csv: a file of this kind"):
+    with pytest.raises(DataError, match=r"table\.csv: not a dataset"):
         load_dataset(tmp_path / "table.csv")
 
 
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("~nosuchuser/x", "~nosuchuser/x: no path"),
+        ("~nosuchuser/x", "~nosuchuser/x: not a path"),
         ("a" * 300, "aaa: File name too long"),
-        ("a\0b", "no path"),
+        ("a\0b", "not a path"),
     ],
 )
 def test_names_that_are_no_path(tmp_path: Path, name: str, message: str) -> None:

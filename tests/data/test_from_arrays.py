@@ -94,6 +94,15 @@ def test_what_is_written_later_does_not_reach_the_dataset() -> None:
         data.images[0] = 0
 
 
+def test_a_read_only_view_of_what_can_be_written_is_copied() -> None:
+    images = IMAGES.copy()
+    view = images.view()
+    view.flags.writeable = False
+    data = Dataset.from_arrays(view, LABELS)
+    images[:] = 0
+    np.testing.assert_array_equal(data.images, IMAGES)
+
+
 def test_a_mapped_file_is_not_copied(tmp_path: Path) -> None:
     np.save(tmp_path / "images.npy", IMAGES)
     mapped = np.load(tmp_path / "images.npy", mmap_mode="r")
@@ -141,7 +150,7 @@ def test_a_mapped_file_is_not_copied(tmp_path: Path) -> None:
             IMAGES,
             LABELS,
             {"split": {"train": range(50), "val": range(49, 60)}},
-            "split, val: an image stands twice",
+            "split, val: an image is listed twice",
         ),
         (
             IMAGES,
@@ -159,6 +168,11 @@ def test_a_mapped_file_is_not_copied(tmp_path: Path) -> None:
         (IMAGES, LABELS, {"split": {"dev": [1]}}, "'dev' is none of"),
         (IMAGES, LABELS, {"ratios": (0.5, 0.5)}, "three shares"),
         (IMAGES[:4], [0, 0, 1, 1], {}, "no image in (val|test)"),
+        (torch.zeros(60, 8, 9, dtype=torch.bfloat16), LABELS, {}, "images: cannot be made a NumPy array"),
+        (torch.zeros(60, 8, 9).to_sparse(), LABELS, {}, "images: cannot be made a NumPy array"),
+        (IMAGES, LABELS, {"class_names": 3}, "class_names: 3; a list of names is needed"),
+        (IMAGES, LABELS, {"class_names": "cat"}, "class_names: 'cat'; a list of names is needed"),
+        (IMAGES, LABELS, {"name": 3}, "name: 3; a text is needed"),
     ],
 )
 def test_what_is_not_understood_is_one_line(

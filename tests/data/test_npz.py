@@ -149,7 +149,7 @@ def test_writers_stay_in_one_split(tmp_path: Path) -> None:
         ({"x": IMAGES, "y": LABELS, "x_test": IMAGES, "y_test": LABELS}, "both whole and split"),
         ({"x": IMAGES * 1.0, "y": LABELS}, "floats must be 0 to 1"),
         ({"x": IMAGES.astype(np.int32) + 300, "y": LABELS}, "integers must be 0 to 255"),
-        ({"x": IMAGES[:, 0], "y": LABELS}, "is understood"),
+        ({"x": IMAGES[:, 0], "y": LABELS}, "is supported"),
         ({"x": np.asfortranarray(IMAGES), "y": LABELS}, "Fortran"),
         ({"x": IMAGES, "y": LABELS + 0.5}, "integers or strings"),
         ({"x": IMAGES, "y": np.zeros((30, 4))}, "one-hot"),

@@ -18,7 +18,7 @@ from convtrials.core.errors import DataError
 from convtrials.core.streams import stream_generator
 from convtrials.data import parallel
 from convtrials.data.open import load_dataset, reopen_dataset
-from convtrials.data.parallel import Team
+from convtrials.data.parallel import WorkerPool
 from convtrials.data.sources.folder import FolderSource
 from convtrials.data.store import source_paths
 from convtrials.training.engine.identity import describe_dataset
@@ -194,8 +194,8 @@ def end_process(_: object) -> None:
 
 
 def test_a_process_that_dies_is_told() -> None:
-    with Team(2) as team, pytest.raises(DataError, match="ended from outside"):
-        list(team.map(end_process, [1, 2, 3]))
+    with WorkerPool(2) as pool, pytest.raises(DataError, match="ended from outside"):
+        list(pool.map(end_process, [1, 2, 3]))
 
 
 def raise_one(task: int) -> int:
@@ -205,10 +205,10 @@ def raise_one(task: int) -> int:
 
 
 def test_an_error_in_a_process_is_raised_here() -> None:
-    with Team(2) as team:
-        assert sorted(answer for _, answer in team.map(raise_one, [0, 1, 2, 4, 5])) == [0, 1, 2, 4, 5]
+    with WorkerPool(2) as pool:
+        assert sorted(answer for _, answer in pool.map(raise_one, [0, 1, 2, 4, 5])) == [0, 1, 2, 4, 5]
         with pytest.raises(DataError, match="three"):
-            list(team.map(raise_one, list(range(6))))
+            list(pool.map(raise_one, list(range(6))))
 
 
 class TwoPartError(Exception):
@@ -239,8 +239,8 @@ def raise_odd(task: int) -> object:
     [(1, "TwoPartError: here broke"), (2, "HoldingError: it broke"), (3, "Error: .*lambda")],
 )
 def test_an_error_that_cannot_travel_keeps_its_reason(task: int, message: str) -> None:
-    with Team(2) as team, pytest.raises(DataError, match=message):
-        list(team.map(raise_odd, [task, task]))
+    with WorkerPool(2) as pool, pytest.raises(DataError, match=message):
+        list(pool.map(raise_odd, [task, task]))
 
 
 def test_two_processes_pack_one_source_at_once(tmp_path: Path, cache: Path) -> None:
@@ -383,9 +383,9 @@ def test_some_classes_alone_are_the_same_images_under_new_labels(tmp_path: Path)
 @pytest.mark.parametrize(
     ("classes", "said"),
     [
-        (["c0", "c9"], "'c9' is no class"),
-        ([0, 1], "0 must be a text, such as 'c0'"),
-        (["c0", "c0"], "stands twice"),
+        (["c0", "c9"], "'c9' is not a class"),
+        ([0, 1], "0 must be text, such as 'c0'"),
+        (["c0", "c0"], "is listed twice"),
         (["c1"], "two or more are needed"),
     ],
 )

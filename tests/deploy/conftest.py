@@ -4,7 +4,7 @@ import pytest
 from deploy_runs import noisy_patterns, trained
 
 from convtrials.data.dataset import Dataset
-from convtrials.training.run import Run
+from convtrials.training.run_directory import Run
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ from convtrials.data.open import load_dataset
 from convtrials.training.engine.execution import Execution
 from convtrials.training.engine.train import train
 from convtrials.training.recipe.recipe import Recipe
-from convtrials.training.run import Run
+from convtrials.training.run_directory import Run
 
 PINNED = Execution("cpu", "fp32", channels_last=True, threads=1)
 CLASSES = 6

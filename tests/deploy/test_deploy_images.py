@@ -8,7 +8,7 @@ import pytest
 from convtrials.data.dataset import Dataset
 from convtrials.deploy.extra import DeployError
 from convtrials.deploy.images import calibration_images
-from convtrials.deploy.inference_engines import Workshop
+from convtrials.deploy.inference_engines import EngineBuilder
 from convtrials.deploy.onnx_file import write_onnx
 from convtrials.deploy.predictor import load_finished_run
 from convtrials.deploy.quantize_onnx import write_int8_onnx
@@ -76,7 +76,7 @@ def test_poisoned_test_images_do_not_change_what_torch_computes(grey_run, tmp_pa
     finished = load_finished_run(run)
     shown = np.ascontiguousarray(dataset.images[dataset.indices("test")][:50])
     clean, poisoned_test, poisoned_validation = (
-        Workshop(finished, calibration_images(data), 1, tmp_path).make("torch-int8").classify(shown)
+        EngineBuilder(finished, calibration_images(data), 1, tmp_path).make("torch-int8").classify(shown)
         for data in (dataset, with_poisoned(dataset, "test"), with_poisoned(dataset, "val"))
     )
     assert np.array_equal(clean, poisoned_test)

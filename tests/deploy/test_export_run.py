@@ -18,7 +18,7 @@ from convtrials.deploy.predictor import load_finished_run
 from convtrials.models.weights import save_weights
 from convtrials.training.engine.train import train
 from convtrials.training.recipe.recipe import Recipe
-from convtrials.training.run import Run
+from convtrials.training.run_directory import Run
 
 pytest.importorskip("onnxruntime")
 
@@ -83,7 +83,10 @@ def test_other_data_is_refused(copied):
         (lambda run: _describe(run, class_names=["one", "two"]), "does not fit the run"),
         (lambda run: _describe(run, class_names=[]), r"class_names = \[\]"),
         (lambda run: _describe(run, image_shape=[16, 1e9, 1]), r"image_shape\.1 = 1000000000\.0"),
-        (lambda run: _describe(run, image_shape=[10**7, 16, 1]), "image_shape: at most 4096 pixels"),
+        (
+            lambda run: _describe(run, image_shape=[10**7, 16, 1]),
+            "image_shape: allowed are at most 4096 pixels",
+        ),
         (lambda run: _describe(run, mean=["dark"]), r"mean\.0 = 'dark'"),
         (lambda run: _describe(run, std=[float("inf")]), r"std\.0 = None"),
         (lambda run: _describe(run, std=[]), "std must be 1 number"),
@@ -155,7 +158,7 @@ def test_a_network_of_ones_own_is_exported_while_its_source_is_the_same(own_run,
 
 def test_a_file_that_does_something_else_is_not_written(own_run, grey_run):
     run, _ = own_run("own_noisy", extra=" + 5 * torch.rand(len(images), 6)")
-    with pytest.raises(DeployError, match="does not do what the run does"):
+    with pytest.raises(DeployError, match="does not agree with the run"):
         export_onnx(run, grey_run[1])
     assert not (run.folder / "model.onnx").exists()
 

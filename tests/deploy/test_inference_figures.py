@@ -210,5 +210,5 @@ def test_a_file_that_is_not_there_is_made_with_its_block(tmp_path):
     for text in ("first\n", "second\n"):
         replace_block(page, text)
         assert page.read_text() == f"{BEGIN}\n{text}{END}\n"
-    with pytest.raises(DeployError, match=r"nowhere/new\.md: must be a file in a folder that is there"):
+    with pytest.raises(DeployError, match=r"nowhere/new\.md: must be a file in a folder that exists"):
         check_block(tmp_path / "nowhere" / "new.md")

@@ -8,7 +8,7 @@ from torch import nn
 
 from convtrials.deploy.extra import DeployError
 from convtrials.deploy.images import calibration_images
-from convtrials.deploy.inference_engines import Workshop
+from convtrials.deploy.inference_engines import EngineBuilder
 from convtrials.deploy.predictor import load_finished_run
 from convtrials.deploy.quantize_torch import quantize_network, without_idle_layers
 from convtrials.models.layers import AveragePoolTo, PadToAtLeast
@@ -16,21 +16,23 @@ from convtrials.models.registry import build_model
 
 
 @pytest.fixture(scope="module")
-def workshops(trained_runs, tmp_path_factory):
+def builders(trained_runs, tmp_path_factory):
     return {
-        name: Workshop(load_finished_run(run), calibration_images(data), 1, tmp_path_factory.mktemp(name))
+        name: EngineBuilder(
+            load_finished_run(run), calibration_images(data), 1, tmp_path_factory.mktemp(name)
+        )
         for name, (run, data) in trained_runs.items()
     }
 
 
 @pytest.mark.parametrize("name", ["grey", "colour"])
 @pytest.mark.parametrize("engine", ["torch-int8", "onnx-int8", "torch-bf16"])
-def test_little_accuracy_is_lost_and_the_arithmetic_is_another(workshops, trained_runs, name, engine):
+def test_little_accuracy_is_lost_and_the_arithmetic_is_another(builders, trained_runs, name, engine):
     if engine.startswith("onnx"):
         pytest.importorskip("onnxruntime")
     run, dataset = trained_runs[name]
     expected, labels, positions = own_probabilities(run)
-    made = workshops[name].make(engine)
+    made = builders[name].make(engine)
     got = made.classify(dataset.images[positions])
     assert abs((got.argmax(1) == labels).mean() - (expected.argmax(1) == labels).mean()) < 0.03
     assert (got.argmax(1) == expected.argmax(1)).mean() > 0.93
@@ -40,12 +42,12 @@ def test_little_accuracy_is_lost_and_the_arithmetic_is_another(workshops, traine
     assert made.bytes < share * run.weights_path.stat().st_size
 
 
-def test_the_onnx_file_has_integer_weights_with_a_scale_a_channel_and_fine_probabilities(workshops):
+def test_the_onnx_file_has_integer_weights_with_a_scale_a_channel_and_fine_probabilities(builders):
     onnx = pytest.importorskip("onnx")
     pytest.importorskip("onnxruntime")
-    workshop = workshops["grey"]
-    workshop.make("onnx-int8")
-    graph = onnx.load(workshop.folder / "int8.onnx").graph
+    builder = builders["grey"]
+    builder.make("onnx-int8")
+    graph = onnx.load(builder.folder / "int8.onnx").graph
     tensors = {one.name: onnx.numpy_helper.to_array(one) for one in graph.initializer}
     makers = {name: node for node in graph.node for name in node.output}
     layers = [node for node in graph.node if node.op_type in ("Conv", "Gemm")]

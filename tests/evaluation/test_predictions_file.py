@@ -107,7 +107,7 @@ def rewritten(path, change):
 @pytest.mark.parametrize("name", ["indices", "indices.npy"])
 def test_a_member_that_is_no_array_is_named(tmp_path, name):
     path = rewritten(saved(tmp_path, indices=None), lambda members: {**members, name: b"no array"})
-    with pytest.raises(RunError, match="'indices' is no NumPy array") as caught:
+    with pytest.raises(RunError, match="'indices' is not a NumPy array") as caught:
         read_predictions(path)
     assert "\n" not in str(caught.value)
 

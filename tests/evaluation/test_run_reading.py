@@ -7,7 +7,7 @@ import pytest
 
 from convtrials.core.errors import ConvtrialsError, RunError
 from convtrials.reports.run.page import describe_run
-from convtrials.training.run import Run, load_run
+from convtrials.training.run_directory import Run, load_run
 
 
 def read(folder):

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from synthetic_run import write_run
 
-from convtrials.evaluation.run_warnings import MARGIN, last_rise, rise_told, run_warnings
+from convtrials.evaluation.run_warnings import MARGIN, last_rise, rise_text, run_warnings
 from convtrials.study.results.metrics import verdict_metric
-from convtrials.training.run import Run
+from convtrials.training.run_directory import Run
 
 
 def history(*accuracies, rates=(), losses=()):
@@ -38,7 +38,8 @@ def test_one_answer_to_everything_is_told_with_what_it_gives():
     found = run_warnings(labels, np.zeros_like(labels), names, history(0.58, 0.58), macro_auc=0.41)
     assert kinds(found) == ["one_class", "few_test_images"]
     assert found[0].text == (
-        "It answers 'balls' for every test image, which gives 59.1% right: it has not learned to tell classes apart."
+        "It answers 'balls' for every test image, which gives 59.1% right: "
+        "it has not learned to distinguish the classes."
     )
     assert found[0].numbers["accuracy"] == found[0].numbers["guessing"] == 75 / 127
     assert (found[0].numbers["answer"], found[0].numbers["answer_share"]) == ("balls", 1.0)
@@ -52,7 +53,7 @@ def test_one_answer_with_probabilities_that_rank_is_not_called_nothing_learned()
     [found] = run_warnings(labels, np.zeros_like(labels), ["healthy", "ill"], PLATEAU, macro_auc=0.93)
     assert found.kind == "one_class"
     assert "has not learned" not in found.text
-    assert "Its probabilities do tell classes apart (macro AUC 0.93): read AUC" in found.text
+    assert "Its probabilities do separate the classes (macro AUC 0.93): read AUC" in found.text
 
 
 def test_answers_no_better_than_guesses_are_told_with_both_numbers():
@@ -63,7 +64,7 @@ def test_answers_no_better_than_guesses_are_told_with_both_numbers():
         "It is no better than guessing: 25.0% right, where always answering one class gives 25.0%. It has not learned:"
     )
     [begun] = run_warnings(EVEN, predicted, "abcd", history(0.25, 0.3), macro_auc=0.71)
-    assert "It has begun to learn (macro AUC 0.71) and came no further" in begun.text
+    assert "It has begun to learn (macro AUC 0.71) but did not get further" in begun.text
     many = np.repeat(np.arange(4), 100_000)
     guesses = np.random.default_rng(0).permutation(many)
     guesses[:4000] = many[:4000]
@@ -87,7 +88,7 @@ def test_too_few_images_are_no_verdict_on_the_run():
     found = run_warnings(np.arange(10), np.array([0, 1, 2, *[0] * 7]), "abcdefghij", PLATEAU)
     assert kinds(found) == ["test_set_too_small", "few_test_images"]
     assert found[0].text == (
-        "10 test images are too few to tell whether it is better than guessing: 3 right, where always answering 'a' "
+        "10 test images are too few to say whether it is better than guessing: 3 right, where always answering 'a' "
         "gives 1."
     )
     alike = run_warnings(np.array([0] * 9 + [1]), np.zeros(10, int), "ab", PLATEAU)
@@ -163,8 +164,9 @@ def test_a_loss_rises_by_falling():
 )
 def test_a_rise_is_said_in_the_unit_of_its_metric(metric, said):
     last = 0.375 if metric == "val_loss" else 0.625
-    rise = last_rise([[{"epoch": 1, metric: 0.5}, {"epoch": 2, metric: last}]], metric)
-    assert rise_told(rise, metric) == f"its last epoch {said}"
+    entries = [SimpleNamespace(learning_rate=None, **{metric: value}) for value in (0.5, last)]
+    rise = last_rise([entries], metric)
+    assert rise_text(rise, metric) == f"its last epoch {said}"
 
 
 def test_the_margin_of_a_run_is_that_of_a_study():

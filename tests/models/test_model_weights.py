@@ -63,7 +63,7 @@ def test_another_class_count_starts_the_last_layer_anew(tmp_path):
     save_weights(model_of(classes=10, seed=1), tmp_path / "w.safetensors")
     model = model_of(seed=2)
     assert load_weights(model, tmp_path / "w.safetensors") == [
-        "classifier.6 starts anew: the file is for 10 classes, the model has 6"
+        "classifier.6 starts from scratch: the file is for 10 classes, the model has 6"
     ]
     kept = equal_layers(model, model_of(seed=2))
     assert kept == {"classifier.6.weight", "classifier.6.bias"}
@@ -77,7 +77,7 @@ def test_another_channel_count_starts_the_stem_anew(tmp_path, name):
     save_weights(trained, tmp_path / "w.safetensors")
     model = model_of(name, seed=2)
     assert load_weights(model, tmp_path / "w.safetensors") == [
-        "features.0 starts anew: the file is for 3 input channels, the model has 1"
+        "features.0 starts from scratch: the file is for 3 input channels, the model has 1"
     ]
     assert {"features.0.weight", "features.0.bias"} <= equal_layers(model, model_of(name, seed=2))
     assert torch.equal(model.classifier[-1].weight, trained.classifier[-1].weight)

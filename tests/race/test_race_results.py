@@ -160,5 +160,5 @@ def test_a_page_that_is_not_there_is_made_with_its_place(result: dict[str, Any],
     assert first == f"<!-- bench:begin alexnet -->\n{markdown_table(result)}\n<!-- bench:end alexnet -->\n"
     put_into(page, result)
     assert page.read_text() == first
-    with pytest.raises(BenchError, match=r"nowhere/new\.md: must be a file in a folder that is there"):
+    with pytest.raises(BenchError, match=r"nowhere/new\.md: must be a file in a folder that exists"):
         check_place(tmp_path / "nowhere" / "new.md", "alexnet")

@@ -240,7 +240,7 @@ def test_warnings_stand_above_all_numbers(finished_run, dataset):
     page = html.unescape((finished_run / "report.html").read_text())
     warnings = json.loads((finished_run / "metrics.json").read_text())["warnings"]
     assert [one["kind"] for one in warnings] == ["few_test_images"]
-    assert page.index(warnings[0]["text"]) < page.index("Of 100 test images it names")
+    assert page.index(warnings[0]["text"]) < page.index("of 100 test images correctly")
     assert "notice alarm" not in page
 
 
@@ -264,7 +264,7 @@ def test_a_run_at_chance_is_not_told_as_an_ordinary_result(tmp_path, make_datase
     assert "notice alarm" in page
     assert warning["text"] in page
     assert "It has not learned" in page
-    assert "Of 100 test images it names" not in page
+    assert "of 100 test images correctly" not in page
     assert "hardest classes" not in page
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from convtrials.cli.train import train
 from convtrials.reports.run.page import commands
-from convtrials.training.run import Run
+from convtrials.training.run_directory import Run
 
 PLAIN = {"image_size": None, "channels": None, "samples_per_class": None, "split_seed": 0, "skip_bad": False}
 

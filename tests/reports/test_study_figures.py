@@ -257,7 +257,7 @@ def test_a_cost_that_may_be_chance_is_not_called_cheaper(tmp_path, count):
     else:
         names = joined([arm.name for arm in doubtful])
         assert picture.caption.endswith(
-            f"Costs that may be the baseline's, for runs of one arm differ in cost by so much: {names}."
+            f"Costs that may equal the baseline's, because runs of one arm differ in cost by as much: {names}."
         )
     shown = {row[0]: row for row in picture.rows}
     assert shown["t1"][1:4] == [0.9, 0.8, 1.01]

@@ -12,7 +12,7 @@ from convtrials.core.errors import ConvtrialsError, StudyError
 from convtrials.reports.study.class_pairs import pair_changes
 from convtrials.reports.study.predictions import ArmPredictions, TestImages, gather_predictions
 from convtrials.reports.study.record import read_study
-from convtrials.training.run import Run
+from convtrials.training.run_directory import Run
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Reading a study directory: what is understood, and how damage is told."""
+"""Reading a study directory: what is supported, and how damage is reported."""
 
 import json
 from pathlib import Path

@@ -11,10 +11,10 @@ from fabricated_study import TECHNIQUES, write_study
 
 from convtrials.core.errors import ConvtrialsError
 from convtrials.reports.study import report as study_report
+from convtrials.reports.study.conclusion import know_more, lead
 from convtrials.reports.study.page import commands
 from convtrials.reports.study.record import read_study
 from convtrials.reports.study.report import PICTURES, build_study_report
-from convtrials.reports.study.words import know_more, lead
 from convtrials.study.directory import StudyDirectory
 from convtrials.study.schemas import Failures
 

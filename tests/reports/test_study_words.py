@@ -12,16 +12,16 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from convtrials.core.formatting import joined, p_value, times
+from convtrials.reports.study.conclusion import groups, know_more, lead
 from convtrials.reports.study.cost import spread
 from convtrials.reports.study.page import moment
 from convtrials.reports.study.record import read_study
 from convtrials.reports.study.tables import changes_of, flat, recipe_changes
 from convtrials.reports.study.verdict_style import STYLES, labels_of, style_of
-from convtrials.reports.study.words import groups, know_more, lead
 from convtrials.statistics.interval import Comparison
 from convtrials.statistics.judge import Stage, judge
 from convtrials.study.results.metrics import scale_of
-from convtrials.study.results.sentences import sentence
+from convtrials.study.results.verdict_sentences import sentence
 
 
 @pytest.fixture
@@ -65,14 +65,14 @@ def test_each_verdict_is_counted(judged):
         "1 gives no clear answer and 1 failed."
     )
     assert lead(study)[1] == "The largest gain: a, +1.20 points of accuracy (95% interval +0.80 to +1.60)."
-    assert [group.look.key for group in groups(study)] == [
+    assert [group.style.key for group in groups(study)] == [
         "better",
         "worse",
         "equivalent",
         "inconclusive",
         "failed",
     ]
-    assert [finding.name for finding in groups(study)[1].findings] == ["b", "c"]
+    assert [finding.name for finding in groups(study)[1].techniques] == ["b", "c"]
 
 
 def test_the_largest_gain_is_one_that_is_shown(judged):
@@ -174,7 +174,7 @@ def test_open_techniques_wait_for_runs(judged):
 
 def test_a_sentence_of_the_study_goes_first(judged):
     study = judged({"x": numbers("better", 0.01, 0.001, sentence="x wins.")})
-    assert groups(study)[0].findings[0].sentence == "x wins."
+    assert groups(study)[0].techniques[0].sentence == "x wins."
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@ from synthetic_run import lifelike_probabilities
 
 from convtrials.core.formatting import duration, percent
 from convtrials.evaluation import evaluate_predictions
-from convtrials.reports.words import headlines, summary
+from convtrials.reports.run.headlines import headlines, summary
 
 
 def test_durations_are_told_as_people_tell_them():
@@ -37,9 +37,9 @@ def test_headlines_and_summary_of_a_small_split():
     ]
     assert headlines(metrics)[0].value == "75.0%"
     told = " ".join(summary(metrics, [("cat", "dog", 1, 3)]))
-    assert "names 75.0 right, counted on 4 images" in told
+    assert "classifies 75.0 of 100 test images correctly, measured on 4 images" in told
     assert "dog (67%) and cat (80%)" in told
-    assert "cat taken for dog, 1 of 3 images" in told
+    assert "cat classified as dog, 1 of 3 images" in told
 
 
 def test_without_intervals_none_are_claimed():
@@ -55,6 +55,6 @@ def test_the_summary_of_a_run_that_learned_nothing_does_not_praise_it():
     metrics = evaluate_predictions(probabilities, labels, ["balls", "bricks", "waves"], resamples=0)
     [told] = summary(metrics | {"warnings": [{"kind": "one_class"}]}, [("bricks", "balls", 35, 35)])
     assert told == (
-        "Of 127 test images that training never saw it names 59.1% right. Always answering 'balls', without a look at "
-        "any image, gives 59.1%."
+        "Of 127 test images that training never saw it classifies 59.1% correctly. Always answering 'balls', "
+        "without looking at any image, gives 59.1%."
     )

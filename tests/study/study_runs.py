@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from convtrials.training.run import Run
+from convtrials.training.run_directory import Run
 from convtrials.training.run_documents import HistoryEntry
 
 

@@ -25,7 +25,7 @@ from convtrials.evaluation.predictions import Predictions
 from convtrials.evaluation.scores import top_k_hits
 from convtrials.reports.study.record import read_study
 from convtrials.reports.study.report import build_study_report
-from convtrials.reports.study.tables import also_header
+from convtrials.reports.study.tables import secondary_header
 from convtrials.study.directory import StudyDirectory
 from convtrials.study.execute.scheduler import run_to_end
 from convtrials.study.plan.study_file import read_study_file
@@ -39,7 +39,7 @@ from convtrials.study.results.metrics import (
 )
 from convtrials.study.results.scores import Outcomes
 from convtrials.study.run_study import write_study_documents
-from convtrials.study.status import StudyState, survey
+from convtrials.study.status import StudyState, read_status
 
 Make = Callable[..., Dataset]
 FIXTURES = Path(__file__).parents[1] / "fixtures"
@@ -104,7 +104,7 @@ def share_in_first_two(predictions: Predictions) -> float:
 
 def as_it_stands(folder: Path) -> StudyState:
     study = StudyDirectory(folder)
-    return survey(study, study.plan, Outcomes(study, study.plan, None), 1)
+    return read_status(study, study.plan, Outcomes(study, study.plan, None), 1)
 
 
 def in_terminal(thing: Any) -> str:
@@ -227,7 +227,7 @@ def test_a_secondary_metric_is_one_entry(
     assert f"{means[1]:.3f}" in page
     assert f"−{means[0] - means[1]:.3f}" in page
     older = read_study(FIXTURES / "study-1b")
-    assert "Brier score" not in also_header(older)  # its verdicts do not have it
+    assert "Brier score" not in secondary_header(older)  # its verdicts do not have it
 
 
 def test_the_entries_cost_no_start_up_time() -> None:

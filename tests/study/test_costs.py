@@ -8,7 +8,7 @@ from study_runs import history_of, write_ended_run
 
 from convtrials.core.errors import ConvtrialsError, RunError
 from convtrials.study.results.costs import ratio_interval, study_costs
-from convtrials.training.run import Run
+from convtrials.training.run_directory import Run
 
 
 def costs_of(*runs, **options):

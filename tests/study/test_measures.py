@@ -8,7 +8,7 @@ from sklearn.metrics import accuracy_score, f1_score, log_loss, precision_score,
 from study_runs import add_predictions, history_of, softmax_probabilities, write_ended_run
 
 from convtrials.core.errors import RunError, StudyError
-from convtrials.evaluation.metrics import evaluate_predictions
+from convtrials.evaluation.evaluate import evaluate_predictions
 from convtrials.evaluation.predictions import Predictions
 from convtrials.study.results.metrics import (
     SECONDARY_METRICS,

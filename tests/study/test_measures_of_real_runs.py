@@ -2,7 +2,7 @@
 
 import pytest
 
-from convtrials.evaluation.metrics import evaluate_predictions
+from convtrials.evaluation.evaluate import evaluate_predictions
 from convtrials.evaluation.predictions import read_predictions
 from convtrials.study.results.costs import study_costs
 from convtrials.study.results.metrics import secondary_metrics, verdict_metric

@@ -16,7 +16,7 @@ from convtrials.study.results.time_to_baseline import (
     spent_to_baseline,
     spent_to_reach,
 )
-from convtrials.training.run import Run
+from convtrials.training.run_directory import Run
 
 CURVE = [0.2, 0.6, 0.4, 0.8]
 STEPS = [10, 20, 30, 40]

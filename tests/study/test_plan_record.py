@@ -23,7 +23,7 @@ from convtrials.study.plan.plan_log import LOG_NAME, fingerprint_of, read_plan_l
 from convtrials.study.prepare import prepare
 from convtrials.study.results.documents import write_documents
 from convtrials.study.results.scores import Outcomes
-from convtrials.study.run_study import look_at_study, write_study_documents
+from convtrials.study.run_study import status_reader, write_study_documents
 from convtrials.training.recipe.recipe import Recipe
 
 Make = Callable[..., Dataset]
@@ -91,7 +91,7 @@ def test_a_plan_changed_by_hand_is_refused_by_who_reads_it(
     found, logged = fingerprint_of(read_json(study.plan_path)), lines(study)[-1]["fingerprint"]
     before = {path.name: path.read_bytes() for path in study.folder.iterdir() if path.is_file()}
     for read in (
-        look_at_study,
+        status_reader,
         write_study_documents,
         build_study_report,
         lambda _: read_plan(study.plan_path),
@@ -163,7 +163,7 @@ def test_a_change_against_the_record_is_logged_also_where_the_file_was_changed_t
 def test_a_log_of_an_earlier_version_is_read(study: StudyDirectory, make_dataset: Make) -> None:
     forget_content(study)
     assert (study.plan_log.plan, study.plan_log.doubts) == (None, ())
-    look_at_study(study.folder)
+    status_reader(study.folder)
     prepared(study.folder, spec_of(COSINE, margin=0.05), make_dataset())
     assert len(lines(study)) == 1
     prepared(study.folder, spec_of(COSINE, margin=0.01), make_dataset())
@@ -198,7 +198,7 @@ def test_a_log_that_is_gone_is_told_and_begun_anew(study: StudyDirectory, make_d
     prepared(study.folder, spec_of(COSINE, margin=0.01), make_dataset())
     [line] = lines(study)
     assert line["changes"] == [
-        "there was no plan-log.jsonl: whether the plan was another one before is not known",
+        "there was no plan-log.jsonl: whether the plan was different before is not known",
         "margin: 0.05 -> 0.01",
     ]
     assert line["finished_runs"] == 4
@@ -270,7 +270,7 @@ def test_a_change_that_was_interrupted_is_finished_by_going_on(
     with pytest.raises(
         StudyError, match=r"a change of the plan was interrupted .*margin 0\.05 -> 0\.02"
     ) as caught:
-        look_at_study(study.folder)
+        status_reader(study.folder)
     assert f"`convtrials study run {study.folder}` finishes it" in str(caught.value)
     caplog.clear()
     assert study.requested_plan.spec.margin == 0.02

@@ -17,7 +17,7 @@ from convtrials.data.dataset import Dataset
 from convtrials.study.directory import StudyDirectory
 from convtrials.study.execute import in_process
 from convtrials.study.execute.executor import Executor, RunEnd, RunTask
-from convtrials.study.execute.in_process import InProcess, ReplicaExecutor, next_team
+from convtrials.study.execute.in_process import InProcess, ReplicaExecutor, next_replicas
 from convtrials.study.execute.run_trainer import RunTrainer
 from convtrials.study.execute.scheduler import run_to_end
 from convtrials.study.prepare import prepare
@@ -25,7 +25,7 @@ from convtrials.study.results.documents import write_documents
 from convtrials.study.results.scores import Outcomes
 from convtrials.study.run_study import run_study
 from convtrials.training.engine.execution import ComputeOptions
-from convtrials.training.replicas.watching import TeamWatcher
+from convtrials.training.replicas.callback import ReplicasCallback
 
 Make = Callable[..., Dataset]
 
@@ -71,10 +71,10 @@ def make_study(make_dataset: Make, tmp_path: Path) -> Callable[..., Study]:
 
 def test_teams_are_of_one_arm_and_of_equal_size() -> None:
     wanted = [RunTask(arm, position) for position in range(5) for arm in ("a", "b")][1:]
-    assert next_team(wanted, 4) == [RunTask("b", 0), RunTask("b", 1), RunTask("b", 2)]
-    assert next_team(wanted[4:5], 4) == [RunTask("b", 2)]
-    assert len(next_team(wanted, 1)) == 1
-    assert len(next_team(wanted, 64)) == 5
+    assert next_replicas(wanted, 4) == [RunTask("b", 0), RunTask("b", 1), RunTask("b", 2)]
+    assert next_replicas(wanted[4:5], 4) == [RunTask("b", 2)]
+    assert len(next_replicas(wanted, 1)) == 1
+    assert len(next_replicas(wanted, 64)) == 5
 
 
 def test_the_study_is_that_of_runs_one_by_one(
@@ -137,14 +137,14 @@ def test_what_cannot_be_trained_at_once_is_trained_one_at_a_time(
 def test_a_stop_is_passed_on_and_the_study_goes_on_later(
     make_study: Callable[..., Study], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original, study = TeamWatcher.after_steps, make_study()
+    original, study = ReplicasCallback.after_steps, make_study()
 
-    def after_steps(self: TeamWatcher, team: Any, images: int) -> None:
+    def after_steps(self: ReplicasCallback, team: Any, images: int) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
         original(self, team, images)
 
     with monkeypatch.context() as patch:
-        patch.setattr(TeamWatcher, "after_steps", after_steps)
+        patch.setattr(ReplicasCallback, "after_steps", after_steps)
         with pytest.raises(Interrupted, match="the same command goes on"):
             study.run(study.executor(replicas=3))
     assert [end.how for end in study.ended[0]] == ["stopped"] * 3

@@ -7,7 +7,7 @@ from study_runs import add_predictions, history_of, softmax_probabilities, write
 
 from convtrials.core.errors import StudyError
 from convtrials.study.results.runs_table import RunRow, write_runs_table
-from convtrials.training.run import Run
+from convtrials.training.run_directory import Run
 
 
 @pytest.fixture

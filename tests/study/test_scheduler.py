@@ -28,14 +28,14 @@ from convtrials.study.plan.spec import StudySpec
 from convtrials.study.prepare import open_data, prepare
 from convtrials.study.results.documents import write_documents
 from convtrials.study.results.scores import Outcomes
-from convtrials.study.run_study import look_at_study, run_study, write_study_documents
+from convtrials.study.run_study import run_study, status_reader, write_study_documents
 from convtrials.study.schemas import LiveRun
-from convtrials.study.status import survey
+from convtrials.study.status import read_status
 from convtrials.study.study import Study
 from convtrials.training.engine.execution import Execution
 from convtrials.training.engine.progress import Progress
 from convtrials.training.engine.train import train
-from convtrials.training.run import Run
+from convtrials.training.run_directory import Run
 
 Make = Callable[..., Dataset]
 
@@ -243,7 +243,7 @@ def test_survey_tells_every_state(make_dataset: Make, tmp_path: Path) -> None:
         live = study.live_path(running)
         live.parent.mkdir()
         live.write_text(json.dumps({"images": 30, "total_images": 120, "images_per_second": 7.0}))
-        state = survey(study, plan, Outcomes(study, plan, None), workers=2)
+        state = read_status(study, plan, Outcomes(study, plan, None), workers=2)
     told = {(run.arm, run.seed): run.state for run in state.runs}
     assert [told[("baseline", seed)] for seed in range(4)] == ["finished", "diverged", "running", "stopped"]
     assert [told[("a", seed)] for seed in range(4)] == ["failed", "queued", "queued", "queued"]
@@ -290,7 +290,7 @@ def test_a_changed_recipe_gets_runs_of_its_own(make_dataset: Make, tmp_path: Pat
     assert not study.run(plan.arms[1], 0).finished
     assert study.run(plan.arms[0], 0).finished
     last = json.loads((study.folder / "plan-log.jsonl").read_text().splitlines()[-1])
-    assert last["changes"] == ["d: another recipe or other seeds; its runs begin anew"]
+    assert last["changes"] == ["d: another recipe or other seeds; its runs start again"]
 
 
 def test_other_data_and_other_folders_are_refused(make_dataset: Make, tmp_path: Path) -> None:
@@ -299,7 +299,7 @@ def test_other_data_and_other_folders_are_refused(make_dataset: Make, tmp_path: 
         prepared(tmp_path / "s", spec_of(COSINE), make_dataset(per_class=20))
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "letter.txt").write_text("keep me")
-    with pytest.raises(StudyError, match=r"not empty and no study directory \(letter.txt is there\)"):
+    with pytest.raises(StudyError, match=r"not empty and not a study directory \(letter.txt is there\)"):
         prepared(tmp_path / "mine", spec_of(COSINE), make_dataset())
 
 
@@ -307,7 +307,7 @@ def test_the_execution_is_kept(make_dataset: Make, tmp_path: Path) -> None:
 
     study, _ = prepared(tmp_path / "s", spec_of(COSINE), make_dataset())
     known = study.execution
-    with pytest.raises(StudyError, match="was begun with threads 1 and keeps it for all runs"):
+    with pytest.raises(StudyError, match="was started with threads 1 and keeps it for all runs"):
         prepare(study, spec_of(COSINE), make_dataset(), replace(PINNED, threads=2))
     with pytest.raises(StudyError, match=r"channels_last True and keeps .* leave out --channels-last"):
         prepare(
@@ -387,7 +387,7 @@ def test_another_study_from_python_leaves_a_finished_one_alone(make_dataset: Mak
     with pytest.raises(StudyError) as caught:
         other.run(dataset, folder)
     assert str(caught.value) == (
-        f"{folder}: holds a study with another plan: margin: 0.005 -> 0.01; technique cosine: taken out; "
+        f"{folder}: holds a study with another plan: margin: 0.005 -> 0.01; technique cosine: removed; "
         "technique gelu: added\n"
         "choose another folder; or change the plan, which replaces its verdicts and is recorded: in Python "
         "run(..., change_plan=True), in a terminal `convtrials study run FILE --out DIR`"
@@ -442,7 +442,7 @@ def test_files_of_another_run_of_the_study_are_refused(
     taken, given = study.run(plan.arms[0], 1), study.run(plan.arms[1], 1)
     own = (given.folder / swapped).read_bytes()
     (given.folder / swapped).write_bytes((taken.folder / swapped).read_bytes())
-    for read in (lambda folder: look_at_study(folder)(), write_study_documents, build_study_report):
+    for read in (lambda folder: status_reader(folder)(), write_study_documents, build_study_report):
         with pytest.raises(RunError, match=rf"seed1/{swapped}: belongs to another run than run\.json"):
             read(study.folder)
     (given.folder / swapped).write_bytes(own)

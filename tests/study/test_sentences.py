@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from convtrials.statistics.result import Result
-from convtrials.study.results.sentences import sentence
+from convtrials.study.results.verdict_sentences import sentence
 
 
 def result(verdict: str, **values: Any) -> Result:

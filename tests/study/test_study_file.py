@@ -77,7 +77,7 @@ def test_fresh_seeds_are_those_of_every_arm(tmp_path: Path) -> None:
     again = "  again: {seed_offset: 50}\n"
     spec = read(tmp_path, GOOD.replace("seeds", again + "first_seed: 100\nseeds"))
     assert [arm.seed_offset for arm in spec.arms] == [100, 100, 100, 100, 100, 150]
-    # Runs of other seeds are other runs: nothing of an earlier study is taken for this one's.
+    # Runs of other seeds are other runs: nothing of an earlier study counts as this one's.
     assert {arm.slug for arm in spec.arms}.isdisjoint(arm.slug for arm in read(tmp_path, GOOD).arms)
 
 
@@ -139,7 +139,7 @@ def test_a_baseline_from_a_recipe_file_with_keys_over_it(tmp_path: Path) -> None
         ("seeds: 4", "metric: log_loss", "line 7: metric: log_loss needs a margin"),
         ("seeds: 4", "confidence: 95", "line 7: confidence: 95: must be from 0.5"),
         ("seeds: 4", "weights: last", "line 7: weights: 'last': allowed are first, all, none"),
-        ("seeds: 4", "baseline: {}", "line 7: baseline: stands twice (first in line 2)"),
+        ("seeds: 4", "baseline: {}", "line 7: baseline: is given twice (first in line 2)"),
         ("epochs: 2", "epoch: 2", "line 2: baseline: epoch: unknown key; did you mean epochs?"),
         (
             "schedule: cosine",
@@ -154,9 +154,13 @@ def test_a_baseline_from_a_recipe_file_with_keys_over_it(tmp_path: Path) -> None
         (
             "all of: [cosine schedule]",
             "all of: [cosine]",
-            "line 6: techniques.both.all of: 'cosine' is no other",
+            "line 6: techniques.both.all of: 'cosine' is not another",
         ),
-        ("all of: [cosine schedule]", "all of: [both]", "line 6: techniques.both.all of: 'both' is no other"),
+        (
+            "all of: [cosine schedule]",
+            "all of: [both]",
+            "line 6: techniques.both.all of: 'both' is not another",
+        ),
         (
             "activation: gelu",
             "schedule: step",
@@ -174,7 +178,7 @@ def test_a_baseline_from_a_recipe_file_with_keys_over_it(tmp_path: Path) -> None
         (
             "all of: [cosine schedule]",
             "all of: [dropout, dropout]",
-            "line 6: techniques.both.all of: 'dropout' stands",
+            "line 6: techniques.both.all of: 'dropout' is listed twice",
         ),
         ("{schedule: cosine}", "{<<: {schedule: cosine}}", "line 4: merge keys"),
         ("{schedule: cosine}", "{schedule: cosine", "line 5: not valid YAML"),

@@ -55,7 +55,7 @@ def test_a_verdict_is_an_object_that_prints_its_sentence(finished: Path) -> None
     assert good.cost == pytest.approx(1.0)
     assert str(good) == result.verdicts()["good"] == told["sentence"]
     assert "good is better than the baseline" in str(result)
-    with pytest.raises(StudyError, match=r"'other' is no technique of .*; there are: good, <b>bad</b>"):
+    with pytest.raises(StudyError, match=r"'other' is not a technique of .*; there are: good, <b>bad</b>"):
         result.verdict("other")
 
 

@@ -86,7 +86,7 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"first_seed": -1}, "(first_seed|seed_offset)", ""),
     ({"first_seed": 100_000_001}, "first_seed", "from 0 to 100,000,000"),
     ({"title": "two\nlines"}, "title", "one line"),
-    ({"title": "x" * 201}, "title", "one line of at most 200 letters"),
+    ({"title": "x" * 201}, "title", "one line of at most 200 characters"),
     ({"weights": "last"}, "weights", "allowed are first, all, none"),
 ]
 

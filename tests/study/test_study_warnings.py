@@ -22,7 +22,7 @@ from convtrials.study.result import StudyResult
 from convtrials.study.results.documents import write_documents
 from convtrials.study.results.scores import Outcomes
 from convtrials.study.results.warnings import ArmRuns, StudyWarning, study_warnings
-from convtrials.study.run_study import look_at_study
+from convtrials.study.run_study import status_reader
 
 SGD = {"sgd": {"optimizer": {"name": "sgd", "lr": 1e-5}}, **COSINE}
 
@@ -111,7 +111,7 @@ def test_probabilities_that_rank_are_not_called_nothing_learned() -> None:
         arm("baseline", ranking, auc=0.83), arm("gelu", ranking, auc=0.83), metric="log_loss", margin=9.0
     )
     for one in (baseline, technique):
-        assert "Its probabilities do tell classes apart (macro AUC 0.83)" in one.text
+        assert "Its probabilities do separate the classes (macro AUC 0.83)" in one.text
         assert "did not learn" not in one.text
     # One run without a ranking is one that learned nothing.
     assert "did not learn" in told(arm("baseline", GOOD), arm("gelu", ranking, ONE, auc=0.83))[0].text
@@ -122,7 +122,7 @@ def test_a_baseline_that_was_still_learning_may_turn_answers_round() -> None:
     [one] = told(arm("baseline", GOOD, GOOD, history=rising))
     assert one.text == (
         "The baseline was still learning: its last epoch raised the validation accuracy by 12.3 points, more than the "
-        "margin of 0.5. With more epochs the answers may turn round."
+        "margin of 0.5. With more epochs the verdicts may change."
     )
     assert (one.kind, one.arm, one.mark) == ("still_learning", "baseline", "")
     assert told(arm("baseline", GOOD, history=rising), margin=0.2) == []
@@ -176,7 +176,7 @@ def test_what_the_data_does_to_several_arms_is_told_once() -> None:
     tiny = against_guessing(Answers.of(np.array([0, 0, 1]), np.array([0, 1, 1]), 4))
     [few] = told(arm("baseline", tiny), arm("gelu", tiny))
     assert few.text == (
-        "3 test images are too few to tell whether runs of these arms are better than guessing: baseline, gelu."
+        "3 test images are too few to say whether runs of these arms are better than guessing: baseline, gelu."
     )
 
 
@@ -240,7 +240,7 @@ def test_verdicts_json_and_python_tell_of_the_lost_arm(conducted: Path) -> None:
 
 
 def test_status_names_the_lost_arm(conducted: Path) -> None:
-    assert [run.arm for run in look_at_study(conducted)().runs if not run.learned] == ["sgd", "sgd"]
+    assert [run.arm for run in status_reader(conducted)().runs if not run.learned] == ["sgd", "sgd"]
     shown = CliRunner().invoke(app, ["status", str(conducted)])
     assert "warning: sgd: 2 of 2 finished runs are no better than guessing" in shown.stdout
     assert "warning: baseline" not in shown.stdout

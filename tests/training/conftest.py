@@ -10,7 +10,7 @@ from small_runs import PINNED, SMALL
 from convtrials.data.dataset import Dataset
 from convtrials.training.engine.train import train
 from convtrials.training.recipe.recipe import Recipe
-from convtrials.training.run import Run
+from convtrials.training.run_directory import Run
 
 
 @pytest.fixture

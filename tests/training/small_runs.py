@@ -4,7 +4,7 @@ import torch
 from safetensors.torch import load_file
 
 from convtrials.training.engine.execution import Execution
-from convtrials.training.run import Run
+from convtrials.training.run_directory import Run
 
 PINNED = Execution("cpu", "fp32", channels_last=True, threads=1)
 

@@ -14,19 +14,20 @@ from safetensors.torch import load_file
 from small_runs import PINNED, SMALL, assert_same_weights, weights
 
 from convtrials.cli.models import models
+from convtrials.core.custom import source_of
 from convtrials.core.errors import RecipeError, RunError
 from convtrials.data.augmentation import AugmentConfig
 from convtrials.data.augmentation.pipeline import augmented
 from convtrials.data.dataset import Dataset
 from convtrials.training.engine.custom import try_custom_parts
 from convtrials.training.engine.loss import LOSSES, LossEntry, loss_sum
-from convtrials.training.engine.progress import RunWatcher
+from convtrials.training.engine.progress import RunCallback
 from convtrials.training.engine.train import resume
 from convtrials.training.optim.optimizers import OPTIMIZERS, OptimizerEntry
 from convtrials.training.optim.schedules import schedule_factor
 from convtrials.training.recipe.recipe import Recipe, merged, parse_setting
 from convtrials.training.replicas.train import train_replicas
-from convtrials.training.run import Run, load_run
+from convtrials.training.run_directory import Run, load_run
 
 PARTS = """
 import math
@@ -159,9 +160,9 @@ def test_a_cut_after_any_step_changes_nothing(
     assert not all(  # they do something
         torch.equal(value, weights(unbroken)[name]) for name, value in weights(train_small()).items()
     )
-    original = RunWatcher.after_step
+    original = RunCallback.after_step
 
-    def after_step(self: RunWatcher, state: Any, loss: float, images: int) -> None:
+    def after_step(self: RunCallback, state: Any, loss: float, images: int) -> None:
         original(self, state, loss, images)
         if state.step == cut_at:
             raise KeyboardInterrupt
@@ -169,7 +170,7 @@ def test_a_cut_after_any_step_changes_nothing(
     for cut_at in (1, 4):
         out = tmp_path / f"cut{cut_at}"
         with monkeypatch.context() as patch:
-            patch.setattr(RunWatcher, "after_step", after_step)
+            patch.setattr(RunCallback, "after_step", after_step)
             with pytest.raises(KeyboardInterrupt):
                 train_small(changes, out=out, checkpoint_seconds=0)
         assert load_file(out / "checkpoint.safetensors")
@@ -224,6 +225,42 @@ def test_the_source_is_part_of_what_a_run_is(
         train_small(ALL, out=tmp_path / "run")
 
 
+@pytest.mark.parametrize("name", ["decorated", "partly", "made"])
+def test_the_source_is_the_file_that_a_part_is_written_in(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "wrapped_parts.py").write_text(
+        """
+import functools
+import torch
+
+@torch.no_grad()
+def decorated(images, generator):
+    return images
+
+class Made:
+    def __call__(self, images, generator):
+        return images
+
+partly, made = functools.partial(decorated), Made()
+"""
+    )
+    monkeypatch.chdir(tmp_path)
+    source = source_of("augment.custom", f"wrapped_parts:{name}")
+    assert source is not None
+    assert source.resolve() == (tmp_path / "wrapped_parts.py").resolve()
+    sys.modules.pop("wrapped_parts")
+
+
+def test_a_script_that_ends_itself_is_no_module_of_parts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "ends_itself.py").write_text("import sys\nsys.exit(0)\n")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(RecipeError, match="'ends_itself' cannot be imported: SystemExit: 0"):
+        source_of("optimizer", "ends_itself:Lion")
+
+
 def test_a_finished_run_is_used_without_its_parts(
     train_small: Any, own_parts: Path, make_dataset: Callable[..., Dataset]
 ) -> None:
@@ -276,16 +313,16 @@ def optimizer(name: str, **more: Any) -> dict[str, Any]:
         (optimizer("own_parts:fails"), "own_parts:fails failed: ValueError: not today"),
         (optimizer("own_parts:no_decay", weight_decay=0.1), "optimizer.weight_decay: 0.1 has no effect, as own"),
         (optimizer("own_parts:no_decay"), "own_parts:no_decay fails at a step: NotImplementedError"),
-        (optimizer("own_parts:Forgets"), "own_parts:Forgets goes on otherwise from a checkpoint"),
+        (optimizer("own_parts:Forgets"), "own_parts:Forgets continues differently from a checkpoint"),
         (optimizer("own_parts:KeepsASet"), "cannot be saved and read back: TypeError: a checkpoint holds tensors"),
-        (optimizer("own_parts:OwnRate"), "own_parts:OwnRate steps alike at two rates"),
+        (optimizer("own_parts:OwnRate"), "own_parts:OwnRate takes the same step at two rates"),
         (optimizer("own_parts:WantsAClosure"), "fails at a step: TypeError"),
         (optimizer("torch.optim:LBFGS"), "optimizer: torch.optim:LBFGS failed: ValueError"),
         ({"schedule": "own_parts:above_one"}, "returned 1.01 at 1% of the steps; needed: a share of the peak"),
         ({"schedule": "own_parts:below"}, "cannot be called as (progress, epoch): too many positional"),
         ({"loss": "own_parts:a_mean"}, "loss: own_parts:a_mean gives () for 4 images; needed: one loss each, (4,)"),
         ({"loss": "own_parts:a_number"}, "loss: own_parts:a_number gives float for 4 images"),
-        ({"loss": "own_parts:detached"}, "gives values that no gradient leads back from"),
+        ({"loss": "own_parts:detached"}, "gives values without a gradient"),
         ({"loss": "own_parts:focal", "label_smoothing": 0.1}, "label_smoothing: 0.1 has no effect, as own_parts"),
         ({"augment": {"custom": "own_parts:unseeded"}}, "own_parts:unseeded: gives other images when called again"),
         ({"augment": {"custom": "own_parts:smaller"}}, "gives torch.float32 (16, 1, 12, 11) for images of"),

@@ -88,7 +88,7 @@ def test_a_run_keeps_the_memory_format_that_was_given(
     run = train(recipe, make_dataset(), channels_last=False, **given)
     assert run.execution.channels_last is False
     assert train(recipe, make_dataset(), **given).folder == run.folder
-    with pytest.raises(RunError, match="was begun with channels_last False and keeps it"):
+    with pytest.raises(RunError, match="was started with channels_last False and keeps it"):
         train(recipe, make_dataset(), channels_last=True, **given)
 
 

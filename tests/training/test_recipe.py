@@ -149,7 +149,7 @@ def test_short_forms_obey_precedence(tmp_path: Path) -> None:
     assert Recipe.load(tmp_path / "r.yaml").augment.mixup == 0.2
     recipe = Recipe.load(tmp_path / "r.yaml", {"augment.mixup": 0, "early_stopping": False})
     assert (recipe.augment.mixup, recipe.early_stopping) == (0, None)
-    with pytest.raises(RecipeError, match="mixup stands twice"):
+    with pytest.raises(RecipeError, match="mixup is given twice"):
         Recipe(mixup=0.1, augment={"mixup": 0.2})
 
 
@@ -187,6 +187,13 @@ def test_runs_of_earlier_versions_keep_their_recipe_and_its_digest() -> None:
         assert (
             recipe.to_yaml() == path.read_text()
         )  # what is new in a recipe is left out where it is not used
+
+
+@pytest.mark.parametrize("section", ["optimizer", "schedule", "loss"])
+@pytest.mark.parametrize("name", [["adam"], {"a": 1}, 3, True])
+def test_a_changed_name_that_is_no_text_is_refused(section: str, name: Any) -> None:
+    with pytest.raises(RecipeError, match=rf"{section}\.name = .*: must be a valid string"):
+        Recipe().changed({section: {"name": name}})
 
 
 def test_one_key_of_a_section_keeps_the_others() -> None:

@@ -21,7 +21,7 @@ from convtrials.training.replicas.noise import DropoutNoise, give_dropout
 from convtrials.training.replicas.passes import GroupedPasses, MicroBatch, SideBySidePasses
 from convtrials.training.replicas.stack import Stack
 from convtrials.training.replicas.train import train_replicas
-from convtrials.training.run import Run
+from convtrials.training.run_directory import Run
 
 SEEDS = (3, 0, 7)
 WAYS = ("grouped", "side_by_side")

@@ -11,16 +11,16 @@ import pytest
 import torch
 from small_runs import PINNED, SMALL, assert_same_weights, weights
 
-from convtrials.core.errors import Interrupted, RunError, RunTaken
+from convtrials.core.errors import Interrupted, RunError, RunLocked
 from convtrials.data.dataset import Dataset
 from convtrials.training.engine.checkpoint import TrainingState
 from convtrials.training.engine.train import resume, train
 from convtrials.training.recipe.recipe import Recipe
 from convtrials.training.replicas import loop
+from convtrials.training.replicas.callback import ReplicasCallback
 from convtrials.training.replicas.team import Team
 from convtrials.training.replicas.train import train_replicas
-from convtrials.training.replicas.watching import TeamWatcher
-from convtrials.training.run import Run
+from convtrials.training.run_directory import Run
 
 SEEDS = (0, 1, 2)
 ADAM = {"name": "adam", "lr": 5e-3, "eps": 1e-3}
@@ -147,7 +147,7 @@ def test_looking_at_losses_now_and_then_changes_nothing(
         return original(self, *arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "steps_between_looks", lambda device: 3)
+        patch.setattr(loop, "steps_between_checks", lambda device: 3)
         seldom = together("seldom", changes)
         patch.setattr(Team, "step", poisoned)
         diverged = together("diverged", changes)
@@ -187,15 +187,15 @@ def test_a_cut_changes_nothing(
     together: Any, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], way: str, tmp_path: Path
 ) -> None:
     unbroken = together("unbroken", changes, method=way)
-    original = TeamWatcher.after_steps
+    original = ReplicasCallback.after_steps
 
-    def after_steps(self: TeamWatcher, team: Team, images: int) -> None:
+    def after_steps(self: ReplicasCallback, team: Team, images: int) -> None:
         original(self, team, images)
         if team.replicas[0].state.step == 7:
             raise PowerCut
 
     with monkeypatch.context() as patch:
-        patch.setattr(TeamWatcher, "after_steps", after_steps)
+        patch.setattr(ReplicasCallback, "after_steps", after_steps)
         with pytest.raises(PowerCut):
             together("cut", changes, method=way, checkpoint_seconds=0.0)
     assert all(Run(tmp_path / "cut" / f"seed{seed}").checkpoint_path.exists() for seed in SEEDS)
@@ -234,15 +234,15 @@ def test_a_cut_replica_goes_on_alone_or_with_others_at_another_step(
 def test_a_stop_leaves_checkpoints_and_says_how_to_go_on(
     together: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    unbroken, original = together("unbroken"), TeamWatcher.after_steps
+    unbroken, original = together("unbroken"), ReplicasCallback.after_steps
 
-    def after_steps(self: TeamWatcher, team: Team, images: int) -> None:
+    def after_steps(self: ReplicasCallback, team: Team, images: int) -> None:
         if team.replicas[0].state.step == 3:
             os.kill(os.getpid(), signal.SIGTERM)
         original(self, team, images)
 
     with monkeypatch.context() as patch:
-        patch.setattr(TeamWatcher, "after_steps", after_steps)
+        patch.setattr(ReplicasCallback, "after_steps", after_steps)
         with pytest.raises(
             Interrupted, match=r"stopped 3 runs at step 3, .*the same call goes on from there"
         ):
@@ -254,7 +254,7 @@ def test_a_stop_leaves_checkpoints_and_says_how_to_go_on(
 def test_progress_is_told_of_every_run(together: Any) -> None:
     told: dict[str, list[float]] = {}
     runs = together(
-        "t", follow=lambda run, progress: told.setdefault(run.folder.name, []).append(progress.images)
+        "t", on_progress=lambda run, progress: told.setdefault(run.folder.name, []).append(progress.images)
     )
     assert sorted(told) == [run.folder.name for run in runs]
     assert told["seed0"] == [16, 32, 48, 64, 72, 88, 104, 120, 136, 144]
@@ -262,7 +262,7 @@ def test_progress_is_told_of_every_run(together: Any) -> None:
 
 def test_a_run_of_somebody_else_is_left_alone(together: Any, tmp_path: Path) -> None:
     taken = Run(tmp_path / "t" / "seed1")
-    with taken.lock(), pytest.raises(RunTaken):
+    with taken.lock(), pytest.raises(RunLocked):
         together("t")
     assert not taken.exists
     assert not Run(tmp_path / "t" / "seed0").exists

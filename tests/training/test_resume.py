@@ -17,10 +17,10 @@ from small_runs import SMALL, assert_same_weights
 from convtrials.core.errors import Interrupted
 from convtrials.data.dataset import Dataset
 from convtrials.training.engine.checkpoint import TrainingState
-from convtrials.training.engine.progress import RunWatcher
+from convtrials.training.engine.progress import RunCallback
 from convtrials.training.optim.optimizers import OPTIMIZERS
 from convtrials.training.recipe.recipe import Recipe
-from convtrials.training.run import Run
+from convtrials.training.run_directory import Run
 
 EVERYTHING = {
     "epochs": 3,
@@ -61,19 +61,19 @@ def test_a_cut_after_any_step_changes_nothing(
     train_small: Any, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], tmp_path: Path
 ) -> None:
     unbroken = train_small(changes)
-    original = RunWatcher.after_step
+    original = RunCallback.after_step
     for cut_at in (1, 4, 5, 7):
         out = tmp_path / f"cut{cut_at}"
 
         def after_step(
-            self: RunWatcher, state: TrainingState, loss: float, images: int, cut_at: int = cut_at
+            self: RunCallback, state: TrainingState, loss: float, images: int, cut_at: int = cut_at
         ) -> None:
             original(self, state, loss, images)
             if state.step == cut_at:
                 raise PowerCut
 
         with monkeypatch.context() as patch:
-            patch.setattr(RunWatcher, "after_step", after_step)
+            patch.setattr(RunCallback, "after_step", after_step)
             with pytest.raises(PowerCut):
                 # a checkpoint after every second step or so: the cut loses steps that are done again
                 train_small(changes, out=out, checkpoint_seconds=0.0 if cut_at % 2 else 0.01)
@@ -111,15 +111,15 @@ def test_a_stop_leaves_a_checkpoint_and_says_how_to_go_on(
     train_small: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     unbroken = train_small()
-    original, handler = RunWatcher.after_step, signal.getsignal(signal.SIGINT)
+    original, handler = RunCallback.after_step, signal.getsignal(signal.SIGINT)
 
-    def after_step(self: RunWatcher, state: TrainingState, loss: float, images: int) -> None:
+    def after_step(self: RunCallback, state: TrainingState, loss: float, images: int) -> None:
         if state.step == 3:
             os.kill(os.getpid(), signal.SIGINT)
         original(self, state, loss, images)
 
     with monkeypatch.context() as patch:
-        patch.setattr(RunWatcher, "after_step", after_step)
+        patch.setattr(RunCallback, "after_step", after_step)
         with pytest.raises(Interrupted, match="the same command goes on from there"):
             train_small(out=tmp_path / "stopped")
     assert signal.getsignal(signal.SIGINT) is handler

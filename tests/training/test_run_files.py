@@ -1,4 +1,4 @@
-"""Another run's file, or one that was changed, is not taken for a run's own."""
+"""Another run's file, or one that was changed, is not read as a run's own."""
 
 import json
 import os
@@ -19,7 +19,7 @@ from convtrials.reports.run.report import build_report
 from convtrials.study.results.costs import study_costs
 from convtrials.training.engine.train import resume, train
 from convtrials.training.recipe.recipe import Recipe
-from convtrials.training.run import Run, load_run
+from convtrials.training.run_directory import Run, load_run
 
 Make = Callable[..., Dataset]
 
@@ -119,7 +119,7 @@ def test_results_and_predictions_swapped_together_name_another_run(run: Run, two
 
 def test_a_run_without_its_run_json_is_told(run: Run) -> None:
     (run.folder / "run.json").unlink()
-    with pytest.raises(RunError, match=r"run\.json: no such file; the run directory is not whole"):
+    with pytest.raises(RunError, match=r"run\.json: no such file; the run directory is incomplete"):
         run.read_predictions()
     with pytest.raises(RunError, match=r"no run\.json here"):
         load_run(run.folder)
@@ -134,7 +134,7 @@ def test_a_run_of_an_earlier_version_is_read(run: Run, two: tuple[Path, Path], t
     put("predictions-test.npz", other.folder, run)
     if run.result.test_accuracy == other.result.test_accuracy:
         pytest.fail("the two runs must differ for this test")
-    with pytest.raises(RunError, match=r"right, where result\.json beside it says"):
+    with pytest.raises(RunError, match=r"right, but result\.json says"):
         run.read_predictions()
 
 
@@ -152,7 +152,7 @@ def test_a_name_that_is_no_text_is_refused(run: Run, named: np.ndarray) -> None:
     with np.load(run.predictions_path) as stored:
         arrays = dict(stored)
     np.savez(run.predictions_path, **{**arrays, "run": named})
-    with pytest.raises(RunError, match="run must be a text"):
+    with pytest.raises(RunError, match="run must be text"):
         run.read_predictions()
 
 
@@ -165,7 +165,7 @@ def stopped(dataset: Dataset, seed: int, out: Path) -> Run:
             os.kill(os.getpid(), signal.SIGTERM)
 
     with pytest.raises(Interrupted):
-        train(Recipe(**SMALL), dataset, seed=seed, out=out, execution=PINNED, follow=follow)
+        train(Recipe(**SMALL), dataset, seed=seed, out=out, execution=PINNED, on_progress=follow)
     return Run(out)
 
 
@@ -194,3 +194,12 @@ def test_a_resume_refuses_the_run_json_of_another_seed(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"checkpoint\.safetensors: belongs to another run"):
         resume(one.folder)
     assert not one.finished
+
+
+@pytest.mark.parametrize("depth", [150, 400, 900])
+def test_a_document_that_nests_too_deep_is_told_in_a_line(run: Run, depth: int) -> None:
+    path = run.folder / "run.json"
+    deep = "[" * depth + "]" * depth
+    path.write_text(path.read_text().replace('"seed"', f'"more": {deep}, "seed"', 1))
+    with pytest.raises(RunError, match=r"run\.json: nests deeper than 100 levels"):
+        run.read_predictions()

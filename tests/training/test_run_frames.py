@@ -68,7 +68,7 @@ def stopped(tmp_path: Path, train_small: Any) -> ct.Run:
         os.kill(os.getpid(), signal.SIGTERM)
 
     with pytest.raises(Interrupted):
-        train_small(out=tmp_path / "stopped", follow=stop)
+        train_small(out=tmp_path / "stopped", on_progress=stop)
     return ct.load_run(tmp_path / "stopped")
 
 

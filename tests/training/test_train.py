@@ -20,7 +20,7 @@ from convtrials.training.engine.execution import Execution
 from convtrials.training.engine.predict import predict_probabilities, validation_metrics
 from convtrials.training.engine.train import train
 from convtrials.training.recipe.recipe import Recipe
-from convtrials.training.run import Run, default_run_folder
+from convtrials.training.run_directory import Run, default_run_folder
 
 
 def test_a_run_learns_and_leaves_everything_behind(
@@ -64,6 +64,21 @@ def test_the_same_run_twice_is_the_same_bits(train_small: Any) -> None:
 def test_another_seed_is_another_run(train_small: Any) -> None:
     one, other = weights(train_small()), weights(train_small(seed=1))
     assert not any(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_seed_of_numpy_is_the_number_that_it_is(train_small: Any) -> None:
+    run = train_small(seed=np.int64(7))
+    assert_same_weights(run, train_small(seed=7))
+    assert run.identity.seed == run.result.seed == 7
+
+
+@pytest.mark.parametrize("seed", [2**63, -(2**63), 10**30])
+def test_a_seed_that_no_file_could_give_back_is_refused_before_anything_is_written(
+    train_small: Any, tmp_path: Path, seed: int
+) -> None:
+    with pytest.raises(RunError, match=r"must be less than 2\*\*63"):
+        train_small(seed=seed, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_other_uses_of_torchs_generator_change_nothing(train_small: Any) -> None:
@@ -207,7 +222,7 @@ def test_the_execution_is_kept(
     out = tmp_path / "run"
     run = train_small(out=out, execution=Execution("cpu", "bf16", True, 1))
     (out / "result.json").unlink()  # as if killed just before the end
-    with pytest.raises(RunError, match="begun with precision bf16 and keeps it"):
+    with pytest.raises(RunError, match="started with precision bf16 and keeps it"):
         train(run.recipe, make_dataset(), out=out, precision="fp32")
     again = train(run.recipe, make_dataset(), out=out)
     assert again.execution.precision == "bf16"
@@ -309,7 +324,7 @@ def test_a_full_disk_is_told_in_a_line(
 
 def test_another_execution_than_a_finished_runs_is_refused(train_small: Any) -> None:
     run = train_small()
-    with pytest.raises(RunError, match="begun with threads 1"):
+    with pytest.raises(RunError, match="started with threads 1"):
         train_small(out=run.folder, execution=replace(PINNED, threads=2))
 
 

@@ -124,7 +124,7 @@ class Rounds:
 
 
 def _take_standard_input() -> BinaryIO:
-    """Return what comes in on standard input, as a file that is ours alone; for everybody else it is empty.
+    """Return what comes in on standard input, as a file that is ours alone; for everything else it is empty.
 
     A process that is forked closes `sys.stdin` first of all (a loader's worker, any of `multiprocessing`), and would
     wait for ever for the lock that a thread holds while it reads from there. Without a buffer there is no lock at all.

@@ -1,26 +1,18 @@
-"""A table in a terminal with an answer a row: the verdict, the gain and its interval, whole however narrow it is."""
+"""A table in a terminal with one answer per row: the verdict, the gain and its interval, whole however narrow it is."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from convtrials.core.formatting import NOTHING, Scale
+from convtrials.reports.style import VERDICT_COLOURS
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
     from rich.table import Table
     from rich.text import Text
 
-COLOURS = {
-    "better": "green",
-    "worse": "red",
-    "equivalent": "blue",
-    "inconclusive": "yellow",
-    "unstable": "magenta",
-    "failed": "red",
-}
-
-#: A name keeps so many characters a line; where that leaves no room, the answer takes two lines.
+#: A name keeps so many characters per line; where that leaves no room, the answer takes two lines.
 _NAME_WIDTH = 12
 
 #: Between two columns.
@@ -33,8 +25,6 @@ class Column:
 
     Attributes
     ----------
-    header : str
-    cells : sequence of str or Text
     folds : bool
         Whether a cell may be broken into lines: names may, numbers never.
     """
@@ -65,7 +55,7 @@ def verdict_text(verdict: str, final: bool) -> "Text":
     """Return the word; one that may still change is dim, and says so."""
     from rich.text import Text
 
-    text = Text(verdict, style=f"bold {COLOURS[verdict]}" if final else "dim")
+    text = Text(verdict, style=f"bold {VERDICT_COLOURS[verdict].terminal}" if final else "dim")
     if not final:
         text.append(" so far", style="dim italic")
     return text
@@ -89,7 +79,6 @@ class AnswerTable:
         Of the intervals, such as ``95%``.
     left, right : sequence of Column
         Before and after the answers.
-    answers : sequence of Answer
     note : str
         A second line below.
     """
@@ -105,7 +94,7 @@ class AnswerTable:
         """Draw it as wide as it may be, and say below what a gain is."""
         from rich.text import Text
 
-        columns = self._columns(self._beside())
+        columns = self._columns(self._side_columns())
         if _needed(columns) > options.max_width:
             columns = self._columns(self._below())
         yield _drawn(columns)
@@ -114,7 +103,7 @@ class AnswerTable:
     def _columns(self, middle: Sequence[Column]) -> list[Column]:
         return [*self.left, *middle, *self.right]
 
-    def _beside(self) -> list[Column]:
+    def _side_columns(self) -> list[Column]:
         return [
             Column("verdict", [one.verdict for one in self.answers]),
             Column(f"gain, {self.scale.unit}", [one.gain for one in self.answers], justify="right"),

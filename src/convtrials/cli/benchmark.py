@@ -14,7 +14,7 @@ _log = get_logger(__name__)
 def benchmark(
     run: Annotated[Path, typer.Argument(help="Directory of a finished run.")],
     batch_sizes: Annotated[
-        str, typer.Option("--batch-sizes", "-b", metavar="N,N", help="Images a call.")
+        str, typer.Option("--batch-sizes", "-b", metavar="N,N", help="Images per call.")
     ] = "1,512",
     engines: Annotated[
         str | None,
@@ -24,16 +24,16 @@ def benchmark(
     table: Annotated[
         Path | None,
         typer.Option(
-            help="Markdown file whose block <!-- inference:begin --> ... end gets the table; made if need be."
+            help="Markdown file whose block <!-- inference:begin --> ... end gets the table; created if missing."
         ),
     ] = None,
     threads: Annotated[
-        int | None, typer.Option(min=1, max=1024, help="Threads; by default one a core.")
+        int | None, typer.Option(min=1, max=1024, help="Threads; by default one per core.")
     ] = None,
-    rounds: Annotated[int, typer.Option(min=1, max=1000, help="Turns of each engine and batch size.")] = 5,
-    seconds: Annotated[float, typer.Option(min=0.01, max=3600, help="Of one turn.")] = 1.0,
+    rounds: Annotated[int, typer.Option(min=1, max=1000, help="Rounds of each engine and batch size.")] = 5,
+    seconds: Annotated[float, typer.Option(min=0.01, max=3600, help="Length of one round.")] = 1.0,
     images: Annotated[
-        int | None, typer.Option(min=1, help="Take at most so many test images for the accuracy.")
+        int | None, typer.Option(min=1, help="Use at most this many test images for the accuracy.")
     ] = None,
     data: Annotated[
         str | None, typer.Option("--data", "-d", help="Where the dataset is now, if it has moved.")
@@ -54,13 +54,13 @@ def benchmark(
     from convtrials.deploy.inference_engines import check_engine_names
     from convtrials.deploy.inference_table import check_block, markdown, replace_block
     from convtrials.deploy.predictor import check_usable
-    from convtrials.training.run import Run
+    from convtrials.training.run_directory import Run
 
     asked = [name.strip() for name in (engines or "").split(",") if name.strip()]
     check_engine_names(asked)
     check_batch_sizes(sizes)
     if out.is_dir() or not out.absolute().parent.is_dir():
-        raise DeployError(f"--out {out}: must be a file in a folder that is there")
+        raise DeployError(f"--out {out}: must be a file in a folder that exists")
     if table is not None:
         check_block(table)
     directory = Run(run)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Pack, look at, check and split labelled images.",
+    help="Pack, inspect, check and split labelled images.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
@@ -36,31 +36,29 @@ _Source = Annotated[
 ]
 _ImageSize = Annotated[
     int | None,
-    typer.Option(min=1, help="Pixels a side. [dim]Default: as the images are, up to 224; else 64.[/dim]"),
+    typer.Option(min=1, help="Pixels per side. [dim]Default: as the images are, up to 224; else 64.[/dim]"),
 ]
 _Channels = Annotated[
     int | None, typer.Option(help="1 (grey) or 3. [dim]Default: 1 where every image is grey.[/dim]")
 ]
 _Samples = Annotated[
     int | None,
-    typer.Option(min=1, help="Take at most so many images of each class, the same ones each time."),
+    typer.Option(min=1, help="Use at most this many images per class, the same ones each time."),
 ]
 _Ratios = Annotated[
-    str, typer.Option(metavar="TRAIN,VAL,TEST", help="Shares of what SRC has not split itself.")
+    str, typer.Option(metavar="TRAIN,VAL,TEST", help="Shares of the splits that SRC does not have.")
 ]
 _Classes = Annotated[
     str | None, typer.Option(metavar="NAME,NAME,...", help="Use these classes only. [dim]Default: all.[/dim]")
 ]
 _Seed = Annotated[
     int,
-    typer.Option("--split-seed", "--seed", help="Another seed, another split; the name that train uses too."),
+    typer.Option("--split-seed", "--seed", help="Seed of the split; train has the same option."),
 ]
 _SkipBad = Annotated[
-    bool, typer.Option("--skip-bad", help="Leave unreadable files out, named, instead of stopping.")
+    bool, typer.Option("--skip-bad", help="Leave out unreadable files and list them, instead of stopping.")
 ]
-_Json = Annotated[
-    bool, typer.Option("--json", callback=without_lines, help="Everything as JSON on standard output.")
-]
+_Json = Annotated[bool, typer.Option("--json", callback=without_lines, help="Print everything as JSON.")]
 
 
 @app.command()
@@ -75,15 +73,17 @@ def pack(
     classes: _Classes = None,
     verify: Annotated[
         bool,
-        typer.Option("--verify", help="Read source and pack again; pack once more where anything differs."),
+        typer.Option("--verify", help="Compare the pack with its source; pack again if anything differs."),
     ] = False,
     workers: Annotated[
         int | None,
-        typer.Option("--workers", "-j", min=1, help="Processes that decode. [dim]Default: one a core.[/dim]"),
+        typer.Option(
+            "--workers", "-j", min=1, help="Processes that decode. [dim]Default: one per core.[/dim]"
+        ),
     ] = None,
     as_json: _Json = False,
 ) -> None:
-    """Decode a dataset once, into one file that opens at once ever after.
+    """Decode a dataset once, into one file that opens at once from then on.
 
     Training does this by itself; do it here to see the progress, to choose a size, or after images changed in place.
     """
@@ -114,7 +114,7 @@ def info(
     classes: _Classes = None,
     as_json: _Json = False,
 ) -> None:
-    """Say what a dataset holds: classes, sizes, splits, fingerprint. Packs it if it is new."""
+    """Show what a dataset holds: classes, sizes, splits, fingerprint. Packs it if it is new."""
     data = _load(
         source,
         ratios,
@@ -135,14 +135,14 @@ def check(
     seed: _Seed = 0,
     as_json: _Json = False,
 ) -> None:
-    """Look at every image, and name what would spoil a result.
+    """Check every image, and list what would spoil a result.
 
     Unreadable files, empty classes, the same picture under two classes or in two splits (leakage) end with exit code
-    1; duplicates within a class, other files, imbalance, and too few images to say something are notes. Where SRC is
+    1; duplicates within a class, other files, imbalance, and too few images are notes. Where SRC is
     not split, findings are those of the split that --ratios and --split-seed make.
     """
     from convtrials.data.check import check_source
-    from convtrials.data.open import find_source
+    from convtrials.data.sources.find import find_source
 
     report = check_source(find_source(source), ratios=parse_ratios(ratios), split_seed=seed)
     if as_json:
@@ -167,7 +167,7 @@ def split(
 ) -> None:
     """Write OUT/train, OUT/val and OUT/test with a folder per class, as split-folders does.
 
-    The same seed and ratios give the same split as training has. Images that are not files are written as PNG.
+    Training with the same seed and ratios has the same split. Images that are not files are written as PNG.
     """
     from convtrials.data.export import write_split
 

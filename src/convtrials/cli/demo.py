@@ -62,7 +62,7 @@ def demo(
 
 
 def has_screen() -> bool:
-    """Tell whether a person sits before a screen that a browser can open on."""
+    """Return whether a person sits before a screen that a browser can open on."""
     if not sys.stdout.isatty() or os.environ.get("CI") or os.environ.get("SSH_CONNECTION"):
         return False
     graphical = ("DISPLAY", "WAYLAND_DISPLAY")

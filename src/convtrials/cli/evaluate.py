@@ -12,7 +12,7 @@ _log = get_logger(__name__)
 
 if TYPE_CHECKING:
     from convtrials.data.dataset import Dataset
-    from convtrials.training.run import Run
+    from convtrials.training.run_directory import Run
 
 
 def evaluate(
@@ -22,7 +22,7 @@ def evaluate(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the metrics as JSON.")] = False,
     quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", callback=without_lines, help="Print the report's path alone.")
+        bool, typer.Option("--quiet", "-q", callback=without_lines, help="Print only the report's path.")
     ] = False,
 ) -> None:
     """Measure a run on its test split and write its report.
@@ -32,7 +32,7 @@ def evaluate(
     with --data must hold it.
     """
     from convtrials.reports.run.report import build_report
-    from convtrials.training.run import load_run
+    from convtrials.training.run_directory import load_run
 
     opened = load_run(run)
     opened.read_predictions()  # a run that cannot be evaluated must not wait for its dataset
@@ -69,7 +69,7 @@ def _print_table(run: Path, page: Path) -> None:
 
     from convtrials.cli.terminal import print_warnings
     from convtrials.core.files import read_json
-    from convtrials.reports.words import headlines
+    from convtrials.reports.run.headlines import headlines
 
     metrics = read_json(run / "metrics.json")
     table = Table("on the test split", "value", "95% interval", box=None, pad_edge=False, header_style="dim")

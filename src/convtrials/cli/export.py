@@ -31,7 +31,7 @@ def export(
         str | None, typer.Option("--data", "-d", help="Where the dataset is now, if it has moved.")
     ] = None,
     quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", callback=without_lines, help="Print the file's path alone.")
+        bool, typer.Option("--quiet", "-q", callback=without_lines, help="Print only the file's path.")
     ] = False,
 ) -> None:
     """Write a run as an ONNX file and compare it with torch on test images.
@@ -47,7 +47,7 @@ def export(
     need_onnx_tools()  # said before time is spent on opening data
     from convtrials.deploy.export_run import export_onnx
     from convtrials.deploy.predictor import check_usable
-    from convtrials.training.run import Run
+    from convtrials.training.run_directory import Run
 
     directory = Run(run)
     check_usable(directory)  # a run that is not finished must not wait for its dataset
@@ -58,7 +58,7 @@ def export(
         raise DeployError(f"--precision int8 needs the run's dataset: {problem}")
     done = export_onnx(directory, dataset, out, precision=cast("ExportPrecision", precision))
     if problem is not None:
-        _log.info(f"note: compared on random pixels, as the data cannot be had: {problem}")
+        _log.info(f"note: compared on random pixels, as the data is not available: {problem}")
     what = "test images" if done.of_test_split else "random images"
     _log.info(
         f"{done.bytes / 1e6:.1f} MB; against torch fp32 on {done.images} {what}: probabilities differ by at most "

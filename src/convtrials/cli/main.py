@@ -55,10 +55,10 @@ def options(
 
 app.command(rich_help_panel="Try a technique")(demo)
 app.add_typer(study.app, name="study", rich_help_panel="Try a technique")
-app.command(rich_help_panel="Train and look")(train)
-app.command(rich_help_panel="Train and look")(evaluate)
-app.command(rich_help_panel="Train and look")(export)
-app.command(rich_help_panel="Train and look")(benchmark)
+app.command(rich_help_panel="Train and inspect")(train)
+app.command(rich_help_panel="Train and inspect")(evaluate)
+app.command(rich_help_panel="Train and inspect")(export)
+app.command(rich_help_panel="Train and inspect")(benchmark)
 app.add_typer(data.app, name="data", rich_help_panel="Prepare")
 app.command(rich_help_panel="Prepare")(models)
 app.command(rich_help_panel="Prepare")(doctor)
@@ -66,7 +66,7 @@ app.command(rich_help_panel="Prepare")(doctor)
 
 @app.command(hidden=True, add_help_option=False, context_settings={"ignore_unknown_options": True})
 def bench(words: Annotated[list[str] | None, typer.Argument()] = None) -> None:
-    """Say where the verbs of this former group are now."""
+    """Say what replaces this former group of commands."""
     raise ConvtrialsError(
         "bench: for inference type `convtrials benchmark RUN`, for training `python -m benchmarks.race` in a clone"
     )

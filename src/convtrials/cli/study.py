@@ -27,7 +27,7 @@ app = typer.Typer(
 @app.command()
 def run(
     study: Annotated[
-        Path, typer.Argument(help="A study file (YAML), a plan.json, or a study directory to go on with.")
+        Path, typer.Argument(help="A study file (YAML), a plan.json, or a study directory to continue.")
     ],
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Study directory; by default runs/NAME-OF-FILE.")
@@ -35,7 +35,7 @@ def run(
     data: Annotated[
         str | None, typer.Option("--data", "-d", help="Where the dataset is, in place of the file's.")
     ] = None,
-    report: Annotated[bool, typer.Option("--report/--no-report", help="Draw the report at the end.")] = True,
+    report: Annotated[bool, typer.Option("--report/--no-report", help="Build the report at the end.")] = True,
     workers: Annotated[
         int | None,
         typer.Option(
@@ -68,8 +68,8 @@ def run(
 ) -> None:
     """Train baseline and techniques under the same conditions, and give verdicts.
 
-    Finished runs are never run again: after a stop or a kill the same command
-    goes on, unfinished runs from their checkpoints. The same command in a
+    Finished runs are never repeated. After a stop or a kill the same command
+    continues, unfinished runs from their checkpoints. The same command in a
     second terminal shares the work.
     """
     from convtrials.training.engine.execution import ComputeOptions
@@ -140,7 +140,7 @@ def _begin(
         return directory, prepare(directory, spec, dataset, options, file=study), dataset
     if dataset.fingerprint != read_plan(study).dataset_fingerprint:
         raise StudyError(
-            f"{study}: {spec.source} is not the data of this plan: it has changed, or is another"
+            f"{study}: {spec.source} is not the data of this plan: it has changed, or is another dataset"
         )
     like = StudyDirectory(study.parent) if (study.parent / "execution.json").is_file() else None
     return directory, prepare(directory, spec, dataset, options, like=like), dataset
@@ -149,9 +149,11 @@ def _begin(
 @app.command()
 def status(
     study: Annotated[Path, typer.Argument(help="Study directory.")],
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Stay and renew the view.")] = False,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Keep the view open and refresh it.")
+    ] = False,
 ) -> None:
-    """Show how a study stands: every run, time left, and the verdicts so far.
+    """Show the status of a study: every run, time left, and the verdicts so far.
 
     Works from any terminal, while the study runs and after it.
     """
@@ -161,17 +163,17 @@ def status(
     from rich.live import Live
 
     from convtrials.cli.study_view import study_table
-    from convtrials.study.run_study import look_at_study
+    from convtrials.study.run_study import status_reader
 
-    look = look_at_study(study)
+    read_state = status_reader(study)
     console = Console()
-    _tell_plan(study)
+    _print_plan_notes(study)
     if not follow or not console.is_terminal:
-        console.print(study_table(look()))
+        console.print(study_table(read_state()))
         return
     with Live(console=console, auto_refresh=False) as live:
         while True:
-            state = look()
+            state = read_state()
             live.update(study_table(state), refresh=True)
             if state.decision.complete:
                 return
@@ -186,8 +188,8 @@ def report(
 ) -> None:
     """Write verdicts.json, costs.json, runs.csv, figures and one self-contained page.
 
-    Of a published copy nothing is written: its verdicts are shown, and how
-    they would read today.
+    For a published copy nothing is written: the command shows its verdicts,
+    and what they would be today.
     """
     from convtrials.study.published_study import is_published
     from convtrials.study.run_study import write_study_documents
@@ -206,7 +208,7 @@ def _report(folder: Path) -> None:
     build_study_report(folder)
 
 
-def _tell_plan(folder: Path) -> None:
+def _print_plan_notes(folder: Path) -> None:
     """Say what casts doubt on verdicts: a plan that was changed after runs had ended, a log that is not whole."""
     from rich.console import Console
 
@@ -236,7 +238,7 @@ def _end(folder: Path) -> int:
     print_warnings((one.text for one in verdicts.warnings), console)
     if verdicts.single_runs:
         console.print(verdicts.single_runs, highlight=False, markup=False)
-    _tell_plan(folder)
+    _print_plan_notes(folder)
     units = f", {verdicts.test_units:,} {verdicts.unit}s" if verdicts.unit != "image" else ""
     console.print(
         f"{verdicts.test_images:,} test images{units}; intervals hold for all techniques together, over new seeds "

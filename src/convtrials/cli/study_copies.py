@@ -12,7 +12,7 @@ def publish(
         Path, typer.Argument(help="Folder to write: new, empty, or with an earlier copy of this study.")
     ],
     pictures: Annotated[
-        bool, typer.Option("--pictures/--no-pictures", help="Draw the report and take its pictures along.")
+        bool, typer.Option("--pictures/--no-pictures", help="Build the report and copy its pictures.")
     ] = True,
 ) -> None:
     """Write a small copy of a study, for a repository or a paper.
@@ -50,7 +50,7 @@ def merge(
         typer.Argument(help="Study directories, or published copies; the first one's plan counts."),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write: new or empty.")],
-    report: Annotated[bool, typer.Option("--report/--no-report", help="Draw the report at the end.")] = True,
+    report: Annotated[bool, typer.Option("--report/--no-report", help="Build the report at the end.")] = True,
 ) -> None:
     """Make one study of several that were trained in pieces.
 
@@ -96,6 +96,6 @@ def report_copy(folder: Path) -> None:
     if not changed:
         console.print("Judged again from its runs: the same verdicts.", highlight=False)
         return
-    console.print("Judged again from its runs, these verdicts would read otherwise today:", style="bold")
+    console.print("Judged again from its runs, these verdicts would be different today:", style="bold")
     for name in changed:
         console.print(f"• {now[name].sentence}", highlight=False, markup=False)

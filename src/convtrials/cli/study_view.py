@@ -108,11 +108,11 @@ def _not_learned(state: "StudyState") -> list[Any]:
     lines = []
     for arm in state.plan.arms:
         finished = [run for run in state.runs if run.arm == arm.name and run.state == "finished"]
-        lost = sum(not run.learned for run in finished)
-        if lost:
+        not_learned = sum(not run.learned for run in finished)
+        if not_learned:
             runs = f"{len(finished)} finished run{'' if len(finished) == 1 else 's'}"
-            told = f"warning: {arm.name}: {lost} of {runs} {'is' if lost == 1 else 'are'} no better than guessing"
-            lines.append(Text(told, style="yellow"))
+            counted = f"{not_learned} of {runs} {'is' if not_learned == 1 else 'are'}"
+            lines.append(Text(f"warning: {arm.name}: {counted} no better than guessing", style="yellow"))
     return lines
 
 
@@ -147,7 +147,7 @@ def verdict_table(verdicts: "Verdicts", costs: "Costs") -> AnswerTable:
     from convtrials.study.results.verdict_row import verdict_rows
 
     rows = verdict_rows(verdicts, costs)
-    note = "cost ?: may be the baseline's; its own runs differ by so much"
+    note = "cost ?: may equal the baseline's; runs of one arm differ by as much"
     return AnswerTable(
         scale_of(verdicts.metric),
         verdicts.level,
@@ -187,13 +187,13 @@ class LiveView:
         if self._live is not None:
             self._live.update(study_table(state), refresh=True)
         for end in ended:
-            self._tell(state, end)
+            self._print_end(state, end)
         now = time.monotonic()
         if self._live is None and now - self._last_line >= LOG_INTERVAL:
             self._last_line = now
             self._print(summary_line(state))
 
-    def _tell(self, state: "StudyState", end: "RunEnd") -> None:
+    def _print_end(self, state: "StudyState", end: "RunEnd") -> None:
         from convtrials.study.schemas import Failures
 
         arm = state.plan.arm(end.task.arm)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from convtrials.data.dataset import Dataset
     from convtrials.training.engine.execution import Precision
     from convtrials.training.recipe.recipe import Recipe
-    from convtrials.training.run import Run
+    from convtrials.training.run_directory import Run
 
 #: Exit code of a run whose loss became NaN or infinite: an outcome, not bad input.
 DIVERGED = 3
@@ -36,7 +36,7 @@ def train(
         typer.Option(
             "--recipe",
             "-r",
-            help="YAML file, or small: a recipe for small data. Flags go over it.",
+            help="YAML file, or small: a recipe for small data. Flags override it.",
             rich_help_panel=_RECIPE,
         ),
     ] = None,
@@ -47,7 +47,8 @@ def train(
         float | None, typer.Option(help="Learning rate (its peak).", rich_help_panel=_RECIPE)
     ] = None,
     batch_size: Annotated[
-        int | None, typer.Option("--batch-size", "-b", help="Images a micro-batch.", rich_help_panel=_RECIPE)
+        int | None,
+        typer.Option("--batch-size", "-b", help="Images per micro-batch.", rich_help_panel=_RECIPE),
     ] = None,
     optimizer: Annotated[
         str | None, typer.Option(help="sgd, adam, adamw, muon, ... or module:Name.", rich_help_panel=_RECIPE)
@@ -67,30 +68,32 @@ def train(
             rich_help_panel=_RECIPE,
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Initial weights, order and draws follow from it.")] = 0,
+    seed: Annotated[int, typer.Option(help="Decides initial weights, order and random draws.")] = 0,
     out: Annotated[
         Path | None,
         typer.Option("--out", "-o", help="Run directory; by default runs/MODEL-DATA-RECIPE-seedN."),
     ] = None,
     resume: Annotated[
-        Path | None, typer.Option(help="Go on with this run directory; it needs no other flag.")
+        Path | None, typer.Option(help="Continue this run directory; no other flag is needed.")
     ] = None,
     report: Annotated[
-        bool, typer.Option("--report/--no-report", help="Evaluate and draw at the end.")
+        bool, typer.Option("--report/--no-report", help="Evaluate and build the report at the end.")
     ] = True,
     image_size: Annotated[
-        int | None, typer.Option(help="Pixels a side; by default as the images are.", rich_help_panel=_DATA)
+        int | None, typer.Option(help="Pixels per side; by default as the images are.", rich_help_panel=_DATA)
     ] = None,
     channels: Annotated[
         int | None, typer.Option(help="1 (grey) or 3; by default as the images are.", rich_help_panel=_DATA)
     ] = None,
     samples_per_class: Annotated[
-        int | None, typer.Option(min=1, help="Take so many images of each class.", rich_help_panel=_DATA)
+        int | None, typer.Option(min=1, help="Use this many images per class.", rich_help_panel=_DATA)
     ] = None,
     ratios: Annotated[
         str,
         typer.Option(
-            metavar="TRAIN,VAL,TEST", help="Shares of what is not split yet.", rich_help_panel=_DATA
+            metavar="TRAIN,VAL,TEST",
+            help="Shares of the splits that the data does not have.",
+            rich_help_panel=_DATA,
         ),
     ] = "0.7,0.15,0.15",
     split_seed: Annotated[int, typer.Option(help="Seed of the split.", rich_help_panel=_DATA)] = 0,
@@ -99,7 +102,8 @@ def train(
         typer.Option(metavar="NAME,NAME,...", help="Use these classes only.", rich_help_panel=_DATA),
     ] = None,
     skip_bad: Annotated[
-        bool, typer.Option("--skip-bad", help="Leave unreadable files out, named.", rich_help_panel=_DATA)
+        bool,
+        typer.Option("--skip-bad", help="Leave out unreadable files and list them.", rich_help_panel=_DATA),
     ] = False,
     workers: Annotated[
         int | None,
@@ -115,7 +119,7 @@ def train(
     device: DeviceOption = None,
     threads: Annotated[
         int | None,
-        typer.Option(min=1, help="Threads; by default what is fastest.", rich_help_panel=COMPUTING),
+        typer.Option(min=1, help="Threads; by default the fastest number.", rich_help_panel=COMPUTING),
     ] = None,
 ) -> None:
     """Train a network, classify the test split once, and write a report.
@@ -167,7 +171,7 @@ def train(
             device=device,
             checkpoint_seconds=checkpoint_every,
         )
-    _tell(run, report)
+    _print_end(run, report)
 
 
 def _recipe(path: Path | None, flags: dict[str, Any], settings: list[str]) -> "Recipe":
@@ -200,7 +204,7 @@ def _refuse_others(context: typer.Context) -> None:
         if name not in allowed and source is not None and source.name == "COMMANDLINE":
             flag = {"settings": "set"}.get(name, name).replace("_", "-")
             raise typer.BadParameter(
-                f"the run has its own; leave out --{flag}, or train anew without --resume",
+                f"the run has its own; leave out --{flag}, or train a new run without --resume",
                 param_hint="--resume",
             )
 
@@ -217,7 +221,7 @@ def _resume(folder: Path, checkpoint_every: float) -> "Run":
     return resume(folder, checkpoint_seconds=checkpoint_every)
 
 
-def _tell(run: "Run", report: bool) -> None:
+def _print_end(run: "Run", report: bool) -> None:
     """Say how the run ended; evaluate and draw where there is something to draw."""
     result = run.result
     if result.diverged:

@@ -1,1 +1,1 @@
-"""Small things known to all rooms and knowing none: random streams, errors, atomic files, progress."""
+"""Small modules that every layer uses and that use none: random streams, errors, atomic files, progress."""

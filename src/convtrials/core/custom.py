@@ -1,6 +1,6 @@
 """Your own parts of a recipe: ``module:Name`` names a function or class, looked for in the current directory too.
 
-A recipe holds the name alone. The module is imported when the part is used, so reading a recipe runs nobody's code.
+A recipe holds the name alone. The module is imported when the part is used, so reading a recipe runs no code.
 """
 
 import importlib
@@ -72,7 +72,7 @@ def find(key: str, name: str) -> Callable[..., Any]:
             raise RecipeError(
                 f"{key}: module {module_name!r} cannot be imported: {one_line(error)}"
             ) from error
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # SystemExit: a script, which ends itself
             raise RecipeError(
                 f"{key}: module {module_name!r} cannot be imported: {one_line(error)}"
             ) from error
@@ -87,13 +87,20 @@ def find(key: str, name: str) -> Callable[..., Any]:
 
 
 def source_of(key: str, name: str) -> Path | None:
-    """Return the file that ``module:Name`` is written in; None where it has none (a C extension)."""
+    """Return the file that ``module:Name`` is written in; None where it has none (a C extension).
+
+    Of a decorated function it is the function's own file, not the decorator's; of an object without code of its own,
+    such as a `functools.partial`, the module's.
+    """
+    part = inspect.unwrap(find(key, name))
     with current_directory_first():
-        try:
-            found = inspect.getsourcefile(find(key, name))
-        except TypeError:
-            return None
-    return Path(found) if found else None
+        for one in (part, sys.modules[name.partition(":")[0]]):
+            try:
+                found = inspect.getsourcefile(one)
+            except (TypeError, OSError):  # OSError: a class that was typed into a session
+                continue
+            return Path(found) if found else None
+    return None
 
 
 def parameters_of(key: str, name: str, function: Callable[..., Any]) -> dict[str, inspect.Parameter]:

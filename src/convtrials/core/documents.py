@@ -18,10 +18,13 @@ from convtrials.core.files import finite, read_bounded_text, write_json
 #: No whole number in a document is larger: larger ones are damage, and fit no float.
 LARGEST_NUMBER = 2**63
 
+#: No document nests deeper: what does is damage, and could be read but not written again.
+DEEPEST = 100
+
 
 def _text(value: Any) -> str:
     if not isinstance(value, str):
-        raise ValueError("must be a text")
+        raise ValueError("must be text")
     return value
 
 
@@ -68,7 +71,6 @@ def read_document(path: Path, shape: type[T], error: type[ConvtrialsError]) -> T
 
     Parameters
     ----------
-    path : Path
     shape : type
         A `Document`, or a dataclass of plain values.
     error : type
@@ -106,6 +108,8 @@ def parse_object(text: str, where: str, error: type[ConvtrialsError]) -> dict[st
         raise error(f"{where}: not valid JSON ({problem})") from None
     if not isinstance(value, dict):
         raise error(f"{where}: a JSON object is needed, not {type(value).__name__}")
+    if _deeper(value, DEEPEST):
+        raise error(f"{where}: nests deeper than {DEEPEST} levels")
     return value
 
 
@@ -122,6 +126,13 @@ def check_format(found: Any, newest: int, where: str, error: type[ConvtrialsErro
 @cache
 def _validator(shape: Any) -> Callable[[Any], Any]:
     return TypeAdapter(shape).validate_python  # slow to make
+
+
+def _deeper(value: Any, levels: int) -> bool:
+    if not isinstance(value, dict | list):
+        return False
+    inner = value.values() if isinstance(value, dict) else value
+    return levels == 0 or any(_deeper(one, levels - 1) for one in inner)
 
 
 def _whole(digits: str) -> int:

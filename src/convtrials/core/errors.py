@@ -21,7 +21,7 @@ class RunError(ConvtrialsError):
     """A run directory cannot be written, resumed or read."""
 
 
-class RunTaken(RunError):
+class RunLocked(RunError):
     """Another process is training this run."""
 
 

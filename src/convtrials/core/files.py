@@ -53,14 +53,14 @@ def staged_folder(target: Path) -> Iterator[Path]:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove temporary files of writers that were killed; call it only where nobody else can be writing."""
+    """Remove temporary files of writers that were killed; call it only where nothing else can be writing."""
     for path in folder.iterdir():
         if _LEFTOVER.fullmatch(path.name):
             path.unlink(missing_ok=True)
 
 
 def write_text(target: Path, text: str) -> None:
-    """Write UTF-8 text atomically; what a path holds besides, bytes of another encoding, is written as an escape."""
+    """Write UTF-8 text atomically; what else a path holds, bytes of another encoding, is written as an escape."""
     with atomic_path(target) as temporary:
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
@@ -123,7 +123,6 @@ def check_marks(
 
     Parameters
     ----------
-    path : Path
     begin, end : str
         The marks, such as ``<!-- inference:begin -->``.
     error : type
@@ -154,7 +153,7 @@ def can_be_made(path: Path, error: type[ConvtrialsError] = ConvtrialsError) -> b
     if os.path.lexists(path):
         return False
     if not path.absolute().parent.is_dir():
-        raise error(f"{path}: must be a file in a folder that is there")
+        raise error(f"{path}: must be a file in a folder that exists")
     return True
 
 

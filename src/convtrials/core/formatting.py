@@ -30,7 +30,6 @@ class Scale:
         Of differences, in the plural; never empty.
     factor : float
         What differences and scores are multiplied with, to be in that unit: 100 writes scores in percent.
-    decimals : int
     lower_is_better : bool
         Scores keep the metric's own orientation; differences are always positive where the technique is better.
     widest_shown : float or None
@@ -82,7 +81,7 @@ class Scale:
     def too_wide(self, low: float, high: float) -> bool:
         """Say whether an interval of differences says nothing; a few runs that differ much give such intervals.
 
-        One that leaves out zero tells the sign, however wide it is.
+        One that leaves out zero shows the sign, however wide it is.
         """
         return self.widest_shown is not None and low <= 0 <= high and high - low > self.widest_shown
 
@@ -106,7 +105,7 @@ class Scale:
     def score_label(self) -> str:
         """The axis of scores, in words."""
         named = self.label if self.in_percent else f"{self.label}, {self.unit}"
-        return f"{named} (less is better)" if self.lower_is_better else named
+        return f"{named} (lower is better)" if self.lower_is_better else named
 
 
 def share(label: str, *, lower_is_better: bool = False) -> Scale:

@@ -8,7 +8,7 @@ from convtrials.core.errors import ConvtrialsError
 
 
 def lazy_names(
-    package: str, homes: Mapping[str, str], also: Sequence[str] = ()
+    package: str, homes: Mapping[str, str], others: Sequence[str] = ()
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
     """Return what a package takes for its ``__getattr__`` and ``__dir__`` (PEP 562).
 
@@ -18,7 +18,7 @@ def lazy_names(
         Its ``__name__``.
     homes : mapping of str to str
         Public name -> the module that it lives in.
-    also : sequence of str
+    others : sequence of str
         Names that are there already, to be listed too.
     """
 
@@ -28,7 +28,7 @@ def lazy_names(
         return getattr(import_module(homes[name]), name)
 
     def names() -> list[str]:
-        return [*homes, *also]
+        return [*homes, *others]
 
     return get, names
 

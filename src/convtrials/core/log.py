@@ -38,7 +38,7 @@ def quiet() -> Iterator[None]:
 
 
 def lines_shown() -> bool:
-    """Tell whether lines on how work goes on (INFO) are shown; progress is, where they are."""
+    """Return whether lines on how work goes on (INFO) are shown; progress is, where they are."""
     return _package.isEnabledFor(logging.INFO) and not _quiet.get()
 
 
@@ -81,5 +81,5 @@ class _Handler(logging.Handler):
 _handler = _Handler()
 _package = get_logger("convtrials")
 _package.addHandler(_handler)
-if _package.level == logging.NOTSET:  # else whoever imports us has chosen
+if _package.level == logging.NOTSET:  # else the importing program has chosen
     _package.setLevel(logging.INFO)

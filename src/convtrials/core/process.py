@@ -28,8 +28,8 @@ def keep_freed_memory() -> bool:
     """Ask the C library to keep memory that was freed, instead of handing it back to the system.
 
     A training step allocates and frees the same large blocks every time. glibc maps and unmaps blocks of this size, and
-    the system fills each new page with zeros: 1,700 page faults a step of quarter-width AlexNet, 7 to 10% of its time.
-    The process then holds on to the most that it has needed at once, but for blocks above 256 MiB
+    the system fills each new page with zeros: 1,700 page faults per step of quarter-width AlexNet, 7 to 10% of the
+    time. The process then holds on to the most that it has needed at once, but for blocks above 256 MiB
     (32 MiB with older versions of glibc). No result changes. Where the C library is another nothing happens.
 
     Returns
@@ -48,7 +48,7 @@ def keep_freed_memory() -> bool:
 
 
 def take_standard_input() -> BinaryIO:
-    """Return what comes in on standard input, as a file that is the caller's alone; for everybody else it is empty.
+    """Return what comes in on standard input, as a file that is the caller's alone; for everything else it is empty.
 
     Call it before any thread starts. A process that is forked closes `sys.stdin` first of all (any of
     `multiprocessing`), and would wait for ever for the lock that a thread holds while it reads from there. Without a

@@ -53,7 +53,7 @@ class _LineTask:
         now = time.monotonic()
         if now - self._last >= self._interval:
             self._last = now
-            self.give_out()
+            self.print_status()
 
     def show(self, text: str) -> None:
         self._info = text
@@ -67,7 +67,7 @@ class _LineTask:
             line += f"  {left:.0f} s left"
         return f"{line}  {self._info}".rstrip()
 
-    def give_out(self) -> None:
+    def print_status(self) -> None:
         if self._total:
             _log.info(self._line())
 
@@ -79,7 +79,7 @@ class _NotebookTask(_LineTask):
         super().__init__(name, total, NOTEBOOK_INTERVAL)
         self._write = write
 
-    def give_out(self) -> None:
+    def print_status(self) -> None:
         self._write(self._line())
 
 
@@ -110,7 +110,7 @@ def progress_task(name: str, total: float | None, *, log_steps: bool = True) -> 
     name : str
         What is being done, a few words.
     total : float or None
-        Units in all; None where nobody can know.
+        Units in all; None where it cannot be known.
     log_steps : bool
         Off a terminal, log a line every ten seconds. Pass False where the caller logs its own milestones.
 
@@ -123,11 +123,11 @@ def progress_task(name: str, total: float | None, *, log_steps: bool = True) -> 
         yield _NoTask()
     elif write := notebook_line():
         task = _NotebookTask(name, total, write)
-        task.give_out()
+        task.print_status()
         try:
             yield task
         finally:
-            task.give_out()
+            task.print_status()
     elif not sys.stderr.isatty():
         yield _LineTask(name, total, LOG_INTERVAL) if log_steps else _NoTask()
     else:

@@ -62,7 +62,7 @@ def step_indices(order: NDArray[np.int64], step_in_epoch: int, group_size: int) 
     step_in_epoch : int
         From 0 to ``steps_per_epoch(n, group_size) - 1``.
     group_size : int
-        Images a step: micro-batch size times accumulated micro-batches.
+        Images per step: micro-batch size times accumulated micro-batches.
 
     Returns
     -------
@@ -278,7 +278,7 @@ class Batches:
         labels : Tensor of int64, shape (B,)
         """
         images, labels = self.raw(indices)
-        # These images are nobody else's, and a second buffer would cost more than the arithmetic.
+        # Nothing else refers to these images, and a second buffer would cost more than the arithmetic.
         return self._laid_out(images.sub_(self._mean).mul_(self._inverse_std)), labels
 
     def _laid_out(self, images: Tensor) -> Tensor:

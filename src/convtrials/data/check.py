@@ -16,7 +16,7 @@ from convtrials.core.few_images import (
     interval_of_share,
 )
 from convtrials.data.dataset import DEFAULT_RATIOS, SPLITS
-from convtrials.data.hashes import Survey, survey
+from convtrials.data.hashes import ImageHashes, hash_images
 from convtrials.data.selection import split_rows
 from convtrials.data.sources.base import Listing, Source
 from convtrials.data.sources.folder import FolderSource
@@ -118,7 +118,7 @@ def check_source(
     Parameters
     ----------
     source : Source
-        From `convtrials.data.open.find_source`.
+        From `convtrials.data.sources.find.find_source`.
     ratios, split_seed
         As for `convtrials.data.open.load_dataset`: where the source is not split, duplicates are judged by the
         split that these would make of its readable images.
@@ -133,7 +133,7 @@ def check_source(
         listing, other_files = source.listing(contents), contents.other_files
     else:
         listing = source.scan()
-    seen = survey(source, listing)
+    seen = hash_images(source, listing)
     rows = np.array(sorted(seen.digests), np.int64)
     split = np.full(len(listing.labels), 255, np.uint8)
     if len(rows):
@@ -159,7 +159,7 @@ def check_source(
     )
 
 
-def _unreadable(seen: Survey) -> list[Finding]:
+def _unreadable(seen: ImageHashes) -> list[Finding]:
     if not seen.bad:
         return []
     items = tuple(f"{item.path}: {item.reason}" for item in seen.bad)
@@ -170,7 +170,7 @@ def _unreadable(seen: Survey) -> list[Finding]:
 def _other_files(files: tuple[str, ...]) -> list[Finding]:
     if not files:
         return []
-    summary = f"{len(files)} file(s) are no images in class folders by name and place, and are left alone"
+    summary = f"{len(files)} file(s) are not images in class folders by name and place, and are ignored"
     return [Finding("not-an-image", False, summary, files)]
 
 
@@ -232,7 +232,7 @@ def _small_splits(split: NDArray[np.uint8]) -> list[Finding]:
     return findings
 
 
-def _duplicates(listing: Listing, seen: Survey, split: NDArray[np.uint8]) -> list[Finding]:
+def _duplicates(listing: Listing, seen: ImageHashes, split: NDArray[np.uint8]) -> list[Finding]:
     places: dict[bytes, list[int]] = defaultdict(list)
     for index, digest in sorted(seen.digests.items()):
         places[digest].append(index)

@@ -19,7 +19,7 @@ SplitName = Literal["train", "val", "test"]
 SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
 #: Train, validation and test shares unless others are given.
 DEFAULT_RATIOS = (0.7, 0.15, 0.15)
-#: What a notebook shows of a dataset at most: classes by name, and examples, a class each, of so many pixels a side.
+#: What a notebook shows of a dataset at most: classes by name, and examples, one per class, of so many pixels per side.
 _NAMES, _EXAMPLES, _EXAMPLE_SIDE = 40, 12, 96
 
 

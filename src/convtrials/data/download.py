@@ -70,7 +70,7 @@ def download(
     target = Path(target)
     if target.exists():
         return target
-    if urllib.parse.urlsplit(url).scheme not in ("https", "http"):
+    if url.partition("://")[0].lower() not in ("https", "http"):
         raise DataError(f"cannot download {url}: only https and http addresses are allowed")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -170,8 +170,8 @@ class _Transfer:
         headers = {"User-Agent": "convtrials", "Accept-Encoding": "identity"}
         if self.size:
             headers["Range"] = f"bytes={self.size}-"
-        request = urllib.request.Request(self._url, headers=headers)
         try:
+            request = urllib.request.Request(self._url, headers=headers)
             opener = urllib.request.build_opener(_CarefulRedirects)
             response: HTTPResponse = opener.open(request, timeout=self._timeout)
         except urllib.error.HTTPError as error:
@@ -188,9 +188,14 @@ class _Transfer:
             raise _Interrupted(f"no connection ({_plain(error.reason)})", reached=False) from error
         except (OSError, HTTPException) as error:
             raise _Interrupted(_plain(error)) from error
+        except ValueError as error:  # an address that is none, ours or that of a redirect
+            raise DataError(
+                f"{self._url} cannot be downloaded: it is no address, or redirects to none ({error})"
+                + _line(self._remedy)
+            ) from error
         if not self._fits(response):
             response.close()
-            what = "starting over" if self.size else f"status {response.status} makes no sense here"
+            what = "starting over" if self.size else f"status {response.status} is unexpected here"
             self.discard()
             raise _Interrupted(f"the server did not send what was asked for, {what}")
         return response
@@ -259,7 +264,7 @@ class _Transfer:
 
 def _plain(error: object) -> str:
     if isinstance(error, TimeoutError):
-        return "the server stayed silent too long"
+        return "the server did not answer in time"
     if isinstance(error, ConnectionError | HTTPException):
         return f"the connection was cut ({type(error).__name__})"
     return str(error) or type(error).__name__

@@ -12,13 +12,13 @@ from convtrials.core.errors import DataError
 from convtrials.core.files import staged_folder
 from convtrials.core.progress import Task, progress_task
 from convtrials.data.dataset import DEFAULT_RATIOS, SPLITS
-from convtrials.data.hashes import survey
-from convtrials.data.open import find_source
+from convtrials.data.hashes import hash_images
 from convtrials.data.pack import bad_images_message
 from convtrials.data.parallel import blocks
 from convtrials.data.paths import typed_path
 from convtrials.data.selection import choose_rows, only_classes, split_rows
 from convtrials.data.sources.base import Listing, Source
+from convtrials.data.sources.find import find_source
 from convtrials.data.sources.folder import FolderSource
 from convtrials.data.split import check_ratios
 
@@ -70,7 +70,7 @@ def write_split(
         raise DataError(f"{found.location}: holds no image files to link to; leave --link out")
     rows = choose_rows(listing, samples_per_class)
     if skip_bad:
-        bad = survey(found, listing).bad
+        bad = hash_images(found, listing).bad
         rows = rows[~np.isin(rows, [item.index for item in bad])]
         if not len(rows):
             raise DataError(bad_images_message(found, bad))
@@ -95,7 +95,7 @@ def _refuse_target(source: Source, target: Path) -> None:
         raise DataError(f"{target}: exists and is not empty; nothing is overwritten, choose another folder")
     if Path(source.location) == target or Path(source.location) in target.parents:
         raise DataError(
-            f"{target}: lies within the source, which would then hold itself; choose another folder"
+            f"{target}: lies within the source, which would then contain itself; choose another folder"
         )
 
 

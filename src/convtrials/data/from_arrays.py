@@ -1,5 +1,6 @@
 """A dataset from arrays in memory: what is given, checked and brought to the form that a pack would have."""
 
+from collections.abc import Iterable
 from typing import Any, cast
 
 import numpy as np
@@ -19,6 +20,8 @@ def dataset_from_arrays(
 ) -> Dataset:
     """Do what `Dataset.from_arrays` documents."""
     shares = check_ratios(ratios)
+    if not isinstance(name, str):
+        raise DataError(f"name: {name!r:.60}; a text is needed")
     pixels = _pixels(images)
     listing = _listing(pixels, labels, class_names, groups, split)
     codes = split_rows(listing, np.arange(len(pixels)), shares, seed)
@@ -45,6 +48,8 @@ def dataset_from_arrays(
 
 def _listing(pixels: NDArray[np.uint8], labels: Any, class_names: Any, groups: Any, split: Any) -> Listing:
     count = len(pixels)
+    if isinstance(class_names, str) or not isinstance(class_names, Iterable | None):
+        raise DataError(f"class_names: {class_names!r:.60}; a list of names is needed")
     names = None if class_names is None else list(class_names)
     own = label_vector(_array(labels, "labels"), count, "labels")
     if own.dtype.kind == "i" and count and own.min() < 0:
@@ -75,33 +80,41 @@ def _array(value: Any, what: str) -> NDArray[Any]:
     """Return a list, a tensor or a table's column as an array; strings among objects as strings."""
     if hasattr(value, "detach"):
         value = value.detach().cpu()
-    if callable(getattr(value, "numpy", None)):
-        value = value.numpy()
     try:
+        if callable(getattr(value, "numpy", None)):
+            value = value.numpy()
         array = np.asarray(value)
     except ValueError as error:
-        raise DataError(f"{what}: rows of unequal shape; all must have one") from error
+        raise DataError(f"{what}: rows of unequal shape; all must have the same") from error
+    except TypeError as error:  # a tensor of bf16, a sparse one
+        raise DataError(f"{what}: cannot be made a NumPy array ({error})") from error
     if array.dtype.kind in "OT":
         odd = [item for item in array.ravel().tolist() if not isinstance(item, str)]
         if odd:
             raise DataError(
-                f"{what}: {odd[0]!r:.60} among them; numbers or strings, one kind, are understood"
+                f"{what}: {odd[0]!r:.60} among them; numbers or strings, of one kind, are supported"
             )
         array = array.astype(np.str_)
     return array
 
 
 def _pixels(images: Any) -> NDArray[np.uint8]:
-    """Return images as a uint8 array that nobody can write to: from then on the fingerprint holds."""
+    """Return images as a uint8 array that cannot be written to: from then on the fingerprint holds."""
     given = _array(images, "images")
     image_layout("images", given.shape, given.dtype)
     if not len(given):
         raise DataError("images: none given; each class needs images to train on")
     pixels = laid_out(_exact(given), "images")
-    if pixels.flags.writeable:
+    if _writable(pixels):
         pixels = pixels.copy() if np.shares_memory(pixels, given) else pixels
         pixels.flags.writeable = False
     return pixels
+
+
+def _writable(array: NDArray[Any]) -> bool:
+    """Whether the array can be written to, itself or by what it is a view of."""
+    base = array.base
+    return array.flags.writeable or (isinstance(base, np.ndarray) and _writable(base))
 
 
 def _exact(values: NDArray[Any]) -> NDArray[Any]:
@@ -161,7 +174,7 @@ def _given_split(split: Any, count: int) -> NDArray[np.uint8]:
                 f"split, {name}: positions {places.min()} to {places.max()}; 0 to {count - 1} exist"
             )
         if len(np.unique(places)) < len(places) or (codes[places] != 255).any():
-            raise DataError(f"split, {name}: an image stands twice; each belongs to one split")
+            raise DataError(f"split, {name}: an image is listed twice; each belongs to one split")
         codes[places] = SPLITS.index(name)
     if (codes == 255).any():
         raise DataError(f"split: {int((codes == 255).sum())} images are in none; each belongs to one split")

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convtrials.core.progress import progress_task
-from convtrials.data.parallel import blocks, team_for
+from convtrials.data.parallel import blocks, pool_for
 from convtrials.data.rows import rows_of
 from convtrials.data.sources.base import BadImage, Listing, Source
 from convtrials.data.sources.images import UnreadableImageError
@@ -89,7 +89,7 @@ def pack_key(manifest: dict[str, Any], paths: Sequence[str] | None) -> str:
 
 
 @dataclass(frozen=True)
-class Survey:
+class ImageHashes:
     """What a look at every image gave.
 
     Attributes
@@ -106,7 +106,7 @@ class Survey:
 
 
 @dataclass(frozen=True)
-class _Looker:
+class _ImageHasher:
     source: Any
     shape: tuple[int, int, int] | None
 
@@ -126,7 +126,7 @@ class _Looker:
         return good, bad
 
 
-def survey(source: Source, listing: Listing) -> Survey:
+def hash_images(source: Source, listing: Listing) -> ImageHashes:
     """Decode every image at its own size and hash its pixels.
 
     Parameters
@@ -138,17 +138,17 @@ def survey(source: Source, listing: Listing) -> Survey:
 
     Returns
     -------
-    Survey
-        Sixteen bytes an image are kept, no pixels.
+    ImageHashes
+        Sixteen bytes per image are kept, no pixels.
     """
-    found = Survey({}, [])
+    found = ImageHashes({}, [])
     rows = np.arange(len(listing.labels))
     size = int(np.prod(listing.native_shape)) if listing.native_shape else 1
     with (
-        team_for(source, len(rows)) as team,
-        progress_task(f"look at {source.name}", len(rows)) as progress,
+        pool_for(source, len(rows)) as pool,
+        progress_task(f"read {source.name}", len(rows)) as progress,
     ):
-        for (_, own), (good, bad) in team.map(_Looker(source, listing.native_shape), blocks(rows, size)):
+        for (_, own), (good, bad) in pool.map(_ImageHasher(source, listing.native_shape), blocks(rows, size)):
             found.digests.update(good)
             found.bad.extend(bad)
             progress.advance(len(own))

@@ -9,18 +9,12 @@ from convtrials.core.errors import DataError
 from convtrials.core.log import get_logger
 from convtrials.data.dataset import DEFAULT_RATIOS, Dataset
 from convtrials.data.pack import build_pack
-from convtrials.data.paths import typed_path
 from convtrials.data.selection import PackOptions, options_document
-from convtrials.data.sources.base import Source
+from convtrials.data.sources.find import BUILT_IN, find_source
 from convtrials.data.split import check_ratios
 from convtrials.data.store import index_path, look_up, open_pack, plain_disk_errors, remember
 
 _log = get_logger(__name__)
-
-#: Datasets known by name.
-BUILT_IN = ("glyphs", "emnist36")
-#: A folder with one of these may be a copy of EMNIST; others need not import what downloads it.
-_EMNIST_SIGNS = ("emnist-balanced-*", "gzip", "gzip.zip")
 
 
 def load_dataset(
@@ -44,7 +38,7 @@ def load_dataset(
         ``"glyphs"``, ``"emnist36"``, a folder of class folders, a folder split into train/val/test, a directory
         of EMNIST-layout IDX files, or an ``.npz`` file.
     image_size : int or None
-        Pixels a side. None: as the images are, where all share a size of at most 224, else 64.
+        Pixels per side. None: as the images are, where all share a size of at most 224, else 64.
     channels : int or None
         1 or 3. None: 1 where every image is grey, else 3.
     samples_per_class : int or None
@@ -99,7 +93,7 @@ def load_dataset(
         folder = build_pack(found, options, workers=workers)
         dataset = open_pack(folder)
         if dataset is None:
-            raise DataError(f"{folder}: the pack was damaged as soon as it was written; is the disk sound?")
+            raise DataError(f"{folder}: the pack was damaged while it was written; check the disk")
         remember(entry, stamp, folder.name, found.location)
     _log.info(describe(dataset, time.perf_counter() - started))
     return dataset
@@ -116,67 +110,8 @@ def describe(dataset: Dataset, seconds: float) -> str:
         f"{dataset.name}: {len(dataset):,} images of {len(dataset.class_names)}{chosen} classes, {height} x {width} x "
         f"{channels}, {counts}; packed in {seconds:.1f} s"
         + (f"; {left_out} bad file(s) left out" if left_out else "")
-        + (f"; {left_alone:,} other file(s) left alone (see: convtrials data check)" if left_alone else "")
+        + (f"; {left_alone:,} other file(s) ignored (see: convtrials data check)" if left_alone else "")
     )
-
-
-def find_source(source: str | Path, *, samples_per_class: int | None = None) -> Source:
-    """Say what kind of source a name or path is.
-
-    Parameters
-    ----------
-    source : str or Path
-        As for `load_dataset`.
-    samples_per_class : int or None
-        For sources that make their images.
-
-    Returns
-    -------
-    Source
-        Nothing of it is read yet beyond names.
-    """
-    if source == "glyphs":
-        from convtrials.data.sources.glyphs import GlyphsSource
-
-        return GlyphsSource() if samples_per_class is None else GlyphsSource(samples_per_class)
-    if source == "emnist36":
-        from convtrials.data.sources.emnist import EmnistSource
-
-        return EmnistSource()
-    path = typed_path(source)
-    try:
-        found = _source_at(path)
-    except OSError as error:
-        raise DataError(f"{error.filename or path}: {error.strerror}") from error
-    if found is not None:
-        return found
-    names = " and ".join(BUILT_IN)
-    raise DataError(f"{source}: no such file or folder, and no built-in dataset ({names} are)")
-
-
-def _source_at(path: Path) -> Source | None:
-    """The source at a path; None where nothing is."""
-    if path.is_file() and path.suffix.lower() == ".npz":
-        from convtrials.data.sources.npz import NpzSource
-
-        return NpzSource(path)
-    # Before the general IDX folder, which would keep the lower-case classes.
-    if path.suffix.lower() == ".zip" or any(next(path.glob(sign), None) for sign in _EMNIST_SIGNS):
-        from convtrials.data.sources.emnist import EmnistSource, find_emnist
-
-        if find_emnist(path) is not None:
-            return EmnistSource(path)
-    if path.is_dir():
-        from convtrials.data.sources.idx_folder import IdxSource, idx_files
-
-        if idx_files(path):
-            return IdxSource(path)
-        from convtrials.data.sources.folder import FolderSource
-
-        return FolderSource(path)
-    if path.is_file():
-        raise DataError(f"{path}: a file of this kind is no dataset; a folder or an .npz file is")
-    return None
 
 
 def source_name(dataset: Dataset) -> str | None:

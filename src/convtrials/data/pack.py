@@ -16,7 +16,7 @@ from convtrials.core.files import write_json
 from convtrials.core.progress import progress_task
 from convtrials.data.dataset import SPLITS
 from convtrials.data.hashes import content_fingerprint, pack_key
-from convtrials.data.parallel import Team, blocks, team_for
+from convtrials.data.parallel import WorkerPool, blocks, pool_for
 from convtrials.data.selection import (
     PackOptions,
     choose_rows,
@@ -78,9 +78,9 @@ def build_pack(source: Source, options: PackOptions, *, workers: int | None = No
     rows = choose_rows(listing, options.samples_per_class)
     if not len(rows):
         raise DataError(f"{source.location}: holds no images")
-    with building_folder() as folder, team_for(source, len(rows), workers) as team:
-        shape = choose_shape(source, listing, rows, options, team)
-        bad = _decode(source, listing, rows, shape, folder / "images.npy", team)
+    with building_folder() as folder, pool_for(source, len(rows), workers) as pool:
+        shape = choose_shape(source, listing, rows, options, pool)
+        bad = _decode(source, listing, rows, shape, folder / "images.npy", pool)
         if bad:
             if not options.skip_bad:
                 raise DataError(bad_images_message(source, bad))
@@ -105,14 +105,14 @@ def _decode(
     rows: NDArray[np.int64],
     shape: tuple[int, int, int],
     file: Path,
-    team: Team,
+    pool: WorkerPool,
 ) -> list[BadImage]:
     # An array source reads a block at its own size before it shrinks it.
     widest = max(int(np.prod(shape)), int(np.prod(listing.native_shape or (0,))))
     _reserve(file, (len(rows), *shape))
     bad: list[BadImage] = []
     with progress_task(f"pack {source.name}", len(rows)) as progress:
-        for (_, own), failed in team.map(BlockDecoder(source, file, shape), blocks(rows, widest)):
+        for (_, own), failed in pool.map(BlockDecoder(source, file, shape), blocks(rows, widest)):
             bad += failed
             progress.advance(len(own))
             if bad:

@@ -27,7 +27,7 @@ BLOCK_BYTES = 16 << 20
 _ENDED = "a decoding process was ended from outside (out of memory?)"
 
 
-class Team:
+class WorkerPool:
     """A few processes that work through tasks; started at the first need, ended with the ``with`` block.
 
     Parameters
@@ -37,8 +37,8 @@ class Team:
 
     Examples
     --------
-    >>> with Team(1) as team:
-    ...     sorted(answer for _, answer in team.map(abs, [-2, 1]))
+    >>> with WorkerPool(1) as pool:
+    ...     sorted(answer for _, answer in pool.map(abs, [-2, 1]))
     [1, 2]
     """
 
@@ -46,7 +46,7 @@ class Team:
         self._size = processes
         self._members: list[tuple[BaseProcess, Connection]] = []
 
-    def __enter__(self) -> "Team":
+    def __enter__(self) -> "WorkerPool":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -65,7 +65,7 @@ class Team:
         work : callable
             Picklable; sent to each process once.
         tasks : sequence
-            Picklable; sent one by one to whoever is free.
+            Picklable; sent one by one to a free process.
 
         Raises
         ------
@@ -95,11 +95,11 @@ class Team:
                 yield tasks[done], answer
 
 
-def team_for(source: Any, count: int, workers: int | None = None) -> Team:
+def pool_for(source: Any, count: int, workers: int | None = None) -> WorkerPool:
     """Return the processes that a source is read with: one, `workers`, or as many as there are processors."""
     # A source behind one compressed stream is read in order, here; one file per image is read by all processors.
     alone = count < POOL_FROM or getattr(source, "in_order", False)
-    return Team(1 if alone else workers or available_cores())
+    return WorkerPool(1 if alone else workers or available_cores())
 
 
 def blocks(rows: NDArray[np.int64], image_bytes: int) -> list[tuple[int, NDArray[np.int64]]]:
@@ -152,7 +152,7 @@ def _anonymous_main() -> Iterator[None]:
 
 def _serve(pipe: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle; it ends this process
-    warnings.simplefilter("ignore")  # odd metadata, once a file and process, would drown the progress
+    warnings.simplefilter("ignore")  # odd metadata, once per file and process, would drown the progress
     work: Callable[[Any], Any] | None = None
     while True:
         try:

@@ -10,7 +10,7 @@ from convtrials.core.errors import DataError
 _LEFT_ALONE = frozenset({"BUFR", "EPS", "FLI", "GRIB", "HDF5", "IPTC", "MPEG", "PDF", "WMF"})
 #: A Pillow built without them does not list their endings; such a file is then bad, with the reason, not left alone.
 _ALWAYS = frozenset({".avif", ".webp"})
-#: Left behind by file managers, nobody's data.
+#: Left behind by file managers; not data.
 CLUTTER = frozenset({"Thumbs.db", "desktop.ini", "__MACOSX"})
 MAX_DEPTH = 8
 
@@ -42,12 +42,12 @@ def typed_path(given: str | Path, *, asked_by: str = "") -> Path:
     except OSError as error:
         raise DataError(f"{asked_by}{given}: {error.strerror}") from error
     except (RuntimeError, ValueError) as error:  # no such user; a null byte within
-        raise DataError(f"{asked_by}{given}: no path ({error})") from error
+        raise DataError(f"{asked_by}{given}: not a path ({error})") from error
     return path
 
 
 def image_endings() -> frozenset[str]:
-    """Return the endings, lower-case with their dot, of files that are taken for images.
+    """Return the endings, lower-case with their dot, of files that count as images.
 
     Returns
     -------
@@ -100,5 +100,5 @@ def count_entries(place: str) -> tuple[int, list[str]]:
 def descend(folders: list[str], place: str, depth: int) -> list[str]:
     """Return the folders to walk on into, or refuse to go deeper than `MAX_DEPTH`."""
     if folders and depth >= MAX_DEPTH:
-        raise DataError(f"{place}: folders nest deeper than {MAX_DEPTH} (a link that leads back?)")
+        raise DataError(f"{place}: folders nest deeper than {MAX_DEPTH} (a link to a parent folder?)")
     return folders

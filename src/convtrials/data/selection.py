@@ -11,20 +11,20 @@ from numpy.typing import NDArray
 from convtrials.core.errors import DataError
 from convtrials.core.log import get_logger
 from convtrials.core.streams import stream_generator
-from convtrials.data.parallel import Team, blocks
+from convtrials.data.parallel import WorkerPool, blocks
 from convtrials.data.sources.base import Listing, Source
 from convtrials.data.split import assign_splits, share_out
 
 _log = get_logger(__name__)
 
-#: Where no size is asked for: the native one up to this many pixels a side, else `DEFAULT_SIDE`.
+#: Where no size is asked for: the native one up to this many pixels per side, else `DEFAULT_SIDE`.
 MAX_NATIVE_SIDE = 224
 DEFAULT_SIDE = 64
 
 
 @dataclass(frozen=True)
 class PackOptions:
-    """What decides a pack besides its source; fields as `convtrials.data.open.load_dataset` documents them."""
+    """What decides a pack, apart from its source; fields as `convtrials.data.open.load_dataset` documents them."""
 
     image_size: int | None
     channels: int | None
@@ -50,7 +50,6 @@ def only_classes(listing: Listing, wanted: Sequence[str] | None) -> Listing:
 
     Parameters
     ----------
-    listing : Listing
     wanted : sequence of str or None
         Names of classes; None keeps all. They stay in the listing's order.
 
@@ -72,19 +71,19 @@ def only_classes(listing: Listing, wanted: Sequence[str] | None) -> Listing:
 def _check_wanted(wanted: Sequence[str], known: Sequence[str]) -> None:
     for name in wanted:
         if not isinstance(name, str):
-            raise DataError(f"classes: {name!r:.60} must be a text, such as {known[0]!r:.60}")
+            raise DataError(f"classes: {name!r:.60} must be text, such as {known[0]!r:.60}")
         if name not in known:
             close = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(known[:40])}"
-            raise DataError(f"classes: {name!r:.60} is no class of this dataset; {hint}")
+            raise DataError(f"classes: {name!r:.60} is not a class of this dataset; {hint}")
     if len(set(wanted)) < len(wanted):
-        raise DataError("classes: a name stands twice")
+        raise DataError("classes: a name is listed twice")
     if len(wanted) < 2:
         raise DataError("classes: two or more are needed; a classifier of one class learns nothing")
 
 
 def choose_rows(listing: Listing, samples_per_class: int | None) -> NDArray[np.int64]:
-    """Positions of the images to use, ascending: all, or so many a class, drawn evenly over the given splits."""
+    """Positions of the images to use, ascending: all, or so many per class, drawn evenly over the given splits."""
     if samples_per_class is None:
         return np.flatnonzero(listing.labels >= 0)
     if samples_per_class < 1:
@@ -134,17 +133,17 @@ def choose_shape(
     listing: Listing,
     rows: NDArray[np.int64],
     options: PackOptions,
-    team: Team,
+    pool: WorkerPool,
 ) -> tuple[int, int, int]:
     """(H, W, C) of the pack: as asked for, else as all images have it, else 64 x 64 and 3 channels."""
     side, channels = options.image_size, options.channels
     if side is not None and not 1 <= side <= 4096:
-        raise DataError(f"image size {side}: 1 to 4096 pixels a side are possible")
+        raise DataError(f"image size {side}: allowed are 1 to 4096 pixels per side")
     if channels not in (None, 1, 3):
-        raise DataError(f"channels {channels}: 1 (grey) or 3 (colour) are possible")
+        raise DataError(f"channels {channels}: allowed are 1 (grey) and 3 (colour)")
     if side is not None and channels is not None:
         return side, side, channels
-    native = {listing.native_shape} if listing.native_shape else _header_shapes(source, rows, team)
+    native = {listing.native_shape} if listing.native_shape else _header_shapes(source, rows, pool)
     if channels is None:
         channels = 1 if native and all(own[2] == 1 for own in native) else 3
     if side is not None:
@@ -161,9 +160,9 @@ def choose_shape(
     return DEFAULT_SIDE, DEFAULT_SIDE, channels
 
 
-def _header_shapes(source: Source, rows: NDArray[np.int64], team: Team) -> set[tuple[int, int, int]]:
+def _header_shapes(source: Source, rows: NDArray[np.int64], pool: WorkerPool) -> set[tuple[int, int, int]]:
     shapes: set[tuple[int, int, int]] = set()
-    for _, found in team.map(HeaderReader(source), blocks(rows, 1)):
+    for _, found in pool.map(HeaderReader(source), blocks(rows, 1)):
         shapes |= found
     return shapes
 

@@ -18,7 +18,7 @@ from convtrials.deploy.images import calibration_images, held_out_positions
 from convtrials.deploy.onnx_file import PREFIX, open_onnx, write_onnx
 from convtrials.deploy.predictor import FinishedRun, load_finished_run
 from convtrials.deploy.quantize_onnx import write_int8_onnx
-from convtrials.training.run import Run
+from convtrials.training.run_directory import Run
 
 ExportPrecision = Literal["fp32", "int8"]
 
@@ -35,8 +35,6 @@ class Exported:
 
     Attributes
     ----------
-    path : Path
-    bytes : int
     images : int
         Compared on so many.
     of_test_split : bool
@@ -96,7 +94,7 @@ def export_onnx(
         difference, changed = _compare(finished, made, images)
         if precision == "fp32" and not difference <= LARGEST_DIFFERENCE:
             raise DeployError(
-                f"the ONNX file does not do what the run does: probabilities differ by up to {difference:.1e} "
+                f"the ONNX file does not agree with the run: probabilities differ by up to {difference:.1e} "
                 f"(allowed: {LARGEST_DIFFERENCE:.0e}); nothing was written"
             )
         with atomic_path(out) as temporary:

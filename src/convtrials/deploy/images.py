@@ -17,7 +17,6 @@ def calibration_images(dataset: Dataset, most: int = MOST_CALIBRATION_IMAGES) ->
 
     Parameters
     ----------
-    dataset : Dataset
     most : int
         1 or more; a smaller validation split is used whole.
 
@@ -42,7 +41,6 @@ def held_out_positions(dataset: Dataset, most: int | None = None) -> NDArray[np.
 
     Parameters
     ----------
-    dataset : Dataset
     most : int, optional
         1 or more.
 

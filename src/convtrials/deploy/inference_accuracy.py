@@ -12,7 +12,7 @@ _Z = 1.959964
 
 
 @dataclass(frozen=True)
-class Agreement:
+class EngineAgreement:
     """How an engine's predictions compare with the reference's.
 
     Attributes
@@ -47,7 +47,7 @@ class Agreement:
 
 def compare_predictions(
     reference: NDArray[np.float32], probabilities: NDArray[np.float32], labels: NDArray[np.int64]
-) -> Agreement:
+) -> EngineAgreement:
     """Compare probabilities of the same images.
 
     Parameters
@@ -67,7 +67,7 @@ def compare_predictions(
     newly_right = int((right & ~right_by_reference).sum())
     images = len(labels)
     low, high = _paired_interval(newly_wrong, newly_right, images)
-    return Agreement(
+    return EngineAgreement(
         accuracy=float(right.mean()),
         lost_points=100 * (newly_wrong - newly_right) / images,
         lost_low=100 * low,

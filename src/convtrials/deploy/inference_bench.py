@@ -21,11 +21,11 @@ from convtrials.data.rows import rows_of
 from convtrials.deploy.extra import DeployError
 from convtrials.deploy.images import calibration_images, held_out_positions
 from convtrials.deploy.inference_accuracy import compare_predictions
-from convtrials.deploy.inference_engines import ENGINES, REFERENCE, Engine, Workshop, check_engine_names
+from convtrials.deploy.inference_engines import ENGINES, REFERENCE, Engine, EngineBuilder, check_engine_names
 from convtrials.deploy.inference_timing import summarise_latencies, take_turns
 from convtrials.deploy.predictor import load_finished_run
 from convtrials.training.engine.environment import describe_environment
-from convtrials.training.run import Run
+from convtrials.training.run_directory import Run
 
 _log = get_logger(__name__)
 
@@ -87,8 +87,8 @@ def bench_inference(
     calibration = calibration_images(dataset)
     load_before = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     with _torch_threads(threads), tempfile.TemporaryDirectory(prefix="convtrials-") as folder:
-        workshop = Workshop(finished, calibration, threads, Path(folder))
-        made, missing = _make(workshop, [REFERENCE, *(name for name in names if name != REFERENCE)])
+        builder = EngineBuilder(finished, calibration, threads, Path(folder))
+        made, missing = _make(builder, [REFERENCE, *(name for name in names if name != REFERENCE)])
         accuracies = _accuracies(made, dataset, positions)
         timed = {name: engine for name, engine in made.items() if name in names}
         latencies = _latencies(timed, dataset, positions, sizes, rounds, seconds)
@@ -144,7 +144,7 @@ def check_batch_sizes(sizes: Sequence[int]) -> list[int]:
     return found
 
 
-def _make(workshop: Workshop, names: list[str]) -> tuple[dict[str, Engine], dict[str, str]]:
+def _make(builder: EngineBuilder, names: list[str]) -> tuple[dict[str, Engine], dict[str, str]]:
     """Make engines; return them and why others cannot be had."""
     made: dict[str, Engine] = {}
     missing: dict[str, str] = {}
@@ -152,7 +152,7 @@ def _make(workshop: Workshop, names: list[str]) -> tuple[dict[str, Engine], dict
         for name in names:
             task.show(name)
             try:
-                made[name] = workshop.make(name)
+                made[name] = builder.make(name)
             except DeployError as reason:
                 missing[name] = str(reason)
                 _log.info(f"{name}: not available: {reason}")

@@ -42,16 +42,15 @@ class Engine:
     bytes: int
 
 
-class Workshop:
+class EngineBuilder:
     """What engines are made from.
 
     Parameters
     ----------
-    finished : FinishedRun
     calibration : ndarray of uint8, shape (n, H, W, C)
         Validation images for the ranges of int8.
     threads : int
-        For ONNX Runtime, which keeps threads of its own; torch's are set by whoever runs the engines.
+        For ONNX Runtime, which keeps threads of its own; torch's are set by the caller.
     folder : Path
         Where ONNX files go.
     """
@@ -82,37 +81,37 @@ class Workshop:
         return ENGINES[name].make(self, name)
 
 
-def _torch_float(precision: torch.dtype) -> Callable[[Workshop, str], Engine]:
-    def make(workshop: Workshop, name: str) -> Engine:
-        predictor = workshop.finished.predictor(precision)
+def _torch_float(precision: torch.dtype) -> Callable[[EngineBuilder, str], Engine]:
+    def make(builder: EngineBuilder, name: str) -> Engine:
+        predictor = builder.finished.predictor(precision)
         return _of_predictor(name, predictor.to(memory_format=torch.channels_last))  # type: ignore[call-overload]
 
     return make
 
 
-def _torch_int8(workshop: Workshop, name: str) -> Engine:
-    finished = workshop.finished
+def _torch_int8(builder: EngineBuilder, name: str) -> Engine:
+    finished = builder.finished
     predictor = finished.predictor()
-    images = predictor.normalised(torch.from_numpy(workshop.calibration))
+    images = predictor.normalised(torch.from_numpy(builder.calibration))
     quantized = quantize_network(predictor.network, images)
     return _of_predictor(name, Predictor(quantized, finished.mean, finished.std))
 
 
-def _onnx_fp32(workshop: Workshop, name: str) -> Engine:
-    return _of_file(name, workshop.onnx_file, workshop.threads)
+def _onnx_fp32(builder: EngineBuilder, name: str) -> Engine:
+    return _of_file(name, builder.onnx_file, builder.threads)
 
 
-def _onnx_bf16(workshop: Workshop, name: str) -> Engine:
-    # Tried anew each time: the day ONNX Runtime has the kernels, the row has figures.
-    path = workshop.folder / "bf16.onnx"
-    write_onnx(workshop.finished, path, precision=torch.bfloat16, opset=_BF16_OPSET)
-    return _of_file(name, path, workshop.threads)
+def _onnx_bf16(builder: EngineBuilder, name: str) -> Engine:
+    # Tried again each time: the day ONNX Runtime has the kernels, the row has figures.
+    path = builder.folder / "bf16.onnx"
+    write_onnx(builder.finished, path, precision=torch.bfloat16, opset=_BF16_OPSET)
+    return _of_file(name, path, builder.threads)
 
 
-def _onnx_int8(workshop: Workshop, name: str) -> Engine:
-    path = workshop.folder / "int8.onnx"
-    write_int8_onnx(workshop.onnx_file, path, workshop.finished, workshop.calibration)
-    return _of_file(name, path, workshop.threads)
+def _onnx_int8(builder: EngineBuilder, name: str) -> Engine:
+    path = builder.folder / "int8.onnx"
+    write_int8_onnx(builder.onnx_file, path, builder.finished, builder.calibration)
+    return _of_file(name, path, builder.threads)
 
 
 def _of_predictor(name: str, predictor: nn.Module) -> Engine:
@@ -144,7 +143,7 @@ class EngineKind:
     """An engine that can be named: what it is in a line, and how it is made."""
 
     summary: str
-    make: Callable[[Workshop, str], Engine]
+    make: Callable[[EngineBuilder, str], Engine]
 
 
 #: In the order of tables.

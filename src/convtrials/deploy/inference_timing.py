@@ -36,7 +36,7 @@ def take_turns(
     clock : callable
         Seconds.
     after_turn : callable
-        Told whose turn is over.
+        Gets the name whose turn is over.
 
     Returns
     -------
@@ -76,13 +76,13 @@ def summarise_latencies(rounds: list[list[float]], batch_size: int) -> dict[str,
     rounds : list of list of float
         From `take_turns`.
     batch_size : int
-        Images a call.
+        Images per call.
 
     Returns
     -------
     dict
         ``p50_ms, p95_ms, p99_ms`` over all calls, interpolated; ``images_per_second`` over the whole time;
-        ``calls``; ``p50_ms_by_round``, whose spread tells how quiet the machine was.
+        ``calls``; ``p50_ms_by_round``, whose spread shows how quiet the machine was.
     """
     latencies = np.concatenate([np.asarray(one) for one in rounds])
     p50, p95, p99 = (float(value) for value in 1e3 * np.percentile(latencies, [50, 95, 99]))

@@ -40,7 +40,6 @@ def write_onnx(
 
     Parameters
     ----------
-    finished : FinishedRun
     target : Path
         Replaced where it exists.
     precision : torch.dtype

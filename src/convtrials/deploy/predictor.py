@@ -14,13 +14,13 @@ from convtrials.core.errors import RunError
 from convtrials.data.dataset import Dataset
 from convtrials.models.weights import load_weights
 from convtrials.training.engine.network import recipe_network
-from convtrials.training.run import Run, load_run
+from convtrials.training.run_directory import Run, load_run
 from convtrials.training.run_documents import DatasetDescription
 
 # As in `convtrials.data.batches`: a channel without contrast is not divided by zero.
 _SMALLEST_STD = 0.5 / 255
 
-#: No image of a run is larger, in pixels a side.
+#: No image of a run is larger, in pixels per side.
 _LARGEST_SIDE = 4096
 
 
@@ -76,7 +76,6 @@ class FinishedRun:
         Its directory.
     network : nn.Module
         fp32, on the CPU, in evaluation mode, with the weights that count.
-    class_names : tuple of str, length K
     image_shape : tuple of int
         (H, W, C).
     mean, std : tuple of float, length C
@@ -130,7 +129,7 @@ def load_finished_run(run: Run) -> FinishedRun:
     RunError
         If there is no finished run with weights, or its files are damaged or not its own.
     WeightsError, RecipeError
-        If the weights do not fit, or one's own network is gone.
+        If the weights do not fit, or your own network is gone.
     """
     check_usable(run)
     run.check_files(run.weights_path)
@@ -156,7 +155,7 @@ def load_finished_run(run: Run) -> FinishedRun:
 def _check_sizes(data: DatasetDescription, where: str) -> None:
     """Refuse what no network can be built for."""
     if max(data.image_shape) > _LARGEST_SIDE:
-        raise RunError(f"{where}: image_shape: at most {_LARGEST_SIDE} pixels a side are possible")
+        raise RunError(f"{where}: image_shape: allowed are at most {_LARGEST_SIDE} pixels per side")
     channels = data.image_shape[2]
     for key, values in (("mean", data.mean), ("std", data.std)):
         if len(values) != channels:
@@ -164,7 +163,7 @@ def _check_sizes(data: DatasetDescription, where: str) -> None:
 
 
 def _check_source(run: Run, key: str, part: str) -> None:
-    """Refuse one's own network whose source has changed: the weights might fit it and mean something else."""
+    """Refuse your own network whose source has changed: the weights might fit it and mean something else."""
     source, known = source_of(key, part), run.identity.source(key)
     if source is None or known is None:
         return

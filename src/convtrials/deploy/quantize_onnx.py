@@ -25,7 +25,7 @@ _PIECE = 64
 
 
 def write_int8_onnx(source: Path, target: Path, finished: FinishedRun, images: NDArray[np.uint8]) -> None:
-    """Quantise an exported run: 8-bit activations, 7-bit weights with one scale a channel.
+    """Quantise an exported run: 8-bit activations, 7-bit weights with one scale per channel.
 
     Weights use 7 of the 8 bits because older processors add pairs of 8-bit products in 16 bits, which overflow; so the
     same file gives the same answers everywhere.

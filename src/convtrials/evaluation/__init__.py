@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from convtrials.core.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from convtrials.evaluation.metrics import evaluate_predictions
+    from convtrials.evaluation.evaluate import evaluate_predictions
     from convtrials.evaluation.predictions import Predictions, read_predictions
 
 __all__ = [
@@ -19,7 +19,7 @@ __getattr__, __dir__ = lazy_names(
     __name__,
     {
         "Predictions": f"{__name__}.predictions",
-        "evaluate_predictions": f"{__name__}.metrics",
+        "evaluate_predictions": f"{__name__}.evaluate",
         "read_predictions": f"{__name__}.predictions",
     },
 )

@@ -60,8 +60,7 @@ class Standing:
     kind : str or None
         ``one_class``: it answers (nearly) every image with one class. ``at_chance``: its answers are no better than
         guesses. ``accuracy_misleads``: its accuracy is that of answering the largest class, though its answers do
-        depend on the image. ``test_set_too_small``: too few images to tell. None: it is better than guessing.
-    images, right : int
+        depend on the image. ``test_set_too_small``: too few images to say. None: it is better than guessing.
     guessed : int
         The class with most images.
     guessed_right : int
@@ -150,7 +149,7 @@ def _kind(answers: Answers, p_value: float, accuracy: float, guessing: float, by
     images, right = int(answers.support.sum()), int(answers.hits.sum())
     if (
         guessing == 1.0
-    ):  # a single class: nobody can be better than guessing, and nothing is learned about the run
+    ):  # a single class: nothing can be better than guessing, and nothing is learned about the run
         return None
     if p_value <= LEVEL and _beyond(accuracy, guessing) >= LITTLE:
         return None
@@ -177,7 +176,7 @@ def _most(right: int, images: int) -> float:
 
 
 def _ranks(support: NDArray[np.int64], macro_auc: float) -> bool:
-    """Tell whether a macro AUC is beyond chance, and by enough to speak of it.
+    """Return whether a macro AUC is beyond chance, and by enough to speak of it.
 
     Each class's AUC has the variance of a Mann-Whitney statistic under the null; as classes share their images, the
     standard errors are averaged, as if all were fully correlated.

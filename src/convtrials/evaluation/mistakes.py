@@ -10,7 +10,7 @@ from convtrials.evaluation.predictions import Predictions
 
 @dataclass(frozen=True)
 class ConfusedPair:
-    """Images of one class that were taken for another.
+    """Images of one class that were classified as another.
 
     Attributes
     ----------

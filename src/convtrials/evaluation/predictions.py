@@ -154,7 +154,7 @@ def read_predictions(path: Path) -> Predictions:
         raise RunError(f"{where}: indices must be positions of images, each at most once, none negative")
     named = arrays.get("run")
     if named is not None and (named.dtype.kind != "U" or named.shape != ()):
-        raise RunError(f"{where}: run must be a text, not {named.dtype} of shape {named.shape}")
+        raise RunError(f"{where}: run must be text, not {named.dtype} of shape {named.shape}")
     run = None if named is None else str(named)
     return Predictions(probabilities, labels, indices.astype(np.int64), run)
 
@@ -197,7 +197,7 @@ def read_arrays(
     for name, array in arrays.items():
         # NumPy hands over the bare bytes of a member that is no .npy.
         if not isinstance(array, np.ndarray):
-            raise error(f"{path}: {name!r} is no NumPy array; needed are {', '.join(needed)}")
+            raise error(f"{path}: {name!r} is not a NumPy array; needed are {', '.join(needed)}")
     return arrays
 
 

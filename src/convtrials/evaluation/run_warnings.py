@@ -76,14 +76,12 @@ def run_warnings(
     val_images: int | None = None,
     margin: float = MARGIN,
 ) -> list[RunWarning]:
-    """Return what a reader must know of a run, the gravest first; nothing where all is well.
+    """Return what a reader must know of a run, the most serious first; nothing where all is well.
 
     Parameters
     ----------
     labels, predicted : ndarray of int, shape (N,)
         True and answered class of each test image, N at least 1.
-    class_names : sequence of str, length K
-    history : sequence of HistoryEntry
     macro_auc : float or None
         Of the same predictions, where it is known.
     val_images : int or None
@@ -93,11 +91,11 @@ def run_warnings(
     """
     answers = Answers.of(labels, predicted, len(class_names))
     standing = against_guessing(answers, macro_auc)
-    told = [RunWarning(standing.kind, _standing_told(standing, class_names, macro_auc),
+    warnings = [RunWarning(standing.kind, _standing_text(standing, class_names, macro_auc),
                        standing_numbers(standing, class_names, macro_auc))] if standing.kind else []  # fmt: skip
     if standing.kind not in ("one_class", "at_chance"):
-        told += _learning(history, margin, val_images)
-    return told + few_images_warnings(answers.support, class_names)
+        warnings += _learning(history, margin, val_images)
+    return warnings + few_images_warnings(answers.support, class_names)
 
 
 def few_images_warnings(support: NDArray[np.int64], class_names: Sequence[str]) -> list[RunWarning]:
@@ -142,18 +140,18 @@ def noise_of_accuracy(accuracy: float, images: int | None) -> float:
 
 def _learning(history: History, margin: float, val_images: int | None) -> list[RunWarning]:
     if len(history) == 1:
-        text = "It was trained for no more than one epoch: it was most likely still learning."
+        text = "It was trained for one epoch only: it was most likely still learning."
         return [RunWarning("one_epoch", text)]
     rise = last_rise([history])
     if rise is None:
         return []
     if rise.gain <= max(margin, noise_of_accuracy(rise.before, val_images)):
         return []
-    text = f"It was still learning: {rise_told(rise)}. More epochs would probably make it better."
+    text = f"It was still learning: {rise_text(rise)}. More epochs would probably make it better."
     return [RunWarning("still_learning", text, {**asdict(rise), "margin": margin})]
 
 
-def rise_told(rise: Rise, metric: str = "val_accuracy") -> str:
+def rise_text(rise: Rise, metric: str = "val_accuracy") -> str:
     """Say what the last epoch added to a validation metric, one that `last_rise` takes."""
     fell = ", in part perhaps because its learning rate fell" if rise.rate_fell else ""
     if metric == "val_loss":
@@ -179,50 +177,54 @@ def standing_numbers(
     }
 
 
-def share_told(share: float) -> str:
+def share_text(share: float) -> str:
     """Return a share in percent: ``2.78%``, ``59.1%``."""
     return f"{100 * share:.{2 if share < 0.1 else 1}f}%"
 
 
-def _standing_told(standing: Standing, names: Sequence[str], macro_auc: float | None) -> str:
+def _standing_text(standing: Standing, names: Sequence[str], macro_auc: float | None) -> str:
     if standing.kind == "test_set_too_small":
-        return _too_small_told(standing, names)
-    right, guessing = share_told(standing.accuracy), share_told(standing.guessing)
+        return _too_small_text(standing, names)
+    right, guessing = share_text(standing.accuracy), share_text(standing.guessing)
     largest = f"'{names[standing.guessed]}'"
     shown = "hardly above" if standing.p_value <= 0.01 else "not shown to be above"
     if standing.kind == "accuracy_misleads":
         return (
-            f"Its accuracy, {right}, is {shown} the {guessing} of always answering {largest}. Its answers are better "
-            f"than chance all the same (Cohen's kappa {standing.kappa:.2f}): read macro F1 and AUC instead."
+            f"Its accuracy, {right}, is {shown} the {guessing} of always answering {largest}. Its answers are still "
+            f"better than chance (Cohen's kappa {standing.kappa:.2f}): read macro F1 and AUC instead."
         )
     auc = f"macro AUC {macro_auc:.2f}" if macro_auc is not None else ""
     if standing.kind == "one_class":
         every = "every test image"
         if standing.answers_alike < standing.images:
-            every = f"{share_told(standing.answers_alike / standing.images)} of the test images"
-        told = f"It answers '{names[standing.answer]}' for {every}, which gives {right} right"
+            every = f"{share_text(standing.answers_alike / standing.images)} of the test images"
+        text = f"It answers '{names[standing.answer]}' for {every}, which gives {right} right"
         if standing.ranks:
-            return f"{told}. Its probabilities do tell classes apart ({auc}): read AUC, not accuracy and F1."
-        return f"{told}: it has not learned to tell classes apart."
+            return (
+                f"{text}. Its probabilities do separate the classes ({auc}): read AUC, not accuracy and F1."
+            )
+        return f"{text}: it has not learned to distinguish the classes."
     better = "hardly better" if standing.p_value <= 0.01 else "no better"
     why = "most likely its learning rate does not suit it, or it was trained for too few steps."
-    learned = f"It has begun to learn ({auc}) and came no further" if standing.ranks else "It has not learned"
+    learned = (
+        f"It has begun to learn ({auc}) but did not get further" if standing.ranks else "It has not learned"
+    )
     compared = f"{right} right, where always answering one class gives {guessing}"
     return f"It is {better} than guessing: {compared}. {learned}: {why}"
 
 
-def _too_small_told(standing: Standing, names: Sequence[str]) -> str:
+def _too_small_text(standing: Standing, names: Sequence[str]) -> str:
     alike = ""
     if standing.answers_alike == standing.images:
         alike = f" It answers '{names[standing.answer]}' for every one."
     return (
-        f"{standing.images:,} test images are too few to tell whether it is better than guessing: {standing.right:,} "
+        f"{standing.images:,} test images are too few to say whether it is better than guessing: {standing.right:,} "
         f"right, where always answering '{names[standing.guessed]}' gives {standing.guessed_right:,}.{alike}"
     )
 
 
 def _rate_fell(histories: Sequence[History]) -> bool:
-    """Tell whether any run ended at less than half of its highest learning rate."""
+    """Return whether any run ended at less than half of its highest learning rate."""
     for history in histories:
         rates = [float(entry.learning_rate) for entry in history if _finite(entry.learning_rate)]
         if rates and rates[-1] < 0.5 * max(rates):

@@ -1,4 +1,4 @@
-"""Scores that several rooms tell of predictions, written once so that they agree everywhere."""
+"""Scores that several layers report about predictions, written once so that they agree everywhere."""
 
 from typing import Any
 

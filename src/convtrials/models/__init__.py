@@ -1,6 +1,6 @@
 """AlexNet and VGG11 for any image size, models of your own, and their weights on disk.
 
-Importing this room is cheap: PyTorch is loaded when a model is built, not before.
+Importing this package is cheap: PyTorch is loaded when a model is built, not before.
 """
 
 from convtrials.models.activations import ACTIVATIONS

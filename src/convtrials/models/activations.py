@@ -50,7 +50,7 @@ ACTIVATIONS: dict[str, ActivationEntry] = {
     ),
     # Not monotone: its slope is learned and may become negative.
     "prelu": ActivationEntry(
-        "PReLU", "He, Zhang, Ren & Sun, Delving Deep into Rectifiers, ICCV 2015 (one learned slope a layer)"
+        "PReLU", "He, Zhang, Ren & Sun, Delving Deep into Rectifiers, ICCV 2015 (one learned slope per layer)"
     ),
     "elu": ActivationEntry(
         "ELU", "Clevert, Unterthiner & Hochreiter, Exponential Linear Units, ICLR 2016", monotone=True

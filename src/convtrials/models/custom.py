@@ -40,7 +40,7 @@ def build_custom(name: str, spec: ModelSpec) -> nn.Module:
     Raises
     ------
     RecipeError
-        If the module or factory is missing, wants arguments that nobody has, ignores a knob that the recipe
+        If the module or factory is missing, wants arguments that cannot be given, ignores a knob that the recipe
         sets, returns something else, or its model does not map images to logits.
     """
     if not has_form(name):

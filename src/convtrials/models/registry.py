@@ -219,7 +219,7 @@ def _find(name: str) -> ModelEntry:
 def _private_generators(seed: int) -> Iterator[None]:
     import torch
 
-    # A GPU that nobody has touched yet stays untouched: waking it takes seconds and memory.
+    # A GPU that nothing has used yet stays untouched: waking it takes seconds and memory.
     gpus = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]
     with torch.random.fork_rng(devices=gpus):
         torch.default_generator.manual_seed(stream_seed(seed, "init"))

@@ -119,7 +119,7 @@ def _as_state(path: Path, state: object) -> State:
     for key, tensor in state.items():
         if not isinstance(key, str) or not isinstance(tensor, torch.Tensor):
             raise WeightsError(
-                f"{path}: is no state dict: {key!r} holds a {type(tensor).__name__}, not a tensor"
+                f"{path}: is not a state dict: {key!r} holds a {type(tensor).__name__}, not a tensor"
             )
     return dict(state)
 
@@ -132,10 +132,10 @@ def _replaceable(model: nn.Module) -> list[tuple[str, int, str]]:
     linears = [name for name, layer in model.named_modules() if isinstance(layer, nn.Linear)]
     found = []
     if convolutions:
-        text = "{layer} starts anew: the file is for {theirs} input channels, the model has {ours}"
+        text = "{layer} starts from scratch: the file is for {theirs} input channels, the model has {ours}"
         found.append((convolutions[0], 1, text))
     if linears:
-        text = "{layer} starts anew: the file is for {theirs} classes, the model has {ours}"
+        text = "{layer} starts from scratch: the file is for {theirs} classes, the model has {ours}"
         found.append((linears[-1], 0, text))
     return found
 

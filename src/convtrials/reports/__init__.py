@@ -9,5 +9,5 @@ if TYPE_CHECKING:
 
 __all__ = ["build_report"]
 
-# NumPy, SciPy and the data room come with it: only who builds a report waits for them.
+# NumPy, SciPy and the data package come with it: only building a report waits for them.
 __getattr__, __dir__ = lazy_names(__name__, {"build_report": f"{__name__}.run.report"})

@@ -1,17 +1,49 @@
-"""One look for all figures: light, quiet, and told apart by people who do not tell red from green."""
+"""One look for all figures, and the colours of verdicts everywhere.
+
+Light, quiet, and readable for people who cannot distinguish red from green.
+"""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Literal, cast
 
 #: Okabe and Ito's colour-blind-safe colours, by what they stand for here.
 BLUE, ORANGE, GREEN, PURPLE, SKY = "#0072B2", "#D55E00", "#009E73", "#AA4499", "#56B4E9"
 INK, MUTED, FAINT, GRID = "#1f2933", "#66727f", "#c9d1d9", "#e8ecf0"
 
-#: For a few curves that must be told apart.
+#: Bands that mark a range: the margin, the baseline's runs.
+BAND = "#eef1f4"
+
+#: From few mistakes to many; the cells of right answers, and the lines between cells.
+MISTAKES = ("#ffffff", "#fdd9b5", "#f28e2b", "#b8450f", "#5c1a06")
+DIAGONAL, CELL_LINES = "#e6ebf0", "#f2f4f6"
+
+
+@dataclass(frozen=True)
+class VerdictColours:
+    """Colours of a verdict: its marks in pictures and on pages, its badge there, its word in a terminal."""
+
+    mark: str
+    tint: str
+    text: str
+    terminal: str
+
+
+VERDICT_COLOURS = {
+    "better": VerdictColours(BLUE, "#e9f4fb", "#00598c", "green"),
+    "worse": VerdictColours(ORANGE, "#fdf0e6", "#a34700", "red"),
+    "equivalent": VerdictColours(GREEN, "#e6f6f1", "#006e50", "blue"),
+    "inconclusive": VerdictColours(MUTED, "#f1f3f5", "#4d5864", "yellow"),
+    "unstable": VerdictColours(PURPLE, "#f8edf6", "#86307a", "magenta"),
+    "failed": VerdictColours(PURPLE, "#f8edf6", "#86307a", "red"),
+    "waiting": VerdictColours(MUTED, "#f1f3f5", "#4d5864", "dim"),
+}
+
+#: For a few curves that must be distinguishable.
 ACCENTS = (ORANGE, GREEN, PURPLE, SKY)
 
 #: Pixels an inch in files: twice what a screen of 100 pixels an inch shows.

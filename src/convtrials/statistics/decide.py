@@ -8,7 +8,7 @@ its spread still counts in the pool of later looks.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from convtrials.statistics.design import BASELINE, DIVERGED, Design, Lost, RunScores
+from convtrials.statistics.design import BASELINE, DIVERGED, Design, NoScores, RunScores
 from convtrials.statistics.error_rates import (
     adjusted,
     image_share,
@@ -31,7 +31,7 @@ def decide(
 
     Parameters
     ----------
-    baseline : sequence of ndarray of float64, shape (N,), or Lost
+    baseline : sequence of ndarray of float64, shape (N,), or NoScores
         ``baseline[k]``: scores of the run with the k-th seed on every test image, higher is better, or why it has
         none. The runs that have ended, from the first seed on without a gap; what goes beyond a look is ignored.
     techniques : mapping of str to such sequences
@@ -89,7 +89,7 @@ class _Study:
     def look(self, look: int, seeds: int) -> None:
         """Judge the open techniques at a look that all of them have reached."""
         used = dict.fromkeys((BASELINE, *self.open), seeds)
-        sound = self._settle_lost(used, look)
+        sound = self._settle_without_scores(used, look)
         if seeds < 2:
             self._too_few(sound, look, seeds)
         elif sound:
@@ -98,27 +98,32 @@ class _Study:
     def preliminary(self) -> None:
         """Say what the runs so far would say, for those that have not reached the first look."""
         used = {arm: min(self.runs.ended(arm), self.design.looks[0]) for arm in (BASELINE, *self.open)}
-        sound = self._settle_lost(used, None)
+        sound = self._settle_without_scores(used, None)
         for name in [name for name in sound if min(used[name], used[BASELINE]) < 2]:
             self._too_few([name], None, used[name])
             sound.remove(name)
         if sound:
             self._judge(sound, used, None)
 
-    def _settle_lost(self, used: dict[str, int], look: int | None) -> list[str]:
+    def _settle_without_scores(self, used: dict[str, int], look: int | None) -> list[str]:
         """Settle the techniques that a lost run leaves without a verdict; return the others."""
         sound = []
-        of_baseline = self.runs.lost(BASELINE, used[BASELINE])
+        of_baseline = self.runs.failure(BASELINE, used[BASELINE])
         for name in self.open:
-            of_technique = self.runs.lost(name, used[name])
+            of_technique = self.runs.failure(name, used[name])
             if of_technique or of_baseline:
-                self.results[name] = self._lost(name, used, look, of_technique, of_baseline)
+                self.results[name] = self._no_verdict(name, used, look, of_technique, of_baseline)
             else:
                 sound.append(name)
         return sound
 
-    def _lost(
-        self, name: str, used: dict[str, int], look: int | None, own: Lost | None, baselines: Lost | None
+    def _no_verdict(
+        self,
+        name: str,
+        used: dict[str, int],
+        look: int | None,
+        own: NoScores | None,
+        baselines: NoScores | None,
     ) -> Result:
         why = own or baselines or DIVERGED
         means = self.runs.mean(name, used[name]), self.runs.mean(BASELINE, used[BASELINE])

@@ -15,18 +15,18 @@ BASELINE = "baseline"
 LOOKS = (3, 5, 7, 10, 15, 20, 30, 50, 70, 100)
 
 
-class Lost(Enum):
+class NoScores(Enum):
     """Why a run has no scores."""
 
     DIVERGED = "diverged"
     FAILED = "failed"
 
 
-DIVERGED = Lost.DIVERGED
-FAILED = Lost.FAILED
+DIVERGED = NoScores.DIVERGED
+FAILED = NoScores.FAILED
 
-#: Scores of one run, shape (N,), one a test image, higher is better; or why there are none.
-RunScores = NDArray[np.float64] | Lost
+#: Scores of one run, shape (N,), one per test image, higher is better; or why there are none.
+RunScores = NDArray[np.float64] | NoScores
 
 
 @dataclass(frozen=True)

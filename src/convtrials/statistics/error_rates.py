@@ -92,7 +92,7 @@ def adjusted(p_values: list[float], correlation: float) -> list[float]:
     """Return p-values adjusted for the number of techniques, in the order given.
 
     In one step, with Dunnett's joint distribution (1955): below alpha exactly where the simultaneous interval leaves
-    out 0. Step-down values (Holm 1979) would be smaller, and would contradict the interval beside them.
+    out 0. Step-down values (Holm 1979) would be smaller, and would contradict the interval shown with them.
     """
     return [min(1.0, any_false_call(p, len(p_values), correlation)) for p in p_values]
 

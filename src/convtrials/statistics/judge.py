@@ -57,11 +57,11 @@ def judge(now: Comparison, stage: Stage, margin: float, images: int) -> Result:
     low, high = _around(now.difference, now.half_width(stage.level))
     fixed_low, fixed_high = _around(now.difference, now.fixed_half_width(stage.level))
     verdict = verdict_of(low, high, margin)
-    wanting, stopped = Wanting(), False
+    missing, stopped = Missing(), False
     if verdict == INCONCLUSIVE:
         stopped = stage.look is not None and not stage.is_last and _hopeless(now, stage, margin)
         small = stopped and abs(now.difference) + now.half_width(ORDINARY) < margin
-        wanting = Wanting("cannot matter") if small else what_is_wanting(now, stage, margin, images)
+        missing = Missing("cannot matter") if small else what_is_missing(now, stage, margin, images)
     return Result(
         verdict=verdict,
         final=stage.look is not None and (stage.is_last or stopped or verdict != INCONCLUSIVE),
@@ -77,16 +77,16 @@ def judge(now: Comparison, stage: Stage, margin: float, images: int) -> Result:
         fixed_high=fixed_high,
         fixed_verdict=verdict_of(fixed_low, fixed_high, margin),
         beyond_margin=beyond_margin(low, high, margin) if verdict in (BETTER, WORSE) else None,
-        reason=wanting.reason,
-        more_seeds=wanting.more_seeds,
+        reason=missing.reason,
+        more_seeds=missing.more_seeds,
         resolvable=resolvable(now, stage.fixed_level),
-        images_needed=wanting.images_needed,
+        images_needed=missing.images_needed,
         image_se=now.images_variance**0.5,
     )
 
 
 @dataclass(frozen=True)
-class Wanting:
+class Missing:
     """Why there is no clear answer, and what would give one; the fields are those of `Result`."""
 
     reason: str | None = None
@@ -94,7 +94,7 @@ class Wanting:
     images_needed: int | None = None
 
 
-def what_is_wanting(now: Comparison, stage: Stage, margin: float, images: int) -> Wanting:
+def what_is_missing(now: Comparison, stage: Stage, margin: float, images: int) -> Missing:
     """Return what would settle an inconclusive comparison: seeds, else images, else nothing in reach.
 
     Sentences, tables and the page of a study all go by this answer.
@@ -102,13 +102,13 @@ def what_is_wanting(now: Comparison, stage: Stage, margin: float, images: int) -
     level = stage.fixed_level
     seeds = seeds_to_settle(now, stage.seeds, margin, level)
     if seeds is not None:
-        return Wanting("more seeds", more_seeds=seeds - stage.seeds)
-    if seeds_would_do(now, margin, level):  # more of them than anybody trains
-        return Wanting("spread of runs")
+        return Missing("more seeds", more_seeds=seeds - stage.seeds)
+    if seeds_would_do(now, margin, level):  # more of them than is realistic
+        return Missing("spread of runs")
     needed = images_to_settle(now, images, margin, level)
     if needed is None and images_matter_little(now, level):
-        return Wanting("spread of runs")
-    return Wanting("test set", images_needed=needed)
+        return Missing("spread of runs")
+    return Missing("test set", images_needed=needed)
 
 
 def judge_identical(difference: float, stage: Stage, margin: float, units: int) -> Result:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convtrials.core.errors import StudyError
-from convtrials.statistics.design import BASELINE, DIVERGED, FAILED, Lost, RunScores
+from convtrials.statistics.design import BASELINE, DIVERGED, FAILED, NoScores, RunScores
 
 
 @dataclass(frozen=True)
@@ -114,8 +114,8 @@ class Runs(Protocol):
     def ended(self, arm: str) -> int:
         """Return how many runs of an arm have ended, counted from its first seed without a gap."""
 
-    def lost(self, arm: str, seeds: int) -> Lost | None:
-        """Return whether one of the arm's first runs is lost; a diverged one tells more than a failed one."""
+    def failure(self, arm: str, seeds: int) -> NoScores | None:
+        """Return whether one of the arm's first runs is lost; a diverged one counts before a failed one."""
 
     def moments(self, seeds: Mapping[str, int]) -> Moments:
         """Return the sums over the first runs of some arms, the baseline first."""
@@ -142,7 +142,7 @@ class ScoredRuns:
         units: NDArray[np.int64] | None,
     ) -> None:
         if BASELINE in techniques:
-            raise StudyError(f"a technique is called {BASELINE!r}; that name is taken")
+            raise StudyError(f"a technique is called {BASELINE!r}; that name is reserved")
         self._arms: dict[str, Sequence[RunScores]] = {BASELINE: baseline, **techniques}
         self._units = units
         self.techniques = tuple(techniques)
@@ -152,7 +152,7 @@ class ScoredRuns:
         """Return how many runs of the arm have ended."""
         return len(self._arms[arm])
 
-    def lost(self, arm: str, seeds: int) -> Lost | None:
+    def failure(self, arm: str, seeds: int) -> NoScores | None:
         """Return whether one of the arm's first runs is lost."""
         runs = self._arms[arm][:seeds]
         return next((why for why in (DIVERGED, FAILED) if any(run is why for run in runs)), None)
@@ -167,13 +167,13 @@ class ScoredRuns:
         return float(np.mean([run.mean() for run in scores])) if scores else None
 
     def _scores(self, arm: str, seeds: int) -> list[NDArray[np.float64]]:
-        return [run for run in self._arms[arm][:seeds] if not isinstance(run, Lost)]
+        return [run for run in self._arms[arm][:seeds] if not isinstance(run, NoScores)]
 
     def _check(self) -> None:
         images = None if self._units is None else len(self._units)
         for arm, runs in self._arms.items():
             for number, run in enumerate(runs):
-                if isinstance(run, Lost):
+                if isinstance(run, NoScores):
                     continue
                 images = len(run) if images is None else images
                 if run.shape != (images,):
@@ -184,4 +184,4 @@ class ScoredRuns:
                     raise StudyError(f"{arm}, run {number}: a score is not a finite number")
         units = images if self._units is None else len(np.unique(self._units))
         if units is not None and units < 2:
-            raise StudyError("a verdict needs two test images, or two groups of them, at least")
+            raise StudyError("a verdict needs at least two test images, or two groups of them")

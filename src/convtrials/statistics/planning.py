@@ -1,4 +1,4 @@
-"""What it would take to know more: seeds, or test images; and whether the seeds still to come can tell."""
+"""What it would take to know more: seeds, or test images; and whether the seeds still to come can settle it."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -9,7 +9,7 @@ from scipy.special import ndtri, stdtr
 from convtrials.statistics.interval import Comparison, critical
 from convtrials.statistics.result import conclusive
 
-#: Seeds, or images, beyond that many times those at hand are told as "cannot".
+#: Seeds, or images, beyond that many times those at hand are reported as "cannot".
 MOST = 1000
 
 

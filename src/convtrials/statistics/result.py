@@ -58,9 +58,9 @@ class Result:
         Why it is inconclusive (``more seeds``, ``test set``, ``spread of runs``, ``cannot matter``), unstable or failed
         (``diverged``, ``failed``, ``baseline diverged``, ``baseline failed``), or ``identical``.
     more_seeds : int or None
-        Inconclusive for want of seeds: how many more an arm may settle it.
+        Inconclusive for want of seeds: how many more per arm may settle it.
     resolvable : float or None
-        The smallest difference that this test set can tell from 0 with any number of seeds.
+        The smallest difference that this test set can distinguish from 0 with any number of seeds.
     images_needed : int or None
         Inconclusive because of the test set: how many test images may settle it with the same seeds.
     own_variance : bool
@@ -107,7 +107,7 @@ class Decision:
         Seeds that each arm must have ended for the next look, the baseline's under `BASELINE`; for settled
         techniques those that they used.
     results : dict of str to Result
-        One a technique, in the order given.
+        One per technique, in the order given.
     """
 
     complete: bool

@@ -43,7 +43,7 @@ from convtrials.study.schemas import (
     StudyExecution,
     Verdicts,
 )
-from convtrials.training.run import Run
+from convtrials.training.run_directory import Run
 
 #: What is written before the plan, and may be all that a killed process has left.
 WRITTEN_FIRST = (
@@ -118,7 +118,7 @@ class StudyDirectory:
         plan : Plan or None
             None where there is none yet, or none that could still be read.
         lacks : list of str
-            What the log's next line must say, so that no change goes untold.
+            What the log's next line must say, so that no change goes unrecorded.
         """
         log = self.plan_log
         if log.plan is not None:
@@ -127,9 +127,9 @@ class StudyDirectory:
             return None, []
         if log.fingerprint is None:
             return self.requested_plan, [
-                f"there was no {LOG_NAME}: whether the plan was another one before is not known"
+                f"there was no {LOG_NAME}: whether the plan was different before is not known"
             ]
-        # A log of an earlier version of convtrials: it tells the plan's fingerprint alone.
+        # A log of an earlier version of convtrials: it has the plan's fingerprint alone.
         if fingerprint_of(read_plan_document(self.plan_path)) == log.fingerprint:
             return self.requested_plan, []
         return None, [
@@ -194,7 +194,7 @@ class StudyDirectory:
 
     @property
     def costs(self) -> Costs:
-        """What the runs cost; all None where nobody wrote it down."""
+        """What the runs cost; all None where it was not recorded."""
         path = self.folder / "costs.json"
         return read_document(path, Costs, StudyError) if path.is_file() else Costs()
 
@@ -209,7 +209,7 @@ class StudyDirectory:
         return printable(path) if path.is_file() else {}
 
     def use_recorded_folder(self) -> None:
-        """Find one's own modules where they were when the study began, wherever it goes on from."""
+        """Find the user's own modules where they were when the study began, wherever it goes on from."""
         folder = self.execution.folder
         if folder is not None and folder not in sys.path:
             sys.path.append(folder)
@@ -228,11 +228,11 @@ class StudyDirectory:
         return sorted(found)
 
     def live_path(self, run: Run) -> Path:
-        """Where a worker tells how far a run is."""
+        """Where a worker records how far a run is."""
         return self.folder / "live" / f"{run.folder.parent.name}-{run.folder.name}.json"
 
     def failure_path(self, run: Run) -> Path:
-        """Where it is told why a run has failed."""
+        """Where it is recorded why a run has failed."""
         return self.folder / "failures" / f"{run.folder.parent.name}-{run.folder.name}.json"
 
     @contextmanager
@@ -277,7 +277,7 @@ class StudyDirectory:
 
     @contextmanager
     def changing_plan(self) -> Iterator[None]:
-        """Hold the plan while it is changed: nobody trains under the old one, and who begins waits for the new one.
+        """Hold the plan while it is changed: none trains under the old one, and a new process waits for the new one.
 
         Raises
         ------
@@ -301,7 +301,7 @@ class StudyDirectory:
             foreign = [name for name in foreign if name not in WRITTEN_FIRST]
         if not self.exists and foreign:
             raise StudyError(
-                f"{self.folder}: not empty and no study directory ({foreign[0]} is there); choose another --out"
+                f"{self.folder}: not empty and not a study directory ({foreign[0]} is there); choose another --out"
             )
 
     def write_plan(self, plan: Plan, changes: list[str], merged: tuple[Piece, ...] = ()) -> None:
@@ -380,7 +380,7 @@ class StudyDirectory:
         except (OSError, ValueError) as error:
             raise StudyError(f"{self.units_path}: not readable ({error})") from None
         if units.ndim != 1 or units.dtype.kind not in "iu":
-            raise StudyError(f"{self.units_path}: whole numbers, one a test image, are needed")
+            raise StudyError(f"{self.units_path}: whole numbers, one per test image, are needed")
         whole: NDArray[np.int64] = units.astype(np.int64)
         return whole
 

@@ -33,7 +33,7 @@ from convtrials.study.published_study import (
 from convtrials.study.results.documents import write_documents
 from convtrials.study.results.scores import Outcomes
 from convtrials.study.schemas import Piece, TotalCost
-from convtrials.training.run import Run
+from convtrials.training.run_directory import Run
 
 _log = get_logger(__name__)
 
@@ -300,7 +300,7 @@ def _check_gaps(arm: Arm, seeds: Sequence[int], ended: Sequence[int]) -> None:
 
 
 def _same(one: Run, other: Run) -> bool:
-    """Tell whether two copies of a run that has ended give the same predictions."""
+    """Return whether two copies of a run that has ended give the same predictions."""
     if isinstance(one, PublishedRun) and isinstance(other, PublishedRun):
         return one.same_as(other)
     if one.result.status != other.result.status or one.result.diverged:
@@ -402,8 +402,8 @@ def _fill(
         log = part.source.plan_log
         # The first study's log goes on here, with what it says of changes.
         known = part is parts[0]
-        untold = remarks(log) if not known else () if log.lines else log.doubts
-        changes += [f"{part.folder_name}: {one}" for one in untold]
+        missing = remarks(log) if not known else () if log.lines else log.doubts
+        changes += [f"{part.folder_name}: {one}" for one in missing]
     study.write_plan(plan, changes, merged=_pieces(parts))
     plan = study.plan
     write_documents(study, plan, Outcomes(study, plan, study.units()))
@@ -416,7 +416,7 @@ def _copy_file(source: Path, target: Path) -> None:
 
 
 def _copy_run(run: Run, target: Path) -> None:
-    """Link the files of a finished run, which nobody writes any more, or copy them; locks stay where they are."""
+    """Link the files of a finished run, which no process writes any more, or copy them; locks stay where they are."""
     whole = run.finished
     for path in sorted(run.folder.rglob("*")):
         if not path.is_file() or path.name.startswith("."):

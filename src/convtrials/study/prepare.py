@@ -91,7 +91,7 @@ def prepare(
 
 
 def _check_custom_parts(study: StudyDirectory, spec: StudySpec, dataset: Dataset) -> None:
-    """Try one's own optimizers, losses and so on before anything is measured; those of arms that have begun work."""
+    """Try your own optimizers, losses and so on before anything is measured; those of arms that have begun work."""
     for arm in spec.arms:
         data = dataset_of_arm(dataset, arm)
         if not (study.folder / "runs" / arm.slug).is_dir():
@@ -126,7 +126,7 @@ def _changes(study: StudyDirectory, plan: Plan, may_change: bool) -> list[str]:
     """Say what a plan changes in the one on record, a line each; refuse other data, and what may not be changed."""
     older, lacks = study.recorded_plan()
     if older is None:
-        # Of a plan that cannot be read any more the fingerprint still tells whether it is this one.
+        # Of a plan that cannot be read any more the fingerprint still shows whether it is this one.
         if not lacks or plan.fingerprint == study.plan_log.fingerprint:
             return []
         changes = lacks
@@ -162,7 +162,7 @@ def _write_execution(study: StudyDirectory, plan: Plan, dataset: Dataset, option
             found = getattr(known, key)
             if wanted not in (None, found):
                 raise StudyError(
-                    f"{study.folder}: was begun with {key} {found} and keeps it for all runs; "
+                    f"{study.folder}: was started with {key} {found} and keeps it for all runs; "
                     f"leave out --{key.replace('_', '-')}, or choose another --out"
                 )
         _one_process(options.workers, known.replicas)
@@ -202,7 +202,6 @@ def reopen_study(folder: Path, *, data: str | None = None) -> tuple[StudyDirecto
 
     Parameters
     ----------
-    folder : Path
     data : str, optional
         Where the dataset is now, if it has moved.
     """

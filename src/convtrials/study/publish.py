@@ -84,7 +84,6 @@ def write_copy(
 
     Parameters
     ----------
-    study : PublishedStudy
     target : Path
         As for `publish`.
     study_file : str, optional

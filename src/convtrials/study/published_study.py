@@ -33,7 +33,7 @@ from convtrials.study.schemas import (
     StudyExecution,
     Verdicts,
 )
-from convtrials.training.run import Run
+from convtrials.training.run_directory import Run
 from convtrials.training.run_documents import HistoryEntry, RunResult
 
 #: Files of a published copy; pictures and ``study.yaml`` may be there as well.
@@ -169,7 +169,7 @@ class PublishedRun(Run):
         return self.images
 
     def same_as(self, other: "PublishedRun") -> bool:
-        """Tell whether another copy of this run ended alike, and answered and scored alike."""
+        """Return whether another copy of this run ended alike, and answered and scored alike."""
         return (
             self.ending == other.ending
             and equal_or_absent(self.answers, other.answers)
@@ -178,7 +178,7 @@ class PublishedRun(Run):
 
 
 def equal_or_absent(one: NDArray[Any] | None, other: NDArray[Any] | None) -> bool:
-    """Tell whether two arrays are equal, or both are not there."""
+    """Return whether two arrays are equal, or both are not there."""
     return one is other or (one is not None and other is not None and np.array_equal(one, other))
 
 
@@ -270,7 +270,7 @@ class PublishedStudy:
         return {run.folder: run for run in self.runs}
 
     def failures(self, run: Run) -> Failures:
-        """Tell of a run that failed that it was given up."""
+        """Return whether a failed run was given up."""
         return Failures(given_up=isinstance(run, PublishedRun) and run.ending == "failed")
 
     def ended_runs(self) -> list[Run]:
@@ -318,7 +318,7 @@ class _PublishedOutcomes(Outcomes):
 
 
 def is_published(folder: str | Path) -> bool:
-    """Tell whether a folder is a published copy, not a study directory."""
+    """Return whether a folder is a published copy, not a study directory."""
     folder = Path(folder)
     return (folder / HOW).is_file() and (folder / ANSWERS).is_file()
 

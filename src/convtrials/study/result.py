@@ -75,14 +75,14 @@ class StudyResult:
             if row.name == technique:
                 return row
         names = ", ".join(row.name for row in self._rows)
-        raise StudyError(f"{technique!r:.80} is no technique of {self.folder}; there are: {names}")
+        raise StudyError(f"{technique!r:.80} is not a technique of {self.folder}; there are: {names}")
 
     def verdicts(self) -> dict[str, str]:
         """Return the sentence of each technique, by name."""
         return {row.name: row.sentence for row in self._rows}
 
     def warnings(self) -> list[str]:
-        """Return what must be known before the verdicts are believed, the gravest first; nothing where all is well."""
+        """Return what must be known before believing the verdicts, the most serious first; empty where all is well."""
         return [one.text for one in self._verdicts.warnings]
 
     def publish(self, out: str | Path, *, pictures: bool = True) -> Path:
@@ -168,10 +168,6 @@ class StudyResult:
 
 def load_study(folder: str | Path) -> StudyResult:
     """Open a study directory, finished or not.
-
-    Parameters
-    ----------
-    folder : path
 
     Raises
     ------

@@ -11,7 +11,7 @@ from convtrials.study.plan.plan import Plan
 from convtrials.study.results.documents import StudyResults, study_results, write_documents
 from convtrials.study.results.scores import Outcomes, units_of_test
 from convtrials.study.schemas import Verdicts
-from convtrials.study.status import StudyState, survey
+from convtrials.study.status import StudyState, read_status
 from convtrials.training.engine.execution import ComputeOptions
 
 #: Called about once a second with how a study stands, and which runs have ended since.
@@ -53,11 +53,11 @@ def run_study(
     return write_documents(study, plan, outcomes)
 
 
-def look_at_study(folder: Path) -> Callable[[], StudyState]:
-    """Return a function that tells how a study stands, every time it is called."""
+def status_reader(folder: Path) -> Callable[[], StudyState]:
+    """Return a function that reads the status of a study every time it is called."""
     study, plan, outcomes = _readable(folder)
     workers = study.execution.workers
-    return lambda: survey(study, plan, outcomes, workers)
+    return lambda: read_status(study, plan, outcomes, workers)
 
 
 def write_study_documents(folder: Path) -> Verdicts:

@@ -1,6 +1,6 @@
 """The JSON files of a study directory, a model each: what is written is what is read.
 
-``plan.json`` has its model beside the rules of a study, in `convtrials.study.plan.plan`.
+``plan.json`` has its model next to the rules of a study, in `convtrials.study.plan.plan`.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class SingleRuns(StudyDocument):
     largest : float
         The largest difference of a pair, without sign, in the metric's unit.
     wrong : int or None
-        Pairs that name the wrong winner; None where the study names none itself, so that nobody can say.
+        Pairs that name the wrong winner; None where the study names none itself, so that it cannot be said.
         With the verdict better or worse: the other one wins. Where there is no winner (equivalent, or the technique is
         the baseline under another name): the pair differs by more than the margin.
     """
@@ -156,7 +156,7 @@ class StudyWarning(StudyDocument):
     text : str
         Two or three sentences.
     mark : str
-        A few words to put beside the arm's verdict; empty where none are needed.
+        A few words to put next to the arm's verdict; empty where none are needed.
     numbers : dict
         What the text rests on.
     """
@@ -216,7 +216,7 @@ class _Named(StudyDocument):
 
 
 class ArmCost(StudyDocument):
-    """What the runs of an arm cost on average; None where nobody measured."""
+    """What the runs of an arm cost on average; None where nothing was measured."""
 
     seconds: _Number | None = None
     cpu_seconds: _Number | None = None
@@ -295,7 +295,7 @@ class StudyExecution(StudyDocument):
     measured : list of dict
         ``workers``, ``threads`` and ``images_per_second`` (of all workers together) of what was timed.
     folder : str or None
-        Where one's own modules were found when the study began.
+        Where the user's own modules were found when the study began.
     replicas, replica_way : int, str or None
         Seeds of one arm trained at once in one process, and by which method.
     """

@@ -12,7 +12,7 @@ from convtrials.study.directory import StudyDirectory
 from convtrials.study.plan.plan import Plan
 from convtrials.study.results.scores import Outcomes
 from convtrials.study.schemas import LiveRun
-from convtrials.training.run import Run
+from convtrials.training.run_directory import Run
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,6 @@ class RunState:
 
     Attributes
     ----------
-    arm : str
     seed : int
         The actual seed.
     state : str
@@ -61,8 +60,6 @@ class StudyState:
 
     Attributes
     ----------
-    plan : Plan
-    decision : Decision
     runs : list of RunState
         Those needed for the next look, and others that have begun; by arm, then by seed.
     workers : int
@@ -83,7 +80,7 @@ class StudyState:
         return sum(run.state in states for run in self.runs)
 
 
-def survey(study: StudyDirectory, plan: Plan, outcomes: Outcomes, workers: int) -> StudyState:
+def read_status(study: StudyDirectory, plan: Plan, outcomes: Outcomes, workers: int) -> StudyState:
     """Look at every run of a study."""
     decision = outcomes.decide()
     runs = []
@@ -116,7 +113,7 @@ def _look_at(study: StudyDirectory, outcomes: Outcomes, run: Run, arm: str, seed
             errors=failures.errors,
             learned=outcomes.learned(run),
         )
-    if run.taken:
+    if run.locked:
         live = study.live(run) or LiveRun()
         return RunState(
             arm,

@@ -27,7 +27,7 @@ from convtrials.training.recipe.recipe import Recipe
 
 _log = get_logger(__name__)
 
-#: Stands for the source of a dataset that nobody can open again.
+#: Stands for the source of a dataset that cannot be opened again.
 IN_MEMORY = "made in memory"
 
 
@@ -37,7 +37,6 @@ class Study:
 
     Parameters
     ----------
-    baseline : Recipe
     techniques : mapping of str to mapping
         Name -> changes of the recipe; lists make grids, ``all of`` joins, ``seed_offset`` an A/A study.
     seeds : int or tuple of two int
@@ -49,7 +48,7 @@ class Study:
     alpha : float
         Chance of any false "better" or "worse" in the whole study.
     first_seed : int
-        Where the seeds begin; a study that confirms another takes seeds that nobody has looked at.
+        Where the seeds begin; a study that confirms another takes seeds that have not been looked at.
     title : str, optional
         Heading of the report.
     weights : {"first", "all", "none"}
@@ -82,7 +81,7 @@ class Study:
     weights: str = "first"
 
     def __post_init__(self) -> None:
-        self.spec()  # a mistake is told where it is made, not when training would begin
+        self.spec()  # a mistake is reported where it is made, not when training would begin
 
     def spec(self) -> StudySpec:
         """Check everything and return it as a study file would give it."""
@@ -129,7 +128,7 @@ class Study:
             Between checkpoints of a run.
         change_plan : bool
             Let this study take the place of another one in `out`. Its verdicts and report go, its runs stay where they
-            are of use, and the report tells of the change.
+            stay useful, and the report shows the change.
 
         Raises
         ------

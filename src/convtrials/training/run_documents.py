@@ -45,7 +45,7 @@ class Identity(Document):
 
 
 class RunOrigin(Document):
-    """``run.json``: what the run is, and the folder that one's own modules were found from when it began."""
+    """``run.json``: what the run is, and the folder that the user's own modules were found from when it began."""
 
     identity: Identity
     folder: Text | None = None
@@ -64,13 +64,10 @@ class DatasetDescription(Document):
 
     Attributes
     ----------
-    name : str
     source : str or None
         What `load_dataset` takes for it; None if it was made in memory.
     options : dict or None
         Of `load_dataset`.
-    fingerprint : str
-    counts : Counts
     class_names : tuple of str
         Two or more.
     image_shape : tuple of int
@@ -156,7 +153,6 @@ class RunResult(Document):
         Diverged: the loss was no longer a finite number; there are no weights and no predictions.
     seed, epochs, steps : int
         Epochs that were validated, optimizer steps taken.
-    stopped_early : bool
     parameters : int or None
         Of the network.
     train_seconds, cpu_seconds : float

@@ -15,7 +15,7 @@ from convtrials.training.run_documents import HistoryEntry
 if TYPE_CHECKING:
     import pandas as pd
 
-    from convtrials.training.run import Run
+    from convtrials.training.run_directory import Run
 
 
 def history_frame(run: Run) -> pd.DataFrame:
@@ -89,6 +89,10 @@ def _changes(run: Run) -> str:
     recipe = run.recipe
     values = recipe.model_dump(mode="json", exclude_defaults=True)
     values.pop("model", None)
+    whole = recipe.model_dump(mode="json")
+    for key, value in values.items():  # a default name too: "optimizer adam (lr 0.004)"
+        if isinstance(value, dict) and "name" in whole[key]:
+            values[key] = {"name": whole[key]["name"], **value}
     flat = [f"{key} {_words(value)}" for key, value in values.items()]
     return ", ".join([recipe.model, *flat])
 

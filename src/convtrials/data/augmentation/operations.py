@@ -19,7 +19,7 @@ def flip(images: Tensor, probability: float = 0.5, *, generator: torch.Generator
     probability : float
         From 0 (identity) to 1.
     generator : torch.Generator
-        On the CPU; gives one number an image.
+        On the CPU; gives one number per image.
 
     Returns
     -------
@@ -46,7 +46,7 @@ def random_crop(
     border : {"edge", "zeros", "reflect"}
         What the padding shows.
     generator : torch.Generator
-        On the CPU; gives two numbers an image.
+        On the CPU; gives two numbers per image.
 
     Returns
     -------
@@ -112,7 +112,7 @@ def erase(
     fill : Tensor or float
         Anything that broadcasts to `images`: noise, each image's mean, a constant.
     generator : torch.Generator
-        On the CPU; gives five numbers an image.
+        On the CPU; gives five numbers per image.
 
     Returns
     -------

@@ -175,5 +175,5 @@ def try_custom(config: AugmentConfig, image_shape: tuple[int, int, int]) -> None
         if not torch.equal(one, other):
             raise RecipeError(
                 f"augment.custom {operation.name}: gives other images when called again; "
-                "every random number must come from the generator that it is given, or a resumed run is another one"
+                "every random number must come from the generator that it is given, or a resumed run would differ"
             )

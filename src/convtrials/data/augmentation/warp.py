@@ -56,7 +56,7 @@ def draw_affine(count: int, size: tuple[int, int], limits: AffineRange, generato
     limits : AffineRange
         How far to go.
     generator : torch.Generator
-        On the CPU; gives five numbers an image, whatever the limits are.
+        On the CPU; gives five numbers per image, whatever the limits are.
 
     Returns
     -------
@@ -126,7 +126,7 @@ def draw_elastic(
     sigma : float
         Standard deviation of the Gaussian, pixels, above 0.
     generator : torch.Generator
-        On the CPU; gives ``2 * H * W`` numbers an image.
+        On the CPU; gives ``2 * H * W`` numbers per image.
     device : torch.device or str
         Where to smooth, and where the result is.
 
@@ -214,7 +214,7 @@ def affine(
     border : {"edge", "zeros", "reflect"}
         What lies beyond the edge of the source.
     generator : torch.Generator
-        On the CPU; gives five numbers an image.
+        On the CPU; gives five numbers per image.
 
     Returns
     -------
@@ -239,7 +239,7 @@ def elastic(
     border : {"edge", "zeros", "reflect"}
         What lies beyond the edge of the source.
     generator : torch.Generator
-        On the CPU; gives ``2 * H * W`` numbers an image, none where alpha is 0.
+        On the CPU; gives ``2 * H * W`` numbers per image, none where alpha is 0.
 
     Returns
     -------

@@ -126,7 +126,7 @@ def read_one(path: Path, member: str) -> Any:
     """Read a member that holds a single value."""
     values = read_small(path, member).ravel()
     if len(values) != 1:
-        raise DataError(f"{path}, {member[:-4]}: {len(values)} values; one is understood")
+        raise DataError(f"{path}, {member[:-4]}: {len(values)} values; one is supported")
     return values[0]
 
 

@@ -1,4 +1,4 @@
-"""Images and labels that come as arrays, from an ``.npz`` or from memory: what is understood, and as what."""
+"""Images and labels that come as arrays, from an ``.npz`` or from memory: what is supported, and as what."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -38,12 +38,12 @@ def _layout(what: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[tu
         if shape[3] == 4:
             return (shape[1], shape[2], 3), False
     raise DataError(
-        f"{what}: shape {shape}; (N, H, W), (N, H, W, 1, 3 or 4) or (N, 1 or 3, H, W) is understood"
+        f"{what}: shape {shape}; (N, H, W), (N, H, W, 1, 3 or 4) or (N, 1 or 3, H, W) is supported"
     )
 
 
 def to_bytes(values: NDArray[Any], what: str) -> NDArray[np.uint8]:
-    """Bring images of any layout and scale that is understood to uint8 (n, H, W, C), C 1 or 3."""
+    """Bring images of any layout and scale that is supported to uint8 (n, H, W, C), C 1 or 3."""
     return laid_out(_scaled(values, what), what)
 
 
@@ -80,22 +80,22 @@ def _scaled(values: NDArray[Any], what: str) -> NDArray[Any]:
 
 
 def label_vector(labels: NDArray[Any], count: int, what: str) -> NDArray[Any]:
-    """Return the labels of `count` images as (N,) integers or strings; (N, 1) and one-hot rows are understood too."""
+    """Return the labels of `count` images as (N,) integers or strings; (N, 1) and one-hot rows are supported too."""
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
     if labels.ndim == 2 and ((labels == 0) | (labels == 1)).all() and (labels.sum(1) == 1).all():
         labels = labels.argmax(1)
     if labels.ndim != 1:
-        raise DataError(f"{what}: shape {labels.shape}; (N,), (N, 1) or one-hot (N, classes) is understood")
+        raise DataError(f"{what}: shape {labels.shape}; (N,), (N, 1) or one-hot (N, classes) is supported")
     if len(labels) != count:
         raise DataError(f"{what}: {len(labels)} labels for {count} images")
     if labels.dtype.kind == "f":
         broken = labels[labels != np.rint(labels)]  # NaN is unequal to itself
         if len(broken):
-            raise DataError(f"{what}: {labels.dtype} with {broken[0]:g}; integers or strings are understood")
+            raise DataError(f"{what}: {labels.dtype} with {broken[0]:g}; integers or strings are supported")
         labels = labels.astype(np.int64)
     if labels.dtype.kind not in "iubUS":
-        raise DataError(f"{what}: type {labels.dtype}; integers or strings are understood")
+        raise DataError(f"{what}: type {labels.dtype}; integers or strings are supported")
     return labels
 
 
@@ -118,7 +118,7 @@ def name_classes(
         return tuple(text_of(value) for value in values), codes.astype(np.int64)
     texts = tuple(text_of(name) for name in names)
     if len(set(texts)) < len(texts):
-        raise DataError(f"{what}: a name comes twice")
+        raise DataError(f"{what}: a name is listed twice")
     if labels.dtype.kind in "US":
         unknown = sorted({text_of(value) for value in values} - set(texts))
         if unknown:

@@ -43,7 +43,7 @@ class EmnistSource:
     """EMNIST Balanced without its 11 lower-case classes: 36 classes, 2,400 train and 400 test images each.
 
     The first use downloads NIST's archive into the cache, unless there is a local copy. Validation images are
-    taken from train by whoever packs. NIST stores images transposed; here they are upright.
+    taken from train by the packer. NIST stores images transposed; here they are upright.
 
     Parameters
     ----------

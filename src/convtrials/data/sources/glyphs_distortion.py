@@ -12,7 +12,7 @@ from convtrials.core.streams import stream_generator
 
 #: The image's side in pixels.
 SIDE = 28
-#: Control points a side of the smooth random fields (displacement, stroke): one every 7 pixels, and one beyond.
+#: Control points per side of the smooth random fields (displacement, stroke): one every 7 pixels, and one beyond.
 CONTROLS = SIDE // 7 + 3
 
 Integers = NDArray[np.int32]
@@ -41,7 +41,7 @@ class Distortion:
     stroke_uneven : int
         As before, but varying smoothly over the image: the largest movement at a control point.
     edge_least, edge_most : int
-        Steepness of the edges in grey levels a pixel: few blur the image, 256 are as sharp as pixels allow.
+        Steepness of the edges in grey levels per pixel: few blur the image, 256 are as sharp as pixels allow.
     gap_chance, scratch_chance, blot_chance : int
         How often, in 1/1024, a strip of ink is missing, a straight line is drawn across, and a disc of ink is missing.
     gap_width, scratch_width, blot_radius : tuple of int
@@ -85,7 +85,7 @@ class Draws:
     Attributes
     ----------
     half_tangent, slant, scale, aspect, stroke, edge, ink, noise_level : ndarray of int32, shape (n,)
-        One number an image.
+        One number per image.
     shift : ndarray of int32, shape (2, n)
         Across and down.
     controls : ndarray of int32, shape (3, n, 7, 7)

@@ -44,7 +44,7 @@ TYPEFACES = (
     "cmtt10",
 )
 
-#: A field covers the image of 28 x 28 pixels with this many points a pixel and side; FreeType draws one dot a point.
+#: A field covers the image of 28 x 28 pixels with this many points per pixel and side; FreeType draws a dot for each.
 POINTS_PER_PIXEL = 4
 FIELD_SIDE = 28 * POINTS_PER_PIXEL
 #: Field values are in this fraction of a pixel.

@@ -124,7 +124,7 @@ class IdxSource:
             # The same file raw and compressed is one file; two different sets are not one dataset.
             if key in found and found[key].name.removesuffix(".gz") != path.name.removesuffix(".gz"):
                 raise DataError(
-                    f"{self.folder}: holds two sets, {found[key].name} and {path.name}; keep one a folder"
+                    f"{self.folder}: holds two sets, {found[key].name} and {path.name}; keep one per folder"
                 )
             found.setdefault(key, path)
         for code, part in enumerate(("train", "val", "test")):

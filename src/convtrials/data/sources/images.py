@@ -64,7 +64,7 @@ def decode_image(data: bytes, shape: tuple[int, int, int] | None) -> NDArray[np.
     except Image.DecompressionBombError as error:
         raise UnreadableImageError("too many pixels") from error
     except UnidentifiedImageError as error:
-        raise UnreadableImageError("not an image that Pillow knows" if data else "empty file") from error
+        raise UnreadableImageError("not an image that Pillow can read" if data else "empty file") from error
     except Exception as error:  # Pillow's decoders raise many kinds on damaged files
         raise UnreadableImageError(str(error) or type(error).__name__) from error
 
@@ -112,7 +112,7 @@ def _scaled(image: Image.Image) -> Image.Image:
     low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 0.0)
     full = 1.0 if image.mode == "F" else 65535.0
     if not (low >= 0 and high <= full):
-        raise UnreadableImageError(f"pixel values {low:g} to {high:g}; 0 to {full:g} are understood")
+        raise UnreadableImageError(f"pixel values {low:g} to {high:g}; 0 to {full:g} are supported")
     return Image.fromarray(np.rint(values.astype(np.float64) * (255.0 / full)).astype(np.uint8))
 
 
@@ -141,7 +141,9 @@ def fit_images(images: NDArray[np.uint8], shape: tuple[int, int, int]) -> NDArra
     if images.shape[1:] == shape:
         return images
     if images.shape[3] not in (1, 3) or shape[2] not in (1, 3):
-        raise DataError(f"images of {images.shape[3]} channels cannot become {shape[2]}; 1 and 3 are known")
+        raise DataError(
+            f"images of {images.shape[3]} channels cannot become {shape[2]}; 1 and 3 are supported"
+        )
     out = np.empty((len(images), *shape), np.uint8)
     for target, own in zip(out, images, strict=True):
         image = Image.fromarray(own[..., 0] if own.shape[2] == 1 else own)

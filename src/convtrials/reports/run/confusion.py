@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convtrials.reports.picture import Picture
-from convtrials.reports.style import INK, MUTED, new_figure, short_name
+from convtrials.reports.style import CELL_LINES, DIAGONAL, INK, MISTAKES, MUTED, new_figure, short_name
 
 #: More classes than this have cells too small for a number.
 MOST_WITH_NUMBERS = 45
@@ -25,9 +25,9 @@ def confusion_picture(confusion: NDArray[np.int64], class_names: Sequence[str]) 
     """Return the picture of a confusion matrix (K, K), true classes in rows."""
     return Picture(
         name="confusion-matrix",
-        title="What is taken for what",
-        caption="Rows are true classes, columns are answers. Grey: how many in a hundred of the class are right. "
-        "Colour: the part of the class that goes astray; numbers count images "
+        title="Which classes are confused",
+        caption="Rows are true classes, columns are answers. Grey: the percentage of the class that is right. "
+        "Colour: the share of the class that got this wrong answer; numbers count images "
         f"({WORTH_A_NUMBER:.0%} of the class or more).",
         alt="Confusion matrix: true classes in rows, predicted classes in columns, mistakes in colour.",
         draw=lambda: _draw(confusion, class_names),
@@ -48,7 +48,7 @@ def _draw(confusion: NDArray[np.int64], class_names: Sequence[str]) -> Any:
     right = np.eye(classes, dtype=bool)
     top = max(float(rates[~right].max()), 0.02)
     names = [short_name(name, 12) for name in class_names]
-    # The root scale keeps one mistake in a hundred visible beside one in three.
+    # The root scale keeps one mistake in a hundred visible next to one in three.
     seaborn.heatmap(
         np.where(right, 0, rates),
         ax=axes,
@@ -56,7 +56,7 @@ def _draw(confusion: NDArray[np.int64], class_names: Sequence[str]) -> Any:
         norm=PowerNorm(0.5, vmin=0, vmax=top),
         square=True,
         linewidths=0.6 if classes <= MOST_WITH_NUMBERS else 0,
-        linecolor="#f2f4f6",
+        linecolor=CELL_LINES,
         xticklabels=False,
         yticklabels=False,
         cbar_kws={"shrink": 0.45, "aspect": 22, "pad": 0.015},
@@ -71,9 +71,7 @@ def _draw(confusion: NDArray[np.int64], class_names: Sequence[str]) -> Any:
 def _pale_to_dark() -> Any:
     from matplotlib.colors import LinearSegmentedColormap
 
-    return LinearSegmentedColormap.from_list(
-        "mistakes", ["#ffffff", "#fdd9b5", "#f28e2b", "#b8450f", "#5c1a06"]
-    )
+    return LinearSegmentedColormap.from_list("mistakes", MISTAKES)
 
 
 def _finish_axes(axes: Any, names: Sequence[str], top: float) -> None:
@@ -82,7 +80,7 @@ def _finish_axes(axes: Any, names: Sequence[str], top: float) -> None:
     axes.set(xlabel="answer", ylabel="truth")
     step = -(-len(names) // MOST_NAMED)
     places, shown = np.arange(0, len(names), step) + 0.5, names[::step]
-    # Names lie flat where the longest fits its cell, at about a tenth of an inch a letter.
+    # Names lie flat where the longest fits its cell, at about a tenth of an inch per letter.
     cell = step * (axes.figure.get_figwidth() - 2) / len(names)
     flat = max(map(len, shown)) * 0.1 < cell
     axes.set_xticks(places, shown, rotation=0 if flat else 90)
@@ -92,7 +90,7 @@ def _finish_axes(axes: Any, names: Sequence[str], top: float) -> None:
     bar.outline.set_visible(False)
     bar.ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0 if top > 0.05 else 1))
     bar.ax.tick_params(labelsize=8.5, length=0)
-    bar.set_label("of the class goes here", fontsize=9, color=MUTED)
+    bar.set_label("share of the class", fontsize=9, color=MUTED)
 
 
 def _paint_diagonal(axes: Any, classes: int) -> None:
@@ -100,7 +98,7 @@ def _paint_diagonal(axes: Any, classes: int) -> None:
     from matplotlib.patches import Rectangle
 
     cells = [Rectangle((k, k), 1, 1) for k in range(classes)]
-    axes.add_collection(PatchCollection(cells, facecolor="#e6ebf0", edgecolor="#f2f4f6", linewidth=0.6))
+    axes.add_collection(PatchCollection(cells, facecolor=DIAGONAL, edgecolor=CELL_LINES, linewidth=0.6))
 
 
 def _write_numbers(axes: Any, confusion: NDArray[np.int64], rates: NDArray[np.float64], top: float) -> None:

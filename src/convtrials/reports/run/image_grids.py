@@ -35,10 +35,10 @@ def confused_pairs_picture(
     return Picture(
         name="confused-pairs",
         title="Most confused pairs",
-        caption="Images of the first class that were taken for the second, the most confident mistakes first; "
-        "how many they are, and what part of the first class.",
+        caption="Images of the first class that were classified as the second, the most confident mistakes first; "
+        "with their number and their share of the first class.",
         alt="The most confused pairs of classes: "
-        + "; ".join(_told(pair, names) for pair in pairs[:5])
+        + "; ".join(_pair_text(pair, names) for pair in pairs[:5])
         + ".",
         draw=lambda: _draw_pairs(predictions, pairs, dataset),
         header=("true", "predicted", "images", "of", "rate"),
@@ -55,8 +55,8 @@ def worst_mistakes_picture(predictions: Predictions, dataset: Dataset) -> Pictur
     return Picture(
         name="worst-mistakes",
         title="The most confident mistakes",
-        caption="Wrong answers, surest first: the label (first, green), the answer (second, orange) and how sure the "
-        "network is. Some of them are worth a look at the label itself.",
+        caption="Wrong answers, most confident first: the label (first, green), the answer (second, orange) and the "
+        "confidence. For some of them the label itself may be wrong.",
         alt="A grid of test images that were classified wrongly with the highest confidence.",
         draw=lambda: _draw_mistakes(predictions, rows, dataset),
         header=("image", "true", "predicted", "confidence", "probability_of_true"),
@@ -73,16 +73,16 @@ def worst_mistakes_picture(predictions: Predictions, dataset: Dataset) -> Pictur
     )
 
 
-def _told(pair: ConfusedPair, names: Sequence[str]) -> str:
-    return f"{names[pair.true]} taken for {names[pair.predicted]} {pair.count} times"
+def _pair_text(pair: ConfusedPair, names: Sequence[str]) -> str:
+    return f"{names[pair.true]} classified as {names[pair.predicted]} {pair.count} times"
 
 
 def _draw_pairs(predictions: Predictions, pairs: Sequence[ConfusedPair], dataset: Dataset) -> Any:
     names = [short_name(name, 14) for name in dataset.class_names]
-    told = [f"{names[pair.true]} → {names[pair.predicted]}" for pair in pairs]
-    longest = max(map(len, told))
-    # Text beside the strips takes what the longest names need: about a tenth of an inch a letter.
-    size, beside = (13, 1.65) if longest <= 12 else (9.5, min(0.3 + 0.092 * longest, 3.2))
+    titles = [f"{names[pair.true]} → {names[pair.predicted]}" for pair in pairs]
+    longest = max(map(len, titles))
+    # Text next to the strips takes what the longest names need: about a tenth of an inch per letter.
+    size, text_inches = (13, 1.65) if longest <= 12 else (9.5, min(0.3 + 0.092 * longest, 3.2))
     strips = [
         _strip(
             [
@@ -92,15 +92,15 @@ def _draw_pairs(predictions: Predictions, pairs: Sequence[ConfusedPair], dataset
         )
         for pair in pairs
     ]
-    width = _WIDTH - beside
+    width = _WIDTH - text_inches
     line = width * strips[0].shape[0] / strips[0].shape[1]
     height = len(pairs) * (line + 0.1)
     figure = new_figure(_WIDTH, height, layout=None)
-    for place, (pair, text, strip) in enumerate(zip(pairs, told, strips, strict=True)):
+    for place, (pair, text, strip) in enumerate(zip(pairs, titles, strips, strict=True)):
         bottom = 1 - ((place + 1) * (line + 0.1) - 0.05) / height
-        axes = figure.add_axes((beside / _WIDTH, bottom, width / _WIDTH, line / height))
+        axes = figure.add_axes((text_inches / _WIDTH, bottom, width / _WIDTH, line / height))
         _show(axes, strip)
-        middle, left = bottom + line / height / 2, (beside - 0.15) / _WIDTH
+        middle, left = bottom + line / height / 2, (text_inches - 0.15) / _WIDTH
         figure.text(left, middle + 0.02 / height, text, ha="right", va="bottom", fontsize=size, weight="bold")
         detail = f"{pair.count:,} image{'s' if pair.count > 1 else ''}, {100 * pair.rate:.1f}%"
         figure.text(left, middle - 0.04 / height, detail, ha="right", va="top", fontsize=8.5, color=MUTED)

@@ -37,8 +37,8 @@ def learning_curves(history: Sequence[HistoryEntry], best_epoch: int | None) -> 
         name="learning-curves",
         title="Learning curves",
         caption="Loss and accuracy by epoch. Training values are means over the epoch as it ran, with dropout and "
-        "augmentation on, so that they may lie behind validation; where they go on improving and validation does "
-        "not, the network learns its images by heart. Test images play no part here.",
+        "augmentation on, so they may be worse than validation. Where they keep improving and validation does "
+        "not, the network overfits. Test images are not used here.",
         alt="Line charts of training and validation loss and accuracy by epoch, with the learning rate below.",
         draw=lambda: _draw(history, best_epoch),
         header=_COLUMNS,

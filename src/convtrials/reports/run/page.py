@@ -7,7 +7,7 @@ from typing import Any
 
 from convtrials.core.formatting import duration
 from convtrials.reports.html import page_template
-from convtrials.training.run import Run
+from convtrials.training.run_directory import Run
 
 #: What the page shows of ``dataset.json``; the rest is for programs.
 _SHOWN_OF_DATA = ("name", "source", "options", "fingerprint", "counts", "image_shape")

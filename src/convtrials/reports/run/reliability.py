@@ -27,7 +27,7 @@ def reliability_picture(bins: list[dict[str, Any]], error: float) -> Picture:
         name="reliability",
         title="Can its confidence be trusted?",
         caption="Answers sorted by stated confidence. On the diagonal, answers given with 80% are right 80 times "
-        "in 100; below it (orange) the network is too sure of itself, above it (light blue) too modest. The mean "
+        "in 100; below it (orange) the network is overconfident, above it (light blue) underconfident. The mean "
         f"gap, weighted by images, is the expected calibration error: {100 * error:.1f} percentage points.",
         alt="Reliability diagram: accuracy by confidence in fifteen bins, with a histogram of confidence below.",
         draw=lambda: _draw(bins, error),
@@ -50,14 +50,14 @@ def _draw(bins: list[dict[str, Any]], error: float) -> Any:
     figure.legend(handles, labels, loc="outside upper right", ncols=3)
     images = np.array([one["images"] for one in used])
     lower.bar(left, images / images.sum(), width, align="edge", color=MUTED, alpha=0.7)
-    lower.set(xlabel="stated confidence", ylabel="part of images")
+    lower.set(xlabel="stated confidence", ylabel="share of images")
     for axis in (upper.yaxis, lower.yaxis, lower.xaxis):
         axis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     return figure
 
 
 def _draw_bars(axes: Any, used: list[dict[str, Any]], left: NDArray[Any], width: NDArray[Any]) -> None:
-    """Draw accuracy by confidence; colour tells on which side of the stated confidence it lies."""
+    """Draw accuracy by confidence; colour shows on which side of the stated confidence it lies."""
     accuracy = np.array([one["accuracy"] for one in used])
     confidence = np.array([one["confidence"] for one in used])
     gap = accuracy - confidence

@@ -13,14 +13,14 @@ from convtrials.core.errors import RunError
 from convtrials.core.files import write_json, write_text
 from convtrials.core.progress import progress_task
 from convtrials.data.dataset import Dataset
-from convtrials.evaluation.metrics import evaluate_predictions
+from convtrials.evaluation.evaluate import evaluate_predictions
 from convtrials.evaluation.mistakes import most_confused_pairs
 from convtrials.evaluation.predictions import Predictions
 from convtrials.reports.html import PageFigure
 from convtrials.reports.picture import Picture
+from convtrials.reports.run.headlines import headlines, learned, summary
 from convtrials.reports.run.page import describe_run, render_page
-from convtrials.reports.words import headlines, learned, summary
-from convtrials.training.run import Run, load_run
+from convtrials.training.run_directory import Run, load_run
 from convtrials.training.run_documents import DatasetDescription, HistoryEntry, RunResult
 
 #: Pictures that need the images themselves.
@@ -47,14 +47,14 @@ def build_report(
         The data of the run, for pictures with images and for sampled groups. Ignored, with a remark in the report,
         where its fingerprint is not the run's.
     remark : str or None
-        Why there is no dataset, told in the report.
+        Why there is no dataset, for the report.
     resamples : int
         Bootstrap resamples behind each interval; 0 leaves intervals out.
 
     Returns
     -------
     Path
-        ``RUN/report.html``, self-contained. Beside it are ``metrics.json`` and ``figures/*.png`` with ``*.csv``.
+        ``RUN/report.html``, self-contained. Next to it are ``metrics.json`` and ``figures/*.png`` with ``*.csv``.
 
     Raises
     ------

@@ -98,12 +98,12 @@ def pairs_picture(
     )
     return Picture(
         name="class-pairs",
-        title="Which mistakes go, which come",
+        title="Which mistakes become fewer, and which more",
         caption=f"Pairs of classes (truth → answer) whose confusion changes most under {which}: mean number of test "
         "images per run, against the baseline. Blue: fewer mistakes; orange: more. The whisker is twice the standard "
-        "error over runs. Among so many pairs some change by chance: a pale bar may be one of them, a full one hardly. "
-        "No verdict is given on pairs.",
-        alt="Bar charts of the class pairs whose confusion changes most: " + _told(changes, class_names) + ".",
+        "error over runs. Among so many pairs some change by chance: a pale bar may be one of them, "
+        "a full one is unlikely to be. No verdict is given on pairs.",
+        alt="Bar charts of the class pairs whose confusion changes most: " + _changes_text(changes, class_names) + ".",
         draw=lambda: _draw(changes, class_names),
         header=("technique", "true", "answer", "baseline_images", "technique_images", "change", "standard_error"),
         rows=[
@@ -115,9 +115,9 @@ def pairs_picture(
     )  # fmt: skip
 
 
-def _told(changes: Sequence[tuple[ArmPredictions, list[PairChange]]], names: Sequence[str]) -> str:
+def _changes_text(changes: Sequence[tuple[ArmPredictions, list[PairChange]]], names: Sequence[str]) -> str:
     return "; ".join(
-        f"{one.arm.name}, {names[pair.true]} taken for {names[pair.answer]} {signed(pair.change, 1, 1)}"
+        f"{one.arm.name}, {names[pair.true]} classified as {names[pair.answer]} {signed(pair.change, 1, 1)}"
         for one, pairs in changes
         for pair in pairs[:3]
     )
@@ -142,8 +142,8 @@ def _draw_panel(axes: Any, pairs: Sequence[PairChange], names: Sequence[str], mo
     axes.axvline(0, color=INK, linewidth=1)
     # Bars set the scale; a whisker that leaves the panel says enough.
     far = [0.0, *(pair.change for pair in pairs)]
-    room = 0.35 * (max(far) - min(far))
-    axes.set_xlim(min(far) - room, max(far) + room)
+    padding = 0.35 * (max(far) - min(far))
+    axes.set_xlim(min(far) - padding, max(far) + padding)
     named = [f"{short_name(names[pair.true], 12)} → {short_name(names[pair.answer], 12)}" for pair in pairs]
     axes.set_yticks(range(len(pairs)), named)
     axes.tick_params(axis="y", length=0, labelcolor=INK)

@@ -11,12 +11,12 @@ from convtrials.core.formatting import Scale, joined, times
 from convtrials.reports.picture import Picture
 from convtrials.reports.study.forest import difference_limits
 from convtrials.reports.study.record import StudyArm, StudyRecord
-from convtrials.reports.study.rows import BAND, figure_of_rows, text_width, write_beside, write_ends
+from convtrials.reports.study.rows import figure_of_rows, text_width, write_ends, write_right
 from convtrials.reports.study.verdict_style import draw_mark, labels_of, style_of
-from convtrials.reports.style import FAINT, INK, MUTED, new_figure
+from convtrials.reports.style import BAND, FAINT, INK, MUTED, new_figure
 from convtrials.study.results.metrics import scale_of
 
-#: More techniques than this get a row each: their names would not fit beside points, nor would the lines to them.
+#: More techniques than this get a row each: their names would not fit next to points, nor would the lines to them.
 MOST_POINTS = 8
 
 
@@ -54,18 +54,18 @@ def _in_doubt(shown: Sequence[StudyArm], many: bool) -> str:
     doubtful = [arm.name for arm in shown if arm.cost.may_be_the_same]
     if not doubtful:
         return ""
-    reason = "runs of one arm differ in cost by so much"
+    reason = "runs of one arm differ in cost by as much"
     if many:
-        return f" No bar and a “?”: the cost may be the baseline's, for {reason}."
-    return f" Costs that may be the baseline's, for {reason}: {joined(doubtful)}."
+        return f" No bar and a “?”: the cost may equal the baseline's: {reason}."
+    return f" Costs that may equal the baseline's, because {reason}: {joined(doubtful)}."
 
 
 def _rows_caption(study: StudyRecord, of_what: str) -> str:
     scale = scale_of(study.spec.metric)
     return (
-        f"To the right: {of_what} of a run as a multiple of the baseline's. Beside it the difference in "
+        f"To the right: {of_what} of a run as a multiple of the baseline's. Next to it the difference in "
         f"{scale.label}, {scale.unit}; the largest is on top. Best is high up and far left: more for less. Open "
-        "points have no clear answer, or none yet; how sure a difference is, the plot of differences shows."
+        "points have no clear answer, or none yet; the plot of differences shows how certain a difference is."
     )
 
 
@@ -105,7 +105,7 @@ def _draw_point(axes: Any, arm: StudyArm, ratio: float, height: float, factor: f
 def _write_names(
     axes: Any, shown: Sequence[StudyArm], ratios: Sequence[float], heights: Any, limits: tuple[float, float]
 ) -> None:
-    """Write the names beside the plot, each tied to its point, none on another."""
+    """Write the names next to the plot, each tied to its point, none on another."""
     labels = labels_of(shown, 34)
     low, high = limits
     places = spread([(height - low) / (high - low) for height in heights], gap=1 / 15)
@@ -146,7 +146,7 @@ def _inside(middle: float, height: float) -> float:
 
 
 def draw_cost_rows(shown: Sequence[StudyArm], scale: Scale, unit: str) -> Any:
-    """Draw the cost of each technique as a point, its difference beside it; the largest difference on top.
+    """Draw the cost of each technique as a point, its difference next to it; the largest difference on top.
 
     Parameters
     ----------
@@ -167,8 +167,8 @@ def draw_cost_rows(shown: Sequence[StudyArm], scale: Scale, unit: str) -> Any:
     axes.axvline(1, color=INK, linewidth=1, zorder=1)
     for place, (arm, ratio) in enumerate(zip(shown, ratios, strict=True)):
         _draw_row(axes, arm, place, ratio)
-        write_beside(axes, place, first, costs[place], ha="right", fontsize=9, color=MUTED)
-        write_beside(
+        write_right(axes, place, first, costs[place], ha="right", fontsize=9, color=MUTED)
+        write_right(
             axes,
             place,
             second,
@@ -186,8 +186,8 @@ def draw_cost_rows(shown: Sequence[StudyArm], scale: Scale, unit: str) -> Any:
 def set_cost_axis(axes: Any, ratios: Sequence[float], unit: str) -> None:
     """Make the horizontal axis one of costs, in multiples of the baseline's, that holds these."""
     left, right = min([*ratios, 0.95]), max([*ratios, 1.05])
-    room = 0.05 * (right - left)
-    axes.set(xlim=(max(left - room, 0), right + room), xlabel=f"{unit} of a run, times the baseline's")
+    padding = 0.05 * (right - left)
+    axes.set(xlim=(max(left - padding, 0), right + padding), xlabel=f"{unit} of a run, times the baseline's")
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:.4g}×")
 
 

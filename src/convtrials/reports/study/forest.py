@@ -10,9 +10,9 @@ import numpy as np
 from convtrials.core.formatting import Scale
 from convtrials.reports.picture import Picture
 from convtrials.reports.study.record import StudyArm, StudyRecord
-from convtrials.reports.study.rows import BAND, figure_of_rows, text_width, write_beside, write_ends
+from convtrials.reports.study.rows import figure_of_rows, text_width, write_ends, write_right
 from convtrials.reports.study.verdict_style import STYLES, draw_mark, labels_of, preliminary, style_of
-from convtrials.reports.style import GRID, INK, MUTED
+from convtrials.reports.style import BAND, GRID, INK, MUTED
 from convtrials.study.results.metrics import scale_of
 
 _HEADER = (
@@ -25,7 +25,7 @@ def forest_picture(study: StudyRecord) -> Picture:
     """Return the forest plot of all techniques, the largest difference first."""
     scale = scale_of(study.spec.metric)
     shown = study.ranked
-    told = [f"{arm.name} {style_of(arm).word} ({scale.signed(arm.difference)})" for arm in shown[:6]]
+    verdicts = [f"{arm.name} {style_of(arm).word} ({scale.signed(arm.difference)})" for arm in shown[:6]]
     return Picture(
         name="forest",
         title="How large is the difference?",
@@ -33,7 +33,7 @@ def forest_picture(study: StudyRecord) -> Picture:
         "for all techniques together, for new seeds and new test images; it alone decides the verdict. Thick pale "
         "line: the interval for these test images alone. Shaded: the margin "
         f"(±{scale.amount(study.spec.margin)}), inside which a difference does not matter in practice.",
-        alt="Forest plot of differences from the baseline: " + "; ".join(told) + ".",
+        alt="Forest plot of differences from the baseline: " + "; ".join(verdicts) + ".",
         draw=lambda: _draw(study, shown, scale),
         header=_HEADER,
         rows=[_row(arm) for arm in shown],
@@ -64,8 +64,8 @@ def difference_limits(study: StudyRecord) -> tuple[float, float]:
     points = [one.difference for one in judged if one.difference is not None]
     shown = [value for value in (*points, *(end for pair in ends for end in pair)) if abs(value) <= reach]
     low, high = min([*shown, -1.3 * margin]), max([*shown, 1.3 * margin])
-    room = 0.04 * (high - low)
-    return factor * (low - room), factor * (high + room)
+    padding = 0.04 * (high - low)
+    return factor * (low - padding), factor * (high + padding)
 
 
 def _draw(study: StudyRecord, shown: Sequence[StudyArm], scale: Scale) -> Any:
@@ -86,11 +86,9 @@ def _draw(study: StudyRecord, shown: Sequence[StudyArm], scale: Scale) -> Any:
     for place, arm in enumerate(shown):
         draw_interval(axes, arm, place, scale, limits)
         if arm.difference is not None:
-            write_beside(axes, place, first, numbers[place], ha="right", fontsize=10, weight="bold")
-            write_beside(axes, place, second, spans[place], fontsize=9, color=MUTED)
-        write_beside(
-            axes, place, third, words[place], fontsize=9.5, weight="bold", color=style_of(arm).colour
-        )
+            write_right(axes, place, first, numbers[place], ha="right", fontsize=10, weight="bold")
+            write_right(axes, place, second, spans[place], fontsize=9, color=MUTED)
+        write_right(axes, place, third, words[place], fontsize=9.5, weight="bold", color=style_of(arm).colour)
     axes.set(xlim=limits, xlabel=scale.difference_label)
     write_ends(axes, "worse", "better")
     _legend(figure, shown)
@@ -132,11 +130,11 @@ def draw_interval(axes: Any, arm: StudyArm, place: float, scale: Scale, limits: 
 
 
 def _arrows(axes: Any, place: float, colour: str, values: list[float], limits: tuple[float, float]) -> None:
-    room = 0.012 * (limits[1] - limits[0])
+    padding = 0.012 * (limits[1] - limits[0])
     if min(values) < limits[0]:
-        axes.plot(limits[0] + room, place, "<", color=colour, markersize=6, zorder=4)
+        axes.plot(limits[0] + padding, place, "<", color=colour, markersize=6, zorder=4)
     if max(values) > limits[1]:
-        axes.plot(limits[1] - room, place, ">", color=colour, markersize=6, zorder=4)
+        axes.plot(limits[1] - padding, place, ">", color=colour, markersize=6, zorder=4)
 
 
 def _legend(figure: Any, shown: Sequence[StudyArm]) -> None:

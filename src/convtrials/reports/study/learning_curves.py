@@ -50,9 +50,9 @@ def curves_picture(study: StudyRecord) -> Picture | None:
         title="How they learn",
         caption=f"{scale.label[0].upper()}{scale.label[1:]} on the validation images by epoch: the line is the mean "
         "over runs, the band reaches from the lowest run to the highest. Blue is the technique, grey the baseline. "
-        "Early epochs may lie outside, so that the late ones can be told apart. Test images play no part here."
+        "Early epochs may lie outside, so that the late ones can be distinguished. Test images are not used here."
         f"{some}",
-        alt=f"Small line charts of validation {scale.label} by epoch, one a technique, with the baseline in grey.",
+        alt=f"Small line charts of validation {scale.label} by epoch, one per technique, with the baseline in grey.",
         draw=lambda: _draw(study.baseline, extremes, bands, scale),
         header=("arm", "epoch", "runs", "mean", "lowest", "highest"),
         rows=[
@@ -161,5 +161,5 @@ def _focus(bands: Sequence[_Band], lower_is_better: bool) -> tuple[float, float]
         low, high = lows.min(), min(highs.max(), lows.min() + 2.5 * (np.median(highs) - lows.min()))
     else:
         low, high = max(lows.min(), highs.max() - 2.5 * (highs.max() - np.median(lows))), highs.max()
-    room = 0.05 * (high - low) or 0.01
-    return float(low - room), float(high + room)
+    padding = 0.05 * (high - low) or 0.01
+    return float(low - padding), float(high + padding)

@@ -9,10 +9,9 @@ from typing import Any
 
 from convtrials.core.formatting import duration, joined
 from convtrials.reports.html import PageFigure, page_template, plain
+from convtrials.reports.study.conclusion import groups, know_more, lead
 from convtrials.reports.study.record import StudyRecord
 from convtrials.reports.study.tables import (
-    also_header,
-    also_rows,
     changes_of,
     flat,
     lost_runs,
@@ -20,13 +19,15 @@ from convtrials.reports.study.tables import (
     recipe_changes,
     recipe_of,
     run_rows,
+    secondary_header,
+    secondary_rows,
 )
 from convtrials.reports.study.verdict_style import STYLES, preliminary, style_of, unwritable
-from convtrials.reports.study.words import groups, know_more, lead
+from convtrials.reports.style import VERDICT_COLOURS
 from convtrials.study.plan.plan import seeds_of
 from convtrials.study.results.metrics import scale_of
 
-#: What the page tells of ``dataset.json``; the rest is for programs.
+#: What the page shows of ``dataset.json``; the rest is for programs.
 _TOLD_OF_DATA = ("name", "source", "options", "fingerprint", "counts", "image_shape")
 
 
@@ -46,11 +47,12 @@ def render_study_page(study: StudyRecord, figures: Sequence[PageFigure]) -> str:
         moment=moment,
         rows=page_rows(study),
         looks=[look for look in STYLES if look.key != "waiting"],
+        verdict_colours=VERDICT_COLOURS,
         scale=scale,
         study=study,
         figures=figures,
-        also_header=also_header(study),
-        also_rows=also_rows(study),
+        secondary_header=secondary_header(study),
+        secondary_rows=secondary_rows(study),
         plan=_plan(study),
         techniques=[(arm, changes_of(study, arm), recipe_changes(study, arm)) for arm in study.techniques],
         baseline_recipe=flat(recipe_of(study.baseline)),
@@ -74,16 +76,16 @@ def commands(study: StudyRecord) -> list[str]:
 
 def warnings(study: StudyRecord) -> list[str]:
     """Say what a reader must know before believing the page."""
-    told = list(study.plan_log.doubts)
+    doubts = list(study.plan_log.doubts)
     if study.verdicts.plan != study.plan.fingerprint:
-        told.append(
+        doubts.append(
             f"The verdicts belong to another plan ({study.verdicts.plan[:12]}) than the one in plan.json "
             f"({study.plan.fingerprint[:12]}): run the study again."
         )
     fingerprint = study.dataset.get("fingerprint")
     if fingerprint and fingerprint != study.plan.dataset_fingerprint:
-        told.append("The dataset is not the one of the plan: their fingerprints differ.")
-    return told
+        doubts.append("The dataset is not the one of the plan: their fingerprints differ.")
+    return doubts
 
 
 def _hidden_names(study: StudyRecord) -> str:
@@ -139,10 +141,10 @@ def _preliminary(study: StudyRecord) -> str:
     open_ones = [arm for arm in study.techniques if preliminary(arm)]
     without = [arm for arm in open_ones if style_of(arm).key == "waiting"]
     settled = len(study.techniques) - len(open_ones)
-    told = f"The study has not ended: {settled} of {len(study.techniques)} techniques are settled."
+    text = f"The study has not ended: {settled} of {len(study.techniques)} techniques are settled."
     if without:
-        told += f" {len(without)} {'has' if len(without) == 1 else 'have'} no result yet."
-    return told + " Open verdicts may still change; do not act on them."
+        text += f" {len(without)} {'has' if len(without) == 1 else 'have'} no result yet."
+    return text + " Open verdicts may still change; do not act on them."
 
 
 def _plan(study: StudyRecord) -> dict[str, str]:
@@ -164,22 +166,22 @@ def _plan(study: StudyRecord) -> dict[str, str]:
 
 
 def _measured(found: Any) -> list[str]:
-    """Tell the probe's measurements, one a line."""
-    told = []
+    """Return the probe's measurements, one per line."""
+    sentences = []
     for one in found if isinstance(found, list) else ():
         if isinstance(one, dict) and isinstance(one.get("images_per_second"), int | float):
             workers, threads = plain(one.get("workers")), plain(one.get("threads"))
-            told.append(
+            sentences.append(
                 f"{workers} worker(s) × {threads} thread(s): {one['images_per_second']:,.0f} images/s"
             )
-    return told
+    return sentences
 
 
 def _total(study: StudyRecord) -> dict[str, str]:
     total = study.costs.total
     found = {
         "runs": None if total.runs is None else f"{total.runs:,}",
-        "time by the clock": None if total.wall_seconds is None else duration(total.wall_seconds),
+        "wall-clock time": None if total.wall_seconds is None else duration(total.wall_seconds),
         "training time, all runs": None if total.seconds is None else duration(total.seconds),
         "CPU time, all runs": None if total.cpu_seconds is None else duration(total.cpu_seconds),
     }

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from convtrials.core.errors import StudyError
 from convtrials.evaluation.curves import macro_roc, roc_curves
-from convtrials.evaluation.metrics import confusion_matrix
+from convtrials.evaluation.evaluate import confusion_matrix
 from convtrials.evaluation.predictions import Predictions
 from convtrials.reports.study.record import StudyArm, StudyRun
 
@@ -21,7 +21,6 @@ class ArmPredictions:
 
     Attributes
     ----------
-    arm : StudyArm
     runs : int
         R, at least 1.
     support : ndarray of int64, shape (K,)
@@ -33,7 +32,7 @@ class ArmPredictions:
     f1 : ndarray of float64, shape (R, K)
         F1 of each class in each run, 0 to 1; NaN for a class without test images.
     false_rates : ndarray of float64, shape (P,)
-        Where the ROC curves are told.
+        Where the ROC curves are given.
     true_rates : ndarray of float64, shape (R, P)
         Each run's macro ROC curve there; no columns where no class can be ranked.
     areas : ndarray of float64, shape (R,)
@@ -79,8 +78,6 @@ def gather_predictions(
 
     Parameters
     ----------
-    arm : StudyArm
-    class_names : sequence of str, length K
     images : TestImages
         Shared by all arms of the study.
     curves : bool

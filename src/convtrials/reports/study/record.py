@@ -18,7 +18,7 @@ from convtrials.study.plan.plan import Plan
 from convtrials.study.plan.plan_log import PlanLog
 from convtrials.study.plan.spec import StudySpec
 from convtrials.study.schemas import BaselineVerdict, Costs, TechniqueCost, TechniqueVerdict, Verdicts
-from convtrials.training.run import Run
+from convtrials.training.run_directory import Run
 from convtrials.training.run_documents import RunResult
 
 
@@ -56,10 +56,8 @@ class StudyArm:
     ----------
     number : int
         0 for the baseline, then techniques in the order of the plan.
-    planned : Arm
     technique : TechniqueVerdict or None
         Its verdict; None for the baseline, and for a technique that has none yet.
-    cost : TechniqueCost
     runs : tuple of StudyRun
         By seed.
     mean : float or None
@@ -100,13 +98,8 @@ class StudyRecord:
 
     Attributes
     ----------
-    directory : StudyDirectory
     plan, verdicts, costs
         The JSON files of those names.
-    plan_log : PlanLog
-    dataset, environment, execution : dict
-    class_names : tuple of str
-    baseline : StudyArm
     techniques : tuple of StudyArm
         In the order of the plan.
     """

@@ -28,7 +28,7 @@ def build_study_report(folder: str | Path) -> Path:
     Returns
     -------
     Path
-        ``DIR/report.html``, self-contained. Beside it are ``figures/*.png`` with ``*.csv``.
+        ``DIR/report.html``, self-contained. Next to it are ``figures/*.png`` with ``*.csv``.
 
     Raises
     ------
@@ -44,7 +44,7 @@ def build_study_report(folder: str | Path) -> Path:
                 task.show(picture.title)
                 drawn.append((picture, picture.save(figures)))
                 task.advance()
-            # One that an earlier report drew and this one has no ground for would tell of another study.
+            # A picture of an earlier report that this one does not draw would show another study.
             for name in set(PICTURES) - {picture.name for picture, _ in drawn}:
                 for ending in ("png", "csv"):
                     (figures / f"{name}.{ending}").unlink(missing_ok=True)
@@ -112,7 +112,7 @@ def _of_predictions(study: StudyRecord) -> Iterator[Picture]:
 
 
 def _holds(arm: StudyArm) -> bool:
-    """Tell whether all runs of a technique came to an end, so that their mean stands for the technique."""
+    """Return whether all runs of a technique came to an end, so that their mean stands for the technique."""
     return arm.technique is not None and arm.technique.verdict not in ("unstable", "failed")
 
 

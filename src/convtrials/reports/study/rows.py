@@ -1,4 +1,4 @@
-"""Figures made of rows, one an arm: names at the left, a plot, and words at the right."""
+"""Figures made of rows, one per arm: names at the left, a plot, and words at the right."""
 
 from __future__ import annotations
 
@@ -7,10 +7,7 @@ from typing import Any
 
 from convtrials.reports.style import INK, MUTED, new_figure
 
-#: The colour of bands that mark a range: the margin, the baseline's runs.
-BAND = "#eef1f4"
-
-#: Inches: the figure's width, the height of a row, and the room around the plot.
+#: Inches: the figure's width, the height of a row, and the space around the plot.
 WIDTH, ROW = 9.6, 0.42
 _AXIS, _EDGE = 0.5, 0.06
 
@@ -20,7 +17,7 @@ def figure_of_rows(
 ) -> tuple[Any, Any]:
     """Return a figure and its axes, with a row for each label, the first on top.
 
-    Places are in inches, worked out here, for automatic layout leaves words beside a plot out of account.
+    Places are in inches, worked out here, for automatic layout leaves words next to a plot out of account.
 
     Parameters
     ----------
@@ -46,7 +43,7 @@ def figure_of_rows(
     return figure, axes
 
 
-def write_beside(axes: Any, place: float, inches: float, text: str, **style: Any) -> None:
+def write_right(axes: Any, place: float, inches: float, text: str, **style: Any) -> None:
     """Write `text` at the height of a row, `inches` to the right of the plot."""
     axes.annotate(
         text, (1, place), xycoords=axes.get_yaxis_transform(), xytext=(72 * inches, 0), textcoords="offset points",

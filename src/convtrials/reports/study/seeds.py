@@ -10,9 +10,9 @@ import numpy as np
 from convtrials.core.formatting import Scale
 from convtrials.reports.picture import Picture
 from convtrials.reports.study.record import StudyArm, StudyRecord
-from convtrials.reports.study.rows import BAND, figure_of_rows, text_width, write_beside
+from convtrials.reports.study.rows import figure_of_rows, text_width, write_right
 from convtrials.reports.study.verdict_style import labels_of, style_of
-from convtrials.reports.style import FAINT, INK, MUTED
+from convtrials.reports.style import BAND, FAINT, INK, MUTED
 from convtrials.study.results.metrics import scale_of
 
 
@@ -25,10 +25,10 @@ def seeds_picture(study: StudyRecord) -> Picture | None:
     return Picture(
         name="seeds",
         title="Every run",
-        caption=f"Each dot is one run, scored by {scale.label} on the test images; the upright stroke is the mean of "
+        caption=f"Each dot is one run, scored by {scale.label} on the test images; the vertical mark is the mean of "
         "its row. The line is the baseline's mean, the shaded band reaches from its lowest to its highest run. Where a "
         "technique's dots overlap with the band, a comparison of single runs could come out either way."
-        + (" Less is better." if scale.lower_is_better else ""),
+        + (" Lower is better." if scale.lower_is_better else ""),
         alt=f"Strip plot of the {scale.label} of every run, one row for the baseline and one for each technique.",
         draw=lambda: _draw(shown, scale),
         header=("arm", "seed", "status", "score"),
@@ -43,8 +43,8 @@ def seeds_picture(study: StudyRecord) -> Picture | None:
 
 def _draw(shown: Sequence[StudyArm], scale: Scale) -> Any:
     labels = labels_of(shown)
-    beside = [_beside(arm) for arm in shown]
-    right = 0.25 + max(text_width(text, 9) for text in beside)
+    texts = [_side_text(arm) for arm in shown]
+    right = 0.25 + max(text_width(text, 9) for text in texts)
     figure, axes = figure_of_rows([labels[arm.name] for arm in shown], right)
     limits = _limits([[scale.factor * score for score in arm.scores] for arm in shown])
     baseline = scale.factor * np.array(shown[0].scores)
@@ -53,7 +53,7 @@ def _draw(shown: Sequence[StudyArm], scale: Scale) -> Any:
         axes.axvline(baseline.mean(), color=MUTED, linewidth=1.2, zorder=1)
     for place, arm in enumerate(shown):
         _draw_arm(axes, arm, place, scale, limits)
-        write_beside(axes, place, 0.15, beside[place], fontsize=9, color=MUTED)
+        write_right(axes, place, 0.15, texts[place], fontsize=9, color=MUTED)
     axes.axhline(0.5, color=FAINT, linewidth=1)
     axes.set(xlim=limits, xlabel=scale.score_label)
     if scale.in_percent:
@@ -71,8 +71,8 @@ def _limits(arms: Sequence[Sequence[float]]) -> tuple[float, float]:
     reach = 4 * float(np.median([np.abs(values - middle).max() for values in known])) or np.inf
     everything = np.concatenate(known)
     low, high = max(everything.min(), middle - reach), min(everything.max(), middle + reach)
-    room = 0.06 * (high - low) or 0.01 * abs(high) or 0.01
-    return float(low - room), float(high + room)
+    padding = 0.06 * (high - low) or 0.01 * abs(high) or 0.01
+    return float(low - padding), float(high + padding)
 
 
 def _draw_arm(axes: Any, arm: StudyArm, place: int, scale: Scale, limits: tuple[float, float]) -> None:
@@ -95,10 +95,10 @@ def _draw_arm(axes: Any, arm: StudyArm, place: int, scale: Scale, limits: tuple[
     )
     if len(values):
         axes.plot(values.mean(), place, "|", color=colour, markersize=22, markeredgewidth=1.8, zorder=4)
-    room = 0.008 * (limits[1] - limits[0])
+    padding = 0.008 * (limits[1] - limits[0])
     for side, marker, out, edge in (
-        ("left", "<", values < limits[0], limits[0] + room),
-        ("right", ">", values > limits[1], limits[1] - room),
+        ("left", "<", values < limits[0], limits[0] + padding),
+        ("right", ">", values > limits[1], limits[1] - padding),
     ):
         if out.any():
             text = ", ".join(f"{value:.3g}" for value in np.sort(values[out])[:3]) + (
@@ -109,7 +109,7 @@ def _draw_arm(axes: Any, arm: StudyArm, place: int, scale: Scale, limits: tuple[
                           ha=side, va="center", fontsize=8.5, color=colour)  # fmt: skip
 
 
-def _beside(arm: StudyArm) -> str:
+def _side_text(arm: StudyArm) -> str:
     """Say how many runs there are, and how many were lost."""
     counts = {
         status: sum(run.status == status for run in arm.runs)

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from convtrials.core.formatting import Scale
 from convtrials.reports.picture import Picture
 from convtrials.reports.study.record import StudyArm, StudyRecord
-from convtrials.reports.study.rows import BAND, figure_of_rows, text_width, write_beside, write_ends
+from convtrials.reports.study.rows import figure_of_rows, text_width, write_ends, write_right
 from convtrials.reports.study.verdict_style import labels_of, style_of
-from convtrials.reports.style import BLUE, FAINT, INK, MUTED, ORANGE
+from convtrials.reports.style import BAND, BLUE, FAINT, INK, MUTED, ORANGE
 from convtrials.study.results.metrics import scale_of
 from convtrials.study.results.single_runs import misleading, pair_differences
 from convtrials.study.schemas import SingleRuns
@@ -33,15 +33,15 @@ def single_runs_picture(study: StudyRecord) -> Picture | None:
     thinned = f" ({MOST_DOTS} evenly spaced ones, where there are more)" if many else ""
     caption = (
         "The usual comparison trains each recipe once and puts the two scores into a table. Each dot is one such "
-        "comparison: what a run of the technique gains on a run of the baseline, for all pairs of runs of this study"
-        f"{thinned}. Orange crosses would have misled. Shaded: the margin (±{scale.amount(study.spec.margin)})."
+        "comparison: the gain of one run of the technique over one run of the baseline, for all pairs of runs of this "
+        f"study{thinned}. Orange crosses would have misled. Shaded: the margin (±{scale.amount(study.spec.margin)})."
     )
     return Picture(
         name="single-runs",
         title="What one run each would have said",
         caption=f"{caption} {study.verdicts.single_runs}".strip(),
         alt="Dots of all differences between a single run of a technique and a single run of the baseline: "
-        + "; ".join(f"{arm.name}: {_beside(arm)}" for arm in shown[:6])
+        + "; ".join(f"{arm.name}: {_side_text(arm)}" for arm in shown[:6])
         + ".",
         draw=lambda: _draw(study, shown, differences, scale),
         header=("technique", "verdict", "difference", "misleads"),
@@ -85,7 +85,7 @@ def _marked(
     return differences.tolist(), (np.zeros(len(differences), bool) if wrong is None else wrong).tolist()
 
 
-def _beside(arm: StudyArm) -> str:
+def _side_text(arm: StudyArm) -> str:
     """Say in a few words how the pairs of a row come out."""
     found = _found(arm)
     assert found is not None
@@ -97,8 +97,8 @@ def _beside(arm: StudyArm) -> str:
 def _draw(
     study: StudyRecord, shown: Sequence[StudyArm], differences: dict[str, NDArray[np.float64]], scale: Scale
 ) -> Any:
-    labels, beside = labels_of(shown), [_beside(arm) for arm in shown]
-    right = 0.25 + max(text_width(text, 9.5, "bold") for text in beside)
+    labels, texts = labels_of(shown), [_side_text(arm) for arm in shown]
+    right = 0.25 + max(text_width(text, 9.5, "bold") for text in texts)
     figure, axes = figure_of_rows([labels[arm.name] for arm in shown], right, above=0.28, below=0.35)
     margin = scale.factor * study.spec.margin
     axes.axvspan(-margin, margin, color=BAND, zorder=0)
@@ -108,7 +108,7 @@ def _draw(
         axes.axhline(place + 0.5, color=FAINT, linewidth=0.6)
         misleading = bool((found := _found(arm)) and found.wrong)
         colour = ORANGE if misleading else MUTED
-        write_beside(axes, place, 0.15, beside[place], fontsize=9.5, color=colour, weight="bold")
+        write_right(axes, place, 0.15, texts[place], fontsize=9.5, color=colour, weight="bold")
     axes.set(xlabel=f"one run against one run: {scale.difference_label}")
     write_ends(axes, "baseline's run wins", "technique's run wins")
     _legend(figure, any((found := _found(arm)) and found.wrong is not None for arm in shown))

@@ -25,12 +25,12 @@ MOST_CHANGES = 12
 
 @dataclass(frozen=True)
 class PageRow:
-    """A line of the table of verdicts: the row, and what the page shows beside it."""
+    """A line of the table of verdicts: the row, and what the page shows next to it."""
 
     number: int
     row: VerdictRow
     changes: str
-    look: VerdictStyle
+    style: VerdictStyle
     beyond: str
 
 
@@ -42,7 +42,7 @@ def page_rows(study: StudyRecord) -> list[PageRow]:
             number=arm.number,
             row=(row := known.get(arm.name) or row_without_result(arm.name, study.spec.metric)),
             changes=", ".join(changes_of(study, arm)),
-            look=style_of(arm),
+            style=style_of(arm),
             beyond=_BEYOND.get(row.beyond_margin or "", ""),
         )
         for arm in study.ranked
@@ -51,10 +51,10 @@ def page_rows(study: StudyRecord) -> list[PageRow]:
 
 def changes_of(study: StudyRecord, arm: StudyArm) -> list[str]:
     """Return what a technique changes in the recipe, as the plan has it: ``schedule: cosine``."""
-    told = [f"{key}: {plain(value)}" for key, value in flat(arm.planned.changes).items()]
+    texts = [f"{key}: {plain(value)}" for key, value in flat(arm.planned.changes).items()]
     if arm.planned.seed_offset != study.baseline.planned.seed_offset:
-        told.append(f"seeds from {arm.planned.seed_offset}")
-    return told or (["nothing"] if arm.number else [])
+        texts.append(f"seeds from {arm.planned.seed_offset}")
+    return texts or (["nothing"] if arm.number else [])
 
 
 def recipe_changes(study: StudyRecord, arm: StudyArm) -> list[tuple[str, str, str]]:
@@ -80,22 +80,22 @@ def flat(settings: Mapping[str, Any], above: str = "") -> dict[str, Any]:
     return result
 
 
-def also_header(study: StudyRecord) -> list[str]:
+def secondary_header(study: StudyRecord) -> list[str]:
     """Return the columns of the table of other numbers."""
     return [
-        *(metric.label for metric in _also_columns(study)),
+        *(metric.label for metric in _secondary_columns(study)),
         "Images to reach",
         f"{_cost_word(study)} to reach",
-        f"{_cost_word(study)} a run",
+        f"{_cost_word(study)} per run",
     ]
 
 
-def also_rows(study: StudyRecord) -> list[tuple[str, list[tuple[str, str]]]]:
+def secondary_rows(study: StudyRecord) -> list[tuple[str, list[tuple[str, str]]]]:
     """Return the table of other numbers: (arm, cells), each cell a value and its difference from the baseline."""
     rows = []
     for arm in (study.baseline, *study.ranked):
         one = arm.technique
-        also = (
+        secondary = (
             study.verdicts.baseline.secondary_metrics
             if arm.number == 0
             else (one.secondary_metrics if one else {})
@@ -103,17 +103,17 @@ def also_rows(study: StudyRecord) -> list[tuple[str, list[tuple[str, str]]]]:
         differences = one.secondary_differences if one else {}
         cells = [
             (
-                metric.written(also.get(metric.name)),
+                metric.written(secondary.get(metric.name)),
                 metric.difference(differences.get(metric.name)) if one else "",
             )
-            for metric in _also_columns(study)
+            for metric in _secondary_columns(study)
         ]
         cells += [_images_to_reach(study, arm), _seconds_to_reach(arm), _seconds_a_run(study, arm)]
         rows.append((arm.name, cells))
     return rows
 
 
-def _also_columns(study: StudyRecord) -> list[SecondaryMetric]:
+def _secondary_columns(study: StudyRecord) -> list[SecondaryMetric]:
     """Return the secondary metrics besides the study's metric; verdicts of older versions lack some."""
     known = study.verdicts.baseline.secondary_metrics
     return [
@@ -137,7 +137,7 @@ def run_rows(study: StudyRecord) -> list[tuple[str, str, str, str, str, str]]:
 
 def lost_runs(study: StudyRecord) -> list[str]:
     """Say of every run that diverged or failed where it is, and what is known."""
-    told = []
+    lines = []
     for arm in study.arms:
         for run in arm.runs:
             if run.status in ("diverged", "failed"):
@@ -145,8 +145,8 @@ def lost_runs(study: StudyRecord) -> list[str]:
                 at = f" at step {step:,}" if step is not None and run.status == "diverged" else ""
                 place = f"{run.run.folder.parent.name}/{run.run.folder.name}"
                 why = _why_failed(study, run) if run.status == "failed" else ""
-                told.append(f"{arm.name}, seed {run.seed}: {run.status}{at} (runs/{place}){why}")
-    return told
+                lines.append(f"{arm.name}, seed {run.seed}: {run.status}{at} (runs/{place}){why}")
+    return lines
 
 
 def _why_failed(study: StudyRecord, run: StudyRun) -> str:

@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any
 
 from convtrials.reports.study.record import StudyArm
-from convtrials.reports.style import BLUE, GREEN, MUTED, ORANGE, PURPLE, short_name
+from convtrials.reports.style import VERDICT_COLOURS, short_name
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,6 @@ class VerdictStyle:
         A sentence.
     sign, marker : str
         On the page, and as a matplotlib marker.
-    colour : str
     """
 
     key: str
@@ -32,28 +31,32 @@ class VerdictStyle:
     meaning: str
     sign: str
     marker: str
-    colour: str
+
+    @property
+    def colour(self) -> str:
+        """Of its marks."""
+        return VERDICT_COLOURS[self.key].mark
 
 
 _WAITING = VerdictStyle(
     "waiting", "no result yet", "No result yet",
-    "too few runs have ended.", "…", "o", MUTED,
+    "too few runs have ended.", "…", "o",
 )  # fmt: skip
 
 #: In the order in which a reader wants them.
 STYLES = (
     VerdictStyle("better", "better", "Better",
-                "the whole interval lies above zero.", "▲", "^", BLUE),
+                "the whole interval lies above zero.", "▲", "^"),
     VerdictStyle("worse", "worse", "Worse",
-                "the whole interval lies below zero.", "▼", "v", ORANGE),
+                "the whole interval lies below zero.", "▼", "v"),
     VerdictStyle("equivalent", "equivalent", "No practical difference",
-                "the interval holds zero and lies within the margin.", "=", "s", GREEN),
+                "the interval holds zero and lies within the margin.", "=", "s"),
     VerdictStyle("inconclusive", "inconclusive", "No clear answer",
-                "the interval holds zero and is too wide for more.", "?", "o", MUTED),
+                "the interval holds zero and is too wide for more.", "?", "o"),
     VerdictStyle("unstable", "unstable", "Unstable",
-                "runs diverged; no other verdict is given.", "!", "D", PURPLE),
+                "runs diverged; no other verdict is given.", "!", "D"),
     VerdictStyle("failed", "failed", "Failed",
-                "runs could not be finished, so that there is no verdict.", "×", "X", PURPLE),
+                "runs could not be finished, so that there is no verdict.", "×", "X"),
     _WAITING,
 )  # fmt: skip
 
@@ -67,7 +70,7 @@ def style_of(arm: StudyArm) -> VerdictStyle:
 
 
 def preliminary(arm: StudyArm) -> bool:
-    """Tell whether more runs may still change this technique's verdict."""
+    """Return whether more runs may still change this technique's verdict."""
     return arm.technique is None or not arm.technique.final
 
 

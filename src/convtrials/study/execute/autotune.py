@@ -163,7 +163,7 @@ def main() -> None:
     recipe, shape = Recipe.make(wanted["probe"]["recipe"]), tuple(wanted["probe"]["image_shape"])
     execution = Execution(**wanted["execution"])
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # what a network of one's own prints must not look like an answer
+    os.dup2(2, 1)  # what a network of your own prints must not look like an answer
 
     step, images = training_step(
         StepProbe(recipe, shape, wanted["probe"]["classes"]), execution, _MOST_IMAGES

@@ -22,7 +22,6 @@ class RunEnd:
 
     Attributes
     ----------
-    task : RunTask
     how : str
         ``finished`` or ``diverged``: its ``result.json`` is written. ``failed``: it could not be trained, or its
         process died; the scheduler has it tried once more. ``locked``: another process is training it or has just
@@ -56,7 +55,7 @@ class Executor(Protocol):
         """Runs that have begun and whose end `advance` has not returned yet."""
 
     def advance(self, wanted: Sequence[RunTask], seconds: float) -> list[RunEnd]:
-        """Begin runs where there is room, and return the runs that have ended.
+        """Begin runs where a worker is free, and return the runs that have ended.
 
         Parameters
         ----------

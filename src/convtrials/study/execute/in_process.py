@@ -21,18 +21,13 @@ from convtrials.study.execute.run_trainer import (
 from convtrials.training.engine.progress import Progress
 from convtrials.training.replicas.passes import Method
 from convtrials.training.replicas.train import train_replicas
-from convtrials.training.run import Run
+from convtrials.training.run_directory import Run
 
 _log = get_logger(__name__)
 
 
 class InProcess:
-    """Trains one run at a time: for data that lives in memory, and for looking closely.
-
-    Parameters
-    ----------
-    trainer : RunTrainer
-    """
+    """Trains one run at a time: for data that lives in memory, and for looking closely."""
 
     #: Nothing goes on between two calls of `advance`.
     busy: Sequence[RunTask] = ()
@@ -62,7 +57,6 @@ class ReplicaExecutor(InProcess):
 
     Parameters
     ----------
-    trainer : RunTrainer
     replicas : int
         1 or more.
     method : {"grouped", "side_by_side"}, optional
@@ -81,9 +75,9 @@ class ReplicaExecutor(InProcess):
 
     def _train(self, wanted: Sequence[RunTask]) -> list[RunEnd]:
         """Train some seeds of the most urgent run's arm to their end."""
-        team = next_team(wanted, self._replicas)
+        team = next_replicas(wanted, self._replicas)
         runs = {task: self._trainer.run(task) for task in team}
-        elsewhere = [task for task, run in runs.items() if run.finished or run.taken]
+        elsewhere = [task for task, run in runs.items() if run.finished or run.locked]
         ended = [RunEnd(task, "locked") for task in elsewhere]
         ours = {task: run for task, run in runs.items() if task not in elsewhere}
         if not ours:
@@ -111,7 +105,7 @@ class ReplicaExecutor(InProcess):
         arm = trainer.plan.arm(next(iter(ours)).arm)
         live = {run: LiveNote(trainer.study.live_path(run)) for run in ours.values()}
 
-        def follow(run: Run, progress: Progress) -> None:
+        def on_progress(run: Run, progress: Progress) -> None:
             live[run](progress)
 
         def begin() -> None:
@@ -123,7 +117,7 @@ class ReplicaExecutor(InProcess):
                 execution=trainer.execution,
                 method=self._method,
                 checkpoint_seconds=trainer.checkpoint_seconds,
-                follow=follow,
+                on_progress=on_progress,
             )
 
         try:
@@ -148,7 +142,7 @@ class ReplicaExecutor(InProcess):
         return ended
 
 
-def next_team(wanted: Sequence[RunTask], replicas: int) -> list[RunTask]:
+def next_replicas(wanted: Sequence[RunTask], replicas: int) -> list[RunTask]:
     """Choose the runs to train at once: of the arm of the most urgent run, in teams of equal size.
 
     Parameters
@@ -161,7 +155,7 @@ def next_team(wanted: Sequence[RunTask], replicas: int) -> list[RunTask]:
     Examples
     --------
     >>> five = [RunTask("a", position) for position in range(5)]
-    >>> [task.position for task in next_team(five, 4)]
+    >>> [task.position for task in next_replicas(five, 4)]
     [0, 1, 2]
     """
     same = [task for task in wanted if task.arm == wanted[0].arm]

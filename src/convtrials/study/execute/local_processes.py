@@ -93,7 +93,6 @@ class LocalProcesses:
         Runs at a time.
     threads : int
         Threads of each.
-    checkpoint_seconds : float
     """
 
     def __init__(self, folder: Path, workers: int, threads: int, *, checkpoint_seconds: float = 60.0) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from convtrials.core.errors import ConvtrialsError, Interrupted, RunTaken
+from convtrials.core.errors import ConvtrialsError, Interrupted, RunLocked
 from convtrials.core.log import quiet
 from convtrials.data.dataset import Dataset
 from convtrials.study.directory import StudyDirectory
@@ -21,7 +21,7 @@ from convtrials.study.schemas import LiveRun
 from convtrials.training.engine.execution import Execution
 from convtrials.training.engine.progress import Progress
 from convtrials.training.engine.train import train
-from convtrials.training.run import Run
+from convtrials.training.run_directory import Run
 
 T = TypeVar("T")
 
@@ -35,11 +35,8 @@ class RunTrainer:
 
     Attributes
     ----------
-    study : StudyDirectory
-    plan : Plan
     dataset : Dataset
         The study's; arms with an image size of their own get theirs from it.
-    execution : Execution
     checkpoint_seconds : float
         Between checkpoints inside an epoch.
     """
@@ -63,7 +60,7 @@ class RunTrainer:
                 retry_locked(lambda: self._begin(task, run))
             drop_weights(self.plan, run, task.position)
             return RunEnd(task, how_ended(run))
-        except RunTaken:
+        except RunLocked:
             locked = True
             return RunEnd(task, "locked")
         except Interrupted:
@@ -80,7 +77,7 @@ class RunTrainer:
 
     def _begin(self, task: RunTask, run: Run) -> Run:
         if run.finished:  # by another process, since this run was asked for
-            raise RunTaken(f"{run.folder}: another process has finished this run")
+            raise RunLocked(f"{run.folder}: another process has finished this run")
         arm = self.plan.arm(task.arm)
         return train(
             arm.recipe,
@@ -89,7 +86,7 @@ class RunTrainer:
             out=run.folder,
             execution=self.execution,
             checkpoint_seconds=self.checkpoint_seconds,
-            follow=LiveNote(self.study.live_path(run)),
+            on_progress=LiveNote(self.study.live_path(run)),
         )
 
 
@@ -108,7 +105,7 @@ def drop_weights(plan: Plan, run: Run, position: int) -> None:
 def retry_locked(begin: Callable[[], T]) -> T:
     """Try three times: a process that only looks whether a run is locked holds its lock for a moment."""
     for _ in range(2):
-        with contextlib.suppress(RunTaken):
+        with contextlib.suppress(RunLocked):
             return begin()
         time.sleep(0.1)
     return begin()

@@ -11,8 +11,8 @@ from convtrials.study.execute.executor import Executor, RunEnd, RunTask
 from convtrials.study.execute.run_trainer import drop_weights
 from convtrials.study.plan.plan import Plan
 from convtrials.study.results.scores import Outcomes
-from convtrials.study.status import StudyState, survey
-from convtrials.training.run import Run
+from convtrials.study.status import StudyState, read_status
+from convtrials.training.run_directory import Run
 
 #: A run that fails is tried so many times in all by one command.
 ATTEMPTS = 2
@@ -49,7 +49,7 @@ class _Retries:
                 run = self._study.run(arm, position)
                 if run.finished or self._study.failures(run).given_up:
                     continue
-                if task in self._locked and run.taken:
+                if task in self._locked and run.locked:
                     continue
                 if self._failed[task] >= ATTEMPTS:
                     self._mark_failed(run)
@@ -60,7 +60,7 @@ class _Retries:
 
     def _mark_failed(self, run: Run) -> None:
         """Give a run up again, after another process took that back and went away without trying."""
-        if not run.taken:
+        if not run.locked:
             self._study.write_failures(run, self._study.failures(run).model_copy(update={"given_up": True}))
 
     def note(self, end: RunEnd) -> None:
@@ -88,10 +88,6 @@ def run_to_end(
 
     Parameters
     ----------
-    study : StudyDirectory
-    plan : Plan
-    outcomes : Outcomes
-    executor : Executor
     show : callable
         Gets, about once a second, how the study stands and which runs have ended since.
     workers : int
@@ -114,7 +110,7 @@ def run_to_end(
             raise StudyError(f"{study.folder}: another process has changed the plan; run the study again")
         try:
             while True:
-                state = survey(study, plan, outcomes, workers)
+                state = read_status(study, plan, outcomes, workers)
                 wanted = retries.wanted(state.decision, executor.busy)
                 show(state, [])
                 if not wanted and not executor.busy and state.decision.complete:
@@ -123,7 +119,7 @@ def run_to_end(
                 for end in ended:
                     retries.note(end)
                 if ended:
-                    show(survey(study, plan, outcomes, workers), ended)
+                    show(read_status(study, plan, outcomes, workers), ended)
                 session.beat()
                 if stop.times or any(end.how == "stopped" for end in ended):
                     raise Interrupted(f"stopped; the same command goes on with {study.folder}")

@@ -64,7 +64,7 @@ def main() -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     requests = take_standard_input()
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # what a network of one's own prints must not look like an answer
+    os.dup2(2, 1)  # what a network of your own prints must not look like an answer
     serve(Path(sys.argv[1]), requests, answers, checkpoint_seconds=float(sys.argv[2]))
 
 

@@ -61,11 +61,13 @@ class Arm:
 class TechniqueError(StudyError):
     """A technique cannot be written out; ``keys`` lead to the place in the study file."""
 
-    def __init__(self, keys: tuple[str, ...], message: str, *, told: str | None = None):
+    def __init__(self, keys: tuple[str, ...], message: str, *, full_message: str | None = None):
         self.keys = ("techniques", *keys)
         # A recipe's own message names its key already.
-        self.told = f"techniques.{keys[0]}: {told}" if told else f"{'.'.join(self.keys)}: {message}"
-        super().__init__(self.told)
+        self.message = (
+            f"techniques.{keys[0]}: {full_message}" if full_message else f"{'.'.join(self.keys)}: {message}"
+        )
+        super().__init__(self.message)
 
 
 def build_arms(
@@ -75,9 +77,8 @@ def build_arms(
 
     Parameters
     ----------
-    baseline : Recipe
     techniques : mapping
-        Name -> changes (nested, dotted or short keys of a recipe), with ``seed_offset`` and ``all of`` beside them.
+        Name -> changes (nested, dotted or short keys of a recipe), with ``seed_offset`` and ``all of`` next to them.
         A list where the recipe takes none is a grid.
     most_seeds : int
         The largest number of seeds of an arm.
@@ -113,7 +114,7 @@ def _as_technique_error(name: str, error: RecipeError) -> TechniqueError:
     """Point at the key of the recipe that the first line of the error names."""
     line = str(error).splitlines()[0].removeprefix(f"techniques.{name}: ")
     key = re.match(r"([A-Za-z_][A-Za-z_.]*)(?: =|:)", line)
-    return TechniqueError((name, *key.group(1).split(".")) if key else (name,), line, told=line)
+    return TechniqueError((name, *key.group(1).split(".")) if key else (name,), line, full_message=line)
 
 
 def _written_out(name: str, techniques: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any], int]]:
@@ -143,11 +144,11 @@ def _changes_of(
         if part not in techniques or part in (*above, name):
             others = ", ".join(other for other in techniques if other not in (*above, name))
             raise TechniqueError(
-                (name, ALL_OF), f"{part!r:.60} is no other technique; there are: {others:.200}"
+                (name, ALL_OF), f"{part!r:.60} is not another technique; there are: {others:.200}"
             )
         if parts.count(part) > 1 or len(above) >= DEEPEST:
             raise TechniqueError(
-                (name, ALL_OF), f"{part!r:.60} stands twice, or is joined of too many others"
+                (name, ALL_OF), f"{part!r:.60} is listed twice, or is made of too many others"
             )
         more, own_offset = _changes_of(part, techniques, (*above, name))
         if own_offset:

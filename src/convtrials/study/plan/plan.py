@@ -21,7 +21,7 @@ from convtrials.study.plan.spec import (
 )
 from convtrials.training.recipe.recipe import Recipe
 
-#: Seconds in which whoever changes a plan has written both the log and plan.json.
+#: Seconds in which a change of the plan has written both the log and plan.json.
 _BETWEEN_WRITES = 0.1
 
 
@@ -158,11 +158,11 @@ class Plan:
         old, new = ({arm.name: arm for arm in plan.arms} for plan in (older, self))
         for name in [*old, *(name for name in new if name not in old)]:
             if name not in new:
-                lines.append(f"technique {name}: taken out")
+                lines.append(f"technique {name}: removed")
             elif name not in old:
                 lines.append(f"technique {name}: added")
             elif old[name].slug != new[name].slug:
-                lines.append(f"{name}: another recipe or other seeds; its runs begin anew")
+                lines.append(f"{name}: another recipe or other seeds; its runs start again")
         if not lines and fingerprint_of(older.to_dict()) != fingerprint_of(self.to_dict()):
             lines.append("the order of techniques, or how their changes are written")
         return lines
@@ -180,7 +180,7 @@ def read_plan(path: Path, *, recorded: bool = True) -> Plan:
     ------
     StudyError
         Missing, damaged, of a later version, or changed since it was written: its content has another fingerprint than
-        it names, or than the last line of the log beside it.
+        it names, or than the last line of the log next to it.
     """
     document = read_plan_document(path)
     plan = parse_plan(document, str(path), recorded=recorded)
@@ -199,7 +199,6 @@ def parse_plan(document: dict[str, Any], where: str, *, recorded: bool = True) -
 
     Parameters
     ----------
-    document : dict
     where : str
         The file.
     recorded : bool

@@ -1,7 +1,7 @@
 """What is on record of a study's plan: its fingerprint, and ``plan-log.jsonl`` with every version of it.
 
-Both are there so that a change is noticed and told. They are no proof: who may write in the folder can write all of
-it anew, fingerprints included.
+Both are there so that a change is noticed and reported. They are no proof: anyone who can write in the folder can
+rewrite all of it, fingerprints included.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ LARGEST_PLAN = 4_000_000
 #: Parts of plan.json that decide nothing about a verdict.
 _NOT_JUDGED = ("fingerprint", "title", "weights", "dataset")
 
-#: The file that keeps every version of a plan, beside plan.json.
+#: The file that keeps every version of a plan, next to plan.json.
 LOG_NAME = "plan-log.jsonl"
 
 
@@ -31,7 +31,6 @@ class PlanLog:
 
     Attributes
     ----------
-    path : Path
     lines : tuple of dict
         ``time``, ``fingerprint``, ``finished_runs``, ``changes``, ``plan`` (all of plan.json) and ``chain``, the oldest
         first. Lines of earlier versions of convtrials have neither ``plan`` nor ``chain``.
@@ -55,7 +54,7 @@ class PlanLog:
         return plan if isinstance(plan, dict) else None
 
     def interrupts(self, document: dict[str, Any]) -> bool:
-        """Tell whether a plan.json is the one before the last line: the change was logged, and not written there."""
+        """Return whether a plan.json is the one before the last line: the change was logged, and not written there."""
         older = self.lines[-2]["fingerprint"] if len(self.lines) > 1 and self.plan is not None else None
         # A merge may leave the plan as it is: then nothing is left to be written.
         return (
@@ -139,9 +138,7 @@ def read_plan_log(path: Path) -> PlanLog:
             broken.append(str(number))
         before = _last_link(lines[:number])
     doubts = (
-        (
-            f"{path.name} is not as it was written (line {', '.join(broken)}): what it says of changes may not be so.",
-        )
+        (f"{path.name} is not as it was written (line {', '.join(broken)}): its changes may not be true.",)
         if broken
         else ()
     )
@@ -149,7 +146,7 @@ def read_plan_log(path: Path) -> PlanLog:
 
 
 def check_on_record(path: Path, document: dict[str, Any]) -> PlanLog:
-    """Compare a plan with its own fingerprint and with the log beside it; return the log.
+    """Compare a plan with its own fingerprint and with the log next to it; return the log.
 
     Parameters
     ----------
@@ -171,29 +168,29 @@ def check_on_record(path: Path, document: dict[str, Any]) -> PlanLog:
                 f"{path}: a change of the plan was interrupted before it was written here ({change})\n"
                 f"`convtrials study run {path.parent}` finishes it"
             )
-        told = f"fingerprint {found}, logged {log.fingerprint}"
+        details = f"fingerprint {found}, logged {log.fingerprint}"
         if log.plan:
-            told += f"; {differences(log.plan, document)}"
-        raise StudyError(f"{path}: is not the plan that {LOG_NAME} ends with ({told})\n{_advice(path)}")
+            details += f"; {differences(log.plan, document)}"
+        raise StudyError(f"{path}: is not the plan that {LOG_NAME} ends with ({details})\n{_advice(path)}")
     if document.get("fingerprint") != found:
-        told = f"fingerprint {found}, in the file {document.get('fingerprint')!s:.40}"
-        raise StudyError(f"{path}: was changed after it was written ({told})\n{_advice(path)}")
+        details = f"fingerprint {found}, in the file {document.get('fingerprint')!s:.40}"
+        raise StudyError(f"{path}: was changed after it was written ({details})\n{_advice(path)}")
     return log
 
 
 def differences(before: dict[str, Any], now: dict[str, Any]) -> str:
     """Say in which keys two plans differ that decide verdicts, with the values where they are short."""
     old, new = _judged(before), _judged(now)
-    told = []
+    changed = []
     for key in [*old, *(key for key in new if key not in old)]:
         if old.get(key) != new.get(key):
             values = f" {json.dumps(old.get(key))} -> {json.dumps(new.get(key))}"
-            told.append(key + (values if len(values) < 60 else ""))
-    return ", ".join(told)
+            changed.append(key + (values if len(values) < 60 else ""))
+    return ", ".join(changed)
 
 
 def remarks(log: PlanLog) -> list[str]:
-    """Say what whoever reads a verdict must know of the plan: changes after runs had ended, and doubts, a line each."""
+    """Say what a reader of verdicts must know of the plan: changes after runs had ended, and doubts, one per line."""
     late = [one for one in log.versions if one.finished_runs]
     return [
         *(

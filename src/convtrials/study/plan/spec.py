@@ -98,7 +98,7 @@ def _checked_seeds(value: Any) -> tuple[int, int]:
             raise RuleError(
                 ("seeds",),
                 f"{number!r:.40}: must be a whole number from 2 to {MOST_SEEDS}; "
-                "with one run per arm nobody can see how far chance moves it",
+                "one run per arm cannot show how far chance moves it",
             )
     if fewest > most:
         raise RuleError(("seeds",), f"min {fewest} is more than max {most}")
@@ -120,7 +120,7 @@ def _checked_weights(value: Any) -> Any:
 
 def _checked_title(value: Any) -> Any:
     if value is not None and (not isinstance(value, str) or len(value) > 200 or not value.isprintable()):
-        raise RuleError(("title",), "must be one line of at most 200 letters")
+        raise RuleError(("title",), "must be one line of at most 200 characters")
     return value
 
 
@@ -138,7 +138,7 @@ def _checked_options(values: Any) -> dict[str, Any]:
 
 
 def _option(key: str, value: Any) -> tuple[bool, str]:
-    """Tell whether an option can be taken, and what is allowed."""
+    """Return whether an option can be taken, and what is allowed."""
     several = isinstance(value, list | tuple)
     if key == "ratios":
         good = several and len(value) == 3 and all(_is_number(share) for share in value)
@@ -147,7 +147,7 @@ def _option(key: str, value: Any) -> tuple[bool, str]:
         named = (
             several and len(value) >= 2 and all(isinstance(name, str) or _is_whole(name) for name in value)
         )
-        return named, "two names or more, such as [cat, dog]; quote those that YAML takes for yes and no"
+        return named, "two names or more, such as [cat, dog]; quote those that YAML reads as yes and no"
     if key == "skip_bad":
         return isinstance(value, bool), "true or false"
     lowest = 0 if key == "split_seed" else 1
@@ -172,7 +172,7 @@ class StudyRules(BaseModel):
     Attributes
     ----------
     title : str or None
-        One line of at most 200 letters.
+        One line of at most 200 characters.
     source : str
         What `load_dataset` takes: a built-in name or a path.
     dataset_options : dict

@@ -20,7 +20,6 @@ def read_study_file(path: Path, *, data: str | None = None) -> StudySpec:
 
     Parameters
     ----------
-    path : Path
     data : str, optional
         A dataset to use in place of the file's.
 
@@ -61,11 +60,13 @@ def _arms(text: LinedYaml, baseline: Recipe, rules: StudyRules) -> list[Arm]:
         )
     for name in techniques:
         if not isinstance(name, str) or len(name) > 80 or not name.isprintable():
-            raise text.error(("techniques", str(name)), "a name must be printable text of at most 80 letters")
+            raise text.error(
+                ("techniques", str(name)), "a name must be printable text of at most 80 characters"
+            )
     try:
         return build_arms(baseline, techniques, most_seeds=rules.most, first_seed=rules.first_seed)
     except TechniqueError as error:
-        raise StudyError(f"{text.place(error.keys)}: {error.told}") from None
+        raise StudyError(f"{text.place(error.keys)}: {error.message}") from None
 
 
 def _baseline(text: LinedYaml) -> Recipe:
@@ -103,7 +104,7 @@ def _dataset(text: LinedYaml) -> tuple[str, dict[str, Any]]:
     if isinstance(options.get("classes"), list):
         # YAML reads 0 as a number; it reads no as false, which stays and is refused.
         options["classes"] = [str(one) if type(one) is int else one for one in options["classes"]]
-    from convtrials.data.open import BUILT_IN
+    from convtrials.data.sources.find import BUILT_IN
 
     if name not in BUILT_IN:
         # A study file means the same from wherever it is run.

@@ -108,7 +108,7 @@ def _collect(node: yaml.Node, above: Keys, lines: dict[Keys, int], path: Path) -
         keys = (*above, key_node.value)
         if keys in lines:
             raise StudyError(
-                f"{path} line {line}: {'.'.join(keys)}: stands twice (first in line {lines[keys]})"
+                f"{path} line {line}: {'.'.join(keys)}: is given twice (first in line {lines[keys]})"
             )
         lines[keys] = line
         _collect(value_node, keys, lines, path)

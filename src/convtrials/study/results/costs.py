@@ -9,7 +9,7 @@ import numpy as np
 from convtrials.statistics.interval import critical
 from convtrials.study.results.time_to_baseline import Spent, finished_well, spent_to_baseline
 from convtrials.study.schemas import ArmCost, Costs, TechniqueCost, TotalCost
-from convtrials.training.run import Run
+from convtrials.training.run_directory import Run
 
 
 def study_costs(
@@ -29,7 +29,6 @@ def study_costs(
 
     Parameters
     ----------
-    baseline : sequence of Run
     techniques : mapping of str to sequence of Run
         By name, in the order of the study; arms may have different numbers of runs.
     device : str

@@ -19,9 +19,9 @@ from convtrials.study.results.metrics import (
 )
 from convtrials.study.results.runs_table import RunRow, write_runs_table
 from convtrials.study.results.scores import JudgedStudy, Outcomes
-from convtrials.study.results.sentences import sentence
 from convtrials.study.results.single_runs import compare_single_runs, single_runs_sentence
 from convtrials.study.results.time_to_baseline import images_to_baseline, probability_better
+from convtrials.study.results.verdict_sentences import sentence
 from convtrials.study.results.warnings import ArmRuns, study_warnings
 from convtrials.study.schemas import (
     BaselineVerdict,
@@ -31,7 +31,7 @@ from convtrials.study.schemas import (
     TechniqueVerdict,
     Verdicts,
 )
-from convtrials.training.run import Run
+from convtrials.training.run_directory import Run
 
 
 @dataclass(frozen=True)

@@ -123,7 +123,7 @@ def verdict_metric(name: Any) -> VerdictMetric:
     others = [other for other in SECONDARY_METRICS if other not in VERDICT_METRICS]
     raise StudyError(
         f"metric: {name!s:.60} cannot carry a verdict; allowed are {', '.join(VERDICT_METRICS)}.\n"
-        f"A verdict needs a mean over test images; {formatting.joined(others)} are reported beside it."
+        f"A verdict needs a mean over test images; {formatting.joined(others)} are reported with it."
     )
 
 

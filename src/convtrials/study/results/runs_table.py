@@ -8,12 +8,12 @@ from typing import Any
 
 from convtrials.core.files import atomic_path
 from convtrials.study.results.metrics import verdict_metric
-from convtrials.training.run import Run
+from convtrials.training.run_directory import Run
 
 
 @dataclass(frozen=True)
 class RunRow:
-    """A run of a study, as the table tells it.
+    """A run of a study, as the table has it.
 
     Attributes
     ----------

@@ -19,7 +19,7 @@ from convtrials.study.plan.arms import Arm
 from convtrials.study.plan.plan import Plan
 from convtrials.study.results.metrics import secondary_metrics, verdict_metric
 from convtrials.study.schemas import Failures, Piece, StudyDataset, StudyExecution
-from convtrials.training.run import Run
+from convtrials.training.run_directory import Run
 
 
 class JudgedStudy(Protocol):
@@ -55,8 +55,6 @@ class Outcomes:
 
     Parameters
     ----------
-    study : StudyDirectory or PublishedStudy
-    plan : Plan
     units : ndarray of int64, shape (N,), or None
         The sampled group of each test image, where the dataset knows writers, patients or the like.
     """
@@ -122,7 +120,7 @@ class Outcomes:
         return self._answers.get(run.folder)
 
     def learned(self, run: Run) -> bool:
-        """Tell whether a run's answers are better than guesses, as far as there are any."""
+        """Return whether a run's answers are better than guesses, as far as there are any."""
         answers = self.answers(run)
         if answers is not None and run.folder not in self._learned:
             self._learned[run.folder] = against_guessing(answers).kind not in NOT_LEARNED

@@ -21,7 +21,7 @@ def pair_differences(technique: Sequence[float], baseline: Sequence[float]) -> N
 def misleading(
     differences: NDArray[np.float64], *, verdict: str, margin: float, same_recipe: bool = False
 ) -> NDArray[np.bool_] | None:
-    """Tell which differences of a pair would have misled; None where the study names no winner itself.
+    """Return which differences of a pair would have misled; None where the study names no winner itself.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ def single_runs_sentence(found: Sequence[SingleRuns], margin_text: str) -> str:
     Parameters
     ----------
     found : sequence of SingleRuns
-        One a technique.
+        One per technique.
     margin_text : str
         The margin with its unit: ``1 point``.
     """

@@ -1,4 +1,4 @@
-"""How soon a technique's runs reach the baseline, and how often they beat it: told beside a verdict."""
+"""How soon a technique's runs reach the baseline, and how often they beat it: reported with a verdict."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from convtrials.core.errors import StudyError
-from convtrials.training.run import Run
+from convtrials.training.run_directory import Run
 from convtrials.training.run_documents import HistoryEntry
 
 #: What is spent on a run, by its name in a `HistoryEntry`: ``seconds`` by the clock, ``cpu_seconds`` of all threads.

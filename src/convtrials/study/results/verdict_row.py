@@ -47,7 +47,6 @@ class VerdictRow:
         A few words about runs that learned nothing; empty where all learned.
     sentence : str
         All of this in plain words.
-    metric : str
     """
 
     name: str

@@ -14,7 +14,7 @@ from convtrials.training.engine.tensor_tree import load_tree, save_tree
 from convtrials.training.optim.optimizers import build_optimizer
 from convtrials.training.optim.schedules import Plateau
 from convtrials.training.recipe.recipe import EarlyStopping, Recipe
-from convtrials.training.run import Run
+from convtrials.training.run_directory import Run
 from convtrials.training.run_documents import HistoryEntry
 
 

@@ -25,10 +25,8 @@ def try_custom_parts(recipe: Recipe, image_shape: tuple[int, int, int], classes:
 
     Parameters
     ----------
-    recipe : Recipe
     image_shape : tuple of int
         (H, W, C).
-    classes : int
 
     Raises
     ------
@@ -51,7 +49,7 @@ def _try_loss(recipe: Recipe, classes: int) -> None:
     logits = torch.linspace(-1, 1, 4 * classes).reshape(4, classes).requires_grad_()
     loss = loss_sum(recipe, logits, torch.arange(4) % classes)
     if not loss.requires_grad:
-        raise RecipeError(f"loss: {recipe.loss.name} gives values that no gradient leads back from")
+        raise RecipeError(f"loss: {recipe.loss.name} gives values without a gradient")
 
 
 def _try_optimizer(config: OptimizerConfig) -> None:
@@ -62,7 +60,9 @@ def _try_optimizer(config: OptimizerConfig) -> None:
     _step(where, network, optimizer, range(TRIED_STEPS))
     _step(where, other, slower, range(TRIED_STEPS), TRIED_RATE / 10)
     if _same(network, other):
-        raise RecipeError(f"{where} steps alike at two rates; it must read the rate from its param_groups")
+        raise RecipeError(
+            f"{where} takes the same step at two rates; it must read the rate from its param_groups"
+        )
 
     other.load_state_dict(network.state_dict())
     resumed = build_optimizer(config, other)
@@ -76,7 +76,7 @@ def _try_optimizer(config: OptimizerConfig) -> None:
         _step(where, trained, its_optimizer, range(TRIED_STEPS, 2 * TRIED_STEPS))
     if not _same(network, other):
         raise RecipeError(
-            f"{where} goes on otherwise from a checkpoint; all that it remembers must stand in self.state, "
+            f"{where} continues differently from a checkpoint; all that it remembers must be in self.state, "
             "or in its state_dict()"
         )
 

@@ -8,7 +8,7 @@ from convtrials.models.weights import save_weights
 from convtrials.training.engine.checkpoint import TrainingState
 from convtrials.training.engine.loop import Outcome
 from convtrials.training.engine.predict import predict_probabilities
-from convtrials.training.run import Run
+from convtrials.training.run_directory import Run
 from convtrials.training.run_documents import RunResult
 
 #: What a person can try when the loss is no longer a number.

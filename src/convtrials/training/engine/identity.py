@@ -5,13 +5,14 @@ from pathlib import Path
 from typing import Any
 
 from convtrials.core.custom import source_of
+from convtrials.core.documents import LARGEST_NUMBER
 from convtrials.core.errors import RunError
 from convtrials.data.dataset import Dataset
 from convtrials.data.open import source_name
 from convtrials.training.engine.environment import describe_environment
 from convtrials.training.engine.execution import Execution
 from convtrials.training.recipe.recipe import Recipe
-from convtrials.training.run import Run
+from convtrials.training.run_directory import Run
 from convtrials.training.run_documents import Counts, DatasetDescription, Identity
 
 
@@ -22,6 +23,8 @@ def identify(recipe: Recipe, dataset: Dataset, seed: int, recorded: Identity | N
     since their names alone would let another network go on under an old one's checkpoint. Where the file of initial
     weights is gone, the one that was `recorded` is believed: a checkpoint no longer needs it.
     """
+    if abs(seed) >= LARGEST_NUMBER:  # it could be written, and never be read again
+        raise RunError(f"seed {seed}: must be less than 2**63, and more than -2**63")
     made_from: dict[str, str | None] = {}
     if recipe.initial_weights:
         path, known = Path(recipe.initial_weights), recorded.initial_weights if recorded else None
@@ -34,11 +37,10 @@ def identify(recipe: Recipe, dataset: Dataset, seed: int, recorded: Identity | N
 
 
 def check_same(run: Run, identity: Identity, wanted: dict[str, Any]) -> None:
-    """Refuse to go on with another recipe, seed, dataset or execution than the run was begun with.
+    """Refuse to go on with another recipe, seed, dataset or execution than the run was started with.
 
     Parameters
     ----------
-    run : Run
     identity : Identity
         From `identify`.
     wanted : dict
@@ -55,7 +57,7 @@ def check_same(run: Run, identity: Identity, wanted: dict[str, Any]) -> None:
     for key, value in wanted.items():
         if value is not None and execution.get(key) != value:
             raise RunError(
-                f"{run.folder}: was begun with {key} {execution.get(key)} and keeps it; "
+                f"{run.folder}: was started with {key} {execution.get(key)} and keeps it; "
                 f"leave out {key} {value}, or choose another --out"
             )
 
@@ -66,7 +68,7 @@ def check_empty(run: Run) -> None:
     ours = {"recipe.yaml", "execution.json", "environment.json", "dataset.json"}  # killed while beginning
     if any(name not in ours and not name.startswith(".") for name in foreign):
         raise RunError(
-            f"{run.folder}: not empty and no run directory ({sorted(foreign)[0]} is there); choose another --out"
+            f"{run.folder}: not empty and not a run directory ({sorted(foreign)[0]} is there); choose another --out"
         )
 
 

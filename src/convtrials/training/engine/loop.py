@@ -20,12 +20,12 @@ from convtrials.training.optim.schedules import schedule_factor
 from convtrials.training.recipe.recipe import Recipe
 from convtrials.training.run_documents import HistoryEntry
 
-#: Steps between two looks at the losses on a GPU: a look waits until the GPU has done all that was asked of it.
+#: Steps between two checks of the losses on a GPU: a check waits until the GPU has done all that was asked of it.
 GPU_STEPS = 50
 
 
-class Observer(Protocol):
-    """Whoever watches the loop: progress, checkpoints, the person at the keyboard."""
+class Callback(Protocol):
+    """What the loop calls: for progress, checkpoints and requests to stop."""
 
     def after_step(self, state: TrainingState, loss: float, images: int) -> None:
         """Called after each optimizer step (on a GPU after some); may raise to stop the loop between two steps."""
@@ -44,19 +44,16 @@ class Outcome:
 
 
 def train_loop(
-    recipe: Recipe, seed: int, state: TrainingState, train: Batches, val: Batches, observer: Observer
+    recipe: Recipe, seed: int, state: TrainingState, train: Batches, val: Batches, callback: Callback
 ) -> Outcome:
     """Train from ``state`` to the end of the recipe; ``state`` is changed in place.
 
     Parameters
     ----------
-    recipe : Recipe
-    seed : int
     state : TrainingState
         Fresh, or from a checkpoint: the loop goes on at ``state.step``, mid-epoch included.
     train, val : Batches
         Training and validation split. Validation decides early stopping and the plateau schedule, test nothing.
-    observer : Observer
 
     Returns
     -------
@@ -74,7 +71,7 @@ def train_loop(
         while state.step < last:
             started, cpu_started, first = time.perf_counter(), time.process_time(), state.step
             results = []
-            for step in range(first, min(last, first + steps_between_looks(train.device))):
+            for step in range(first, min(last, first + steps_between_checks(train.device))):
                 set_learning_rate(state.optimizer, learning_rate(recipe, state, total, per_epoch))
                 images, labels = train.raw(step_indices(order, step - epoch * per_epoch, group_size))
                 group = augmented(images, labels, recipe.augment, seed, step)
@@ -90,15 +87,15 @@ def train_loop(
             seconds = (time.perf_counter() - started) / len(results)
             for loss, (_, correct, count) in zip(losses, results, strict=True):
                 count_step(state, loss, int(correct), count, seconds)
-            observer.after_step(state, losses[-1], sum(count for _, _, count in results))
+            callback.after_step(state, losses[-1], sum(count for _, _, count in results))
 
         if not close_epoch(state, val):
             return Outcome(diverged_at=state.step, diverged_in="validation")
-        observer.after_epoch(state)
+        callback.after_epoch(state)
     return Outcome(stopped_early=state.step < total)
 
 
-def steps_between_looks(device: torch.device) -> int:
+def steps_between_checks(device: torch.device) -> int:
     """Return how many steps are taken before their losses are looked at."""
     return GPU_STEPS if device.type == "cuda" else 1
 
@@ -114,7 +111,7 @@ def train_step(
     Returns
     -------
     loss : Tensor, a scalar on the device
-        Mean over the group, nats. Whoever reads it waits for the device.
+        Mean over the group, nats. Reading it waits for the device.
     correct : Tensor of int64, a scalar on the device
         Images of the group that were classified right, before the step, augmented and under dropout.
     """

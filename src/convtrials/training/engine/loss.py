@@ -83,7 +83,6 @@ def loss_sum(
 
     Parameters
     ----------
-    recipe : Recipe
     logits : Tensor, shape (B, K)
     labels : Tensor of int64, shape (B,)
     mixed : Tensor of int64, shape (B,), optional

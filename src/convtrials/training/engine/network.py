@@ -21,10 +21,8 @@ def recipe_network(recipe: Recipe, image_shape: tuple[int, int, int], classes: i
 
     Parameters
     ----------
-    recipe : Recipe
     image_shape : tuple of int
         (H, W, C) of the images.
-    classes : int
     seed : int
         The run's seed; the initial weights follow from it.
     """

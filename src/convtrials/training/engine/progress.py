@@ -16,7 +16,7 @@ from convtrials.core.progress import Task
 from convtrials.data.batches import steps_per_epoch
 from convtrials.training.engine.checkpoint import TrainingState, steps_in
 from convtrials.training.recipe.recipe import Recipe
-from convtrials.training.run import Run
+from convtrials.training.run_directory import Run
 from convtrials.training.run_documents import HistoryEntry
 
 _log = get_logger(__name__)
@@ -89,14 +89,13 @@ class RunLength:
         return round(self.images_after(self.total))
 
 
-class Watcher:
-    """What watching one run and watching several at once have in common.
+class ProgressCallback:
+    """What the callbacks of one run and of several runs at once have in common.
 
     Parameters
     ----------
     task : Task
         The bar; counts training images.
-    stop : StopRequest
     epochs : float
         In the whole recipe.
     interval : float
@@ -131,7 +130,7 @@ class Watcher:
         self._last_checkpoint = time.monotonic()
 
 
-class RunWatcher(Watcher):
+class RunCallback(ProgressCallback):
     """Writes checkpoints, history and curves of one run, and shows progress, as the loop goes."""
 
     def __init__(
@@ -140,19 +139,19 @@ class RunWatcher(Watcher):
         curves: "CurveWriter",
         task: Task,
         *,
-        follow: Callable[[Progress], None] | None = None,
+        on_progress: Callable[[Progress], None] | None = None,
         **common: Any,
     ) -> None:
         super().__init__(task, **common)
-        self._run, self._curves, self._follow = run, curves, follow
+        self._run, self._curves, self._on_progress = run, curves, on_progress
 
     def after_step(self, state: TrainingState, loss: float, images: int) -> None:
         """Advance the bar; write a checkpoint where it is time; stop where that was asked for."""
         self._task.advance(images)
         self._images += images
         progress = self._progress(state)
-        if self._follow is not None:
-            self._follow(progress)
+        if self._on_progress is not None:
+            self._on_progress(progress)
         last = f"  val {progress.val_accuracy:.1%}" if progress.val_accuracy is not None else ""
         self._task.show(
             f"epoch {progress.epoch}/{self._last_epoch}  {progress.images_per_second:,.0f} images/s  "

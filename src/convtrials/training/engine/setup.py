@@ -42,10 +42,8 @@ def begin_run(
 
     Parameters
     ----------
-    recipe : Recipe
     dataset : Dataset
         With images in train and val.
-    execution : Execution
     network : nn.Module
         With its initial weights; moved to the device and brought into the memory format.
 
@@ -69,7 +67,6 @@ def seed_layers(seed: int, device: torch.device) -> None:
 
     Parameters
     ----------
-    seed : int
     device : torch.device
         Where the network is.
     """

@@ -39,10 +39,8 @@ class StepProbe:
 
     Attributes
     ----------
-    recipe : Recipe
     image_shape : tuple of int
         (H, W, C).
-    classes : int
     """
 
     recipe: Recipe
@@ -74,7 +72,6 @@ def step_times(step: Callable[[], Any], device: str, *, at_once: int = 1) -> Ite
 
     Parameters
     ----------
-    step : callable
     device : str
         ``"cpu"`` or ``"cuda"``: there the time is taken when the GPU has done its work.
     at_once : int
@@ -108,8 +105,6 @@ def training_step(
 
     Parameters
     ----------
-    probe : StepProbe
-    execution : Execution
     most_images : float
         Of 28x28; fewer of larger images. The step has as many as the recipe's batch, if those are fewer; two at least.
     """
@@ -146,7 +141,6 @@ def autotune_execution(
 
     Parameters
     ----------
-    probe : StepProbe
     precision, threads, device, channels_last
         Given by a person: then kept, and not timed.
 

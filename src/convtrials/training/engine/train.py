@@ -1,5 +1,6 @@
 """Train one recipe with one seed on one dataset: from nothing, or on from a checkpoint."""
 
+import operator
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,11 +26,11 @@ from convtrials.training.engine.identity import (
 )
 from convtrials.training.engine.loop import train_loop
 from convtrials.training.engine.network import initial_network, recipe_network
-from convtrials.training.engine.progress import CurveWriter, Progress, RunLength, RunWatcher, stop_request
+from convtrials.training.engine.progress import CurveWriter, Progress, RunCallback, RunLength, stop_request
 from convtrials.training.engine.setup import begin_run, torch_left_as_it_was
 from convtrials.training.engine.step_timing import StepProbe, autotune_execution
 from convtrials.training.recipe.recipe import Recipe
-from convtrials.training.run import Run, default_run_folder, load_run
+from convtrials.training.run_directory import Run, default_run_folder, load_run
 
 _log = get_logger(__name__)
 
@@ -49,7 +50,7 @@ def train(
     channels_last: bool | None = None,
     execution: Execution | None = None,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
-    follow: Callable[[Progress], None] | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
 ) -> Run:
     """Train, keep the weights that count, and classify the test split once.
 
@@ -60,7 +61,6 @@ def train(
 
     Parameters
     ----------
-    recipe : Recipe
     dataset : Dataset
         Needs images in train and val; an empty test split is allowed, its predictions are then left out.
     seed : int
@@ -73,7 +73,7 @@ def train(
         The whole execution, where a study fixes it for all arms; no probe then.
     checkpoint_seconds : float
         Seconds between checkpoints inside an epoch.
-    follow : callable, optional
+    on_progress : callable, optional
         Gets, after every step, how far the run is.
 
     Returns
@@ -83,7 +83,7 @@ def train(
 
     Raises
     ------
-    RunTaken
+    RunLocked
         Another process is training this run.
     RunError
         The directory holds another run, or the data cannot be trained on.
@@ -93,6 +93,7 @@ def train(
         After Ctrl-C or SIGTERM, with a checkpoint written.
     """
     check_trainable(recipe, dataset)
+    seed = operator.index(seed)  # of NumPy's integers too
     run = Run(out if out is not None else default_run_folder(recipe, dataset, seed))
     identity = identify(recipe, dataset, seed, recorded=run.identity if run.exists else None)
     if not run.exists:
@@ -124,7 +125,7 @@ def train(
             write_description(run, recipe, dataset, identity, execution)
         _log.info(f"execution: {execution.describe()}")
         with stop_request().listening() as stop, _writing_errors_reported(run):
-            _train(run, recipe, dataset, seed, network, execution, stop, checkpoint_seconds, follow)
+            _train(run, recipe, dataset, seed, network, execution, stop, checkpoint_seconds, on_progress)
         if stop.asked:  # while the end was being written
             raise Interrupted(f"{run.folder}: finished; stopped before anything else")
     return run
@@ -135,7 +136,7 @@ def resume(
     data: Dataset | str | Path | None = None,
     *,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
-    follow: Callable[[Progress], None] | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
 ) -> Run:
     """Go on with an unfinished run, from its directory alone.
 
@@ -147,7 +148,7 @@ def resume(
         The run directory.
     data : Dataset or path, optional
         Where the run's data is now, if it was made in memory or has moved.
-    checkpoint_seconds, follow
+    checkpoint_seconds, on_progress
         As for `train`.
 
     Raises
@@ -168,7 +169,7 @@ def resume(
         seed=identity.seed,
         out=run.folder,
         checkpoint_seconds=checkpoint_seconds,
-        follow=follow,
+        on_progress=on_progress,
     )
 
 
@@ -192,7 +193,7 @@ def _train(
     execution: Execution,
     stop: StopRequest,
     checkpoint_seconds: float,
-    follow: Callable[[Progress], None] | None,
+    on_progress: Callable[[Progress], None] | None,
 ) -> None:
     started = time.perf_counter()
     resuming = run.checkpoint_path.is_file()
@@ -211,7 +212,7 @@ def _train(
         progress_task(f"train {recipe.model}", total, log_steps=False) as task,
     ):
         task.advance(seen)
-        watcher = RunWatcher(
+        callback = RunCallback(
             run,
             curves,
             task,
@@ -219,7 +220,7 @@ def _train(
             epochs=recipe.epochs,
             interval=checkpoint_seconds,
             images=(seen, total),
-            follow=follow,
+            on_progress=on_progress,
         )
-        outcome = train_loop(recipe, seed, state, train_split, val_split, watcher)
+        outcome = train_loop(recipe, seed, state, train_split, val_split, callback)
     finish_run(run, dataset, seed, state, outcome, val_split, time.perf_counter() - started)

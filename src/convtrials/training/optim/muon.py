@@ -97,8 +97,6 @@ class Muon(torch.optim.Optimizer):
         Parameter groups with ``params``, of two dimensions or more, and ``weight_decay``.
     lr : float
         Learning rate; a step of it has the size of AdamW's.
-    momentum : float
-    nesterov : bool
     """
 
     def __init__(self, groups: list[dict[str, Any]], lr: float, momentum: float, nesterov: bool) -> None:

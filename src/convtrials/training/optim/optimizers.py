@@ -31,7 +31,7 @@ class OptimizerEntry:
     lr : float
         Default rate, a starting point for networks without batch norm at batch 128; NaN: the recipe must say.
     options : tuple of str
-        Which fields of `OptimizerConfig` it takes, besides ``lr`` and ``weight_decay``.
+        Which fields of `OptimizerConfig` it takes, apart from ``lr`` and ``weight_decay``.
     defaults : mapping
         What it is called with where the recipe says nothing else. ``fused`` is one kernel for the whole update.
     adam_sized : bool
@@ -160,7 +160,9 @@ class OptimizerConfig(BaseModel):
                     f"{self.name} has no {key}; its options: lr, weight_decay, {', '.join(entry.options)}"
                 )
         if taken := sorted({"params", "lr", "weight_decay"}.intersection(self.options)):
-            raise ValueError(f"options: {taken[0]} is given to every optimizer; it is no option of your own")
+            raise ValueError(
+                f"options: {taken[0]} is given to every optimizer; it is not an option of your own"
+            )
         if self.betas is not None and not all(0 <= beta < 1 for beta in self.betas):
             raise ValueError("betas: both must be at least 0 and less than 1")
         if self.name == "sgd" and self.nesterov and self.momentum == 0:
@@ -172,11 +174,11 @@ class OptimizerConfig(BaseModel):
         return self
 
     def _given(self) -> dict[str, Any]:
-        """Return the options that are set, besides rate and decay."""
+        """Return the options that are set, apart from rate and decay."""
         return self.model_dump(exclude_none=True, exclude={"name", "lr", "weight_decay"})
 
     def arguments(self) -> dict[str, Any]:
-        """Return what the optimizer is called with, besides the parameter groups."""
+        """Return what the optimizer is called with, apart from the parameter groups."""
         given = self._given()
         return {"lr": self.lr, **optimizer_entry(self.name).defaults, **given.pop("options", {}), **given}
 

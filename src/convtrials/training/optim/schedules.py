@@ -28,7 +28,6 @@ class Moment:
     ----------
     step, total : int
         Optimizer steps since the warm-up, and all after it.
-    steps_per_epoch : int
     """
 
     step: int
@@ -55,7 +54,7 @@ class ScheduleEntry:
     summary : str
         What it does, and its paper.
     options : tuple of str
-        Which fields of `ScheduleConfig` it takes, besides ``warmup``.
+        Which fields of `ScheduleConfig` it takes, apart from ``warmup``.
     factor : callable
         ``(ScheduleConfig, Moment) -> float``: the share of the peak rate, from 0 to 1.
     """

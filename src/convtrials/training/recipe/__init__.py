@@ -1,1 +1,1 @@
-"""The recipe: everything that decides what is learned, besides dataset and seed."""
+"""The recipe: everything that decides what is learned, except dataset and seed."""

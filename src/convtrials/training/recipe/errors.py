@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 
 def explain(error: ValidationError, model: type[BaseModel], where: str) -> str:
-    """Tell a person what is wrong.
+    """Show the user what is wrong.
 
     Parameters
     ----------

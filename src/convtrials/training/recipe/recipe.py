@@ -1,4 +1,4 @@
-"""The recipe: everything that decides what is learned, besides dataset and seed."""
+"""The recipe: everything that decides what is learned, except dataset and seed."""
 
 import hashlib
 import json
@@ -39,7 +39,7 @@ class EarlyStopping(BaseModel):
 
 
 class Recipe(BaseModel):
-    """Everything that decides what is learned, besides dataset and seed.
+    """Everything that decides what is learned, except dataset and seed.
 
     The defaults are the honest classic, ``recipes/base.yaml``: full width, ReLU, dropout 0.5 in the classifier, Adam
     at a constant rate, batch 128, no augmentation, no smoothing, no decay, ten epochs, last weights.
@@ -72,7 +72,7 @@ class Recipe(BaseModel):
     )
     initial_weights: str | None = Field(None, description="a .safetensors or .pth file to start from")
     image_size: int | None = Field(
-        None, ge=1, le=4096, description="pixels a side; null: as the dataset has them"
+        None, ge=1, le=4096, description="pixels per side; null: as the dataset has them"
     )
 
     optimizer: OptimizerConfig = Field(default_factory=OptimizerConfig)
@@ -150,7 +150,7 @@ class Recipe(BaseModel):
 
     @classmethod
     def make(cls, values: dict[str, Any] | None = None, /, *, where: str = "recipe") -> Self:
-        """Build a recipe from a mapping; errors are told as `RecipeError` that names ``where``."""
+        """Build a recipe from a mapping; errors are raised as `RecipeError`, which names ``where``."""
         try:
             return cls(**(values or {}))
         except RecipeError as error:
@@ -208,7 +208,6 @@ def recipe_file(name: str | Path, folder: Path = Path()) -> Path:
     ----------
     name : str or Path
         A path as seen from `folder`; or the bare name of a built-in recipe, unless a file of that name is there.
-    folder : Path
     """
     path = folder / name
     if path.is_file() or str(name) not in built_in_recipes():
@@ -256,7 +255,7 @@ def with_shorthands(values: dict[str, Any]) -> dict[str, Any]:
         augment = values.get("augment") or {}
         if isinstance(augment, dict):
             if "mixup" in augment:
-                raise ValueError("mixup stands twice: at the top and in augment")
+                raise ValueError("mixup is given twice: at the top and in augment")
             values["augment"] = {**augment, "mixup": values.pop("mixup")}
     return values
 
@@ -284,7 +283,7 @@ def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
 
 
 def _is_off(value: Any) -> bool:
-    """Tell whether ``augment`` is switched off: ``off`` (which YAML reads as false), ``null`` or ``none``."""
+    """Return whether ``augment`` is switched off: ``off`` (which YAML reads as false), ``null`` or ``none``."""
     return value is None or value is False or value in (OFF, "none")
 
 
@@ -296,7 +295,9 @@ def _carried(section: str, old: Any, new: Any) -> tuple[str, ...]:
     """Name the options that survive a change of a section's name."""
     if section != "optimizer":
         return ("warmup",) if section == "schedule" else ()
-    both = all(name in OPTIMIZERS and OPTIMIZERS[name].adam_sized for name in (old or "adam", new))
+    # A list of names: a value of any other type is compared, and refused later.
+    adam_sized = [name for name, entry in OPTIMIZERS.items() if entry.adam_sized]
+    both = all(name in adam_sized for name in (old or "adam", new))
     return ("lr", "weight_decay") if both else ("weight_decay",)
 
 

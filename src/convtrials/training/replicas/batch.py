@@ -61,9 +61,6 @@ def step_images(
         The training split.
     indices : sequence of ndarray of int64, k of shape (n,)
         Each replica's images of this step.
-    augment : AugmentConfig
-    seeds : sequence of int, length k
-    step : int
 
     Returns
     -------

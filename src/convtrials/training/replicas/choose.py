@@ -17,7 +17,7 @@ from convtrials.training.replicas.batch import MicroBatch
 from convtrials.training.replicas.grouped import unknown_layer
 from convtrials.training.replicas.passes import Method
 from convtrials.training.replicas.team import Replica, Team
-from convtrials.training.run import Run
+from convtrials.training.run_directory import Run
 
 _log = get_logger(__name__)
 
@@ -34,7 +34,6 @@ class ReplicaChoice:
 
     Attributes
     ----------
-    replicas : int
     method : {"grouped", "side_by_side"} or None
         None: chosen by the network, see `usual_method`.
     measured : list of dict
@@ -57,8 +56,6 @@ def choose_replicas(
 
     Parameters
     ----------
-    probe : StepProbe
-    execution : Execution
     candidates : sequence of int
         Rising.
     seconds : float

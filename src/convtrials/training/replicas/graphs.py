@@ -42,8 +42,6 @@ class Replayed:
 
     Parameters
     ----------
-    passes : Passes
-    stack : Stack
     size, of : int
         Images of the micro-batches to be replayed, and of their step.
     record : callable

@@ -44,7 +44,6 @@ def grouped_network(network: nn.Module, stack: Stack) -> nn.Module:
     ----------
     network : nn.Module
         Any of the stacked ones: its layers are copied, its weights are not used.
-    stack : Stack
 
     Returns
     -------

@@ -15,7 +15,7 @@ from convtrials.training.engine.loop import (
     close_epoch,
     count_step,
     learning_rate,
-    steps_between_looks,
+    steps_between_checks,
 )
 from convtrials.training.engine.progress import RunLength
 from convtrials.training.recipe.recipe import Recipe
@@ -23,8 +23,8 @@ from convtrials.training.replicas.batch import step_images
 from convtrials.training.replicas.team import Replica, Team
 
 
-class Observer(Protocol):
-    """What watches the loop: progress, checkpoints, requests to stop."""
+class ReplicaCallback(Protocol):
+    """What the loop calls: for progress, checkpoints and requests to stop."""
 
     def after_steps(self, team: Team, images: int) -> None:
         """Called after some steps, with the images of one replica in them; may raise to stop the loop."""
@@ -43,21 +43,18 @@ def replica_loop(
     make_team: Callable[[Sequence[Replica]], Team],
     train: Batches,
     val: Batches,
-    observer: Observer,
+    callback: ReplicaCallback,
 ) -> Iterator[Ended]:
     """Train replicas from where they are to the end of the recipe; yield each as it ends.
 
-    Whoever diverges or stops early leaves, and the others go on without: what one computes never touches another.
+    A replica that diverges or stops early leaves, and the others go on: what one computes never touches another.
 
     Parameters
     ----------
-    recipe : Recipe
     replicas : sequence of Replica
         At the same step of the same epoch; their states are changed in place.
     make_team : callable
         Stacks replicas; called again when some have left.
-    train, val : Batches
-    observer : Observer
 
     Yields
     ------
@@ -67,7 +64,7 @@ def replica_loop(
     length, going = RunLength.of(recipe, len(train)), list(replicas)
     while going:
         team = make_team(going)
-        ended = _until_one_ends(recipe, team, length, train, val, observer)
+        ended = _until_one_ends(recipe, team, length, train, val, callback)
         team.hand_back()
         yield from ended
         going = _without(going, ended)
@@ -79,7 +76,7 @@ def _without(replicas: Sequence[Replica], ended: Sequence[Ended]) -> list[Replic
 
 
 def _until_one_ends(
-    recipe: Recipe, team: Team, length: RunLength, train: Batches, val: Batches, observer: Observer
+    recipe: Recipe, team: Team, length: RunLength, train: Batches, val: Batches, callback: ReplicaCallback
 ) -> list[Ended]:
     lead = team.replicas[0].state  # step and epoch are the same for all
     while True:
@@ -94,13 +91,13 @@ def _until_one_ends(
         orders = [epoch_order(length.images, one.seed, epoch) for one in team.replicas]
         last = min((epoch + 1) * length.per_epoch, length.total)
         while lead.step < last:
-            until = min(last, lead.step + steps_between_looks(train.device))
+            until = min(last, lead.step + steps_between_checks(train.device))
             images, diverged = _steps(recipe, team, length, train, orders, until)
             if diverged:
                 return diverged
-            observer.after_steps(team, images)
+            callback.after_steps(team, images)
         diverged = _validate(team, val)
-        observer.after_epoch(team, _without(team.replicas, diverged))
+        callback.after_epoch(team, _without(team.replicas, diverged))
         if diverged:
             return diverged
 

@@ -77,7 +77,7 @@ class DropoutNoise:
         images : Tensor, shape (B, C, H, W)
             Of one replica; values do not matter.
         micro, step : int
-            Number of the micro-batch within the step, and the step: what the draws follow from, besides the seeds.
+            Number of the micro-batch within the step, and the step: what the draws follow from, apart from the seeds.
         """
         size = len(images)
         if size not in self._layers:

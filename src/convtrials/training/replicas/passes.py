@@ -29,7 +29,6 @@ class Passes(Protocol):
 
         Parameters
         ----------
-        batch : MicroBatch
         of : int
             Images of one replica in the whole step.
 
@@ -48,7 +47,6 @@ class GroupedPasses:
     ----------
     networks : sequence of nn.Module
         The replicas, as `Stack` left them.
-    stack : Stack
     smoothing : float
         Label smoothing.
     autocast : callable

@@ -17,7 +17,7 @@ from convtrials.training.replicas.noise import DropoutNoise, give_dropout
 from convtrials.training.replicas.passes import GroupedPasses, Method, Passes, SideBySidePasses
 from convtrials.training.replicas.stack import Stack
 from convtrials.training.replicas.stepping import build_stepping
-from convtrials.training.run import Run
+from convtrials.training.run_directory import Run
 
 
 @dataclass(frozen=True, eq=False)  # the same one or another: values do not matter
@@ -28,7 +28,6 @@ class Replica:
     ----------
     run : Run
         Its directory.
-    seed : int
     state : TrainingState
         As of a run of its own.
     network : nn.Module
@@ -46,10 +45,8 @@ class Team:
 
     Parameters
     ----------
-    recipe : Recipe
     replicas : sequence of Replica
         At the same step of the same epoch.
-    execution : Execution
     method : {"grouped", "side_by_side"}
     graphs : bool, optional
         Record passes as CUDA graphs; by default on a GPU.

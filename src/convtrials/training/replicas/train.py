@@ -30,12 +30,12 @@ from convtrials.training.engine.progress import RunLength, stop_request
 from convtrials.training.engine.setup import make_fabric, open_splits, torch_left_as_it_was
 from convtrials.training.engine.train import CHECKPOINT_SECONDS
 from convtrials.training.recipe.recipe import Recipe
+from convtrials.training.replicas.callback import OnProgress, ReplicasCallback
 from convtrials.training.replicas.grouped import unknown_layer
 from convtrials.training.replicas.loop import replica_loop
 from convtrials.training.replicas.passes import Method
 from convtrials.training.replicas.team import Replica, Team, usual_method
-from convtrials.training.replicas.watching import Follow, TeamWatcher
-from convtrials.training.run import Run
+from convtrials.training.run_directory import Run
 
 _log = get_logger(__name__)
 
@@ -49,7 +49,7 @@ def train_replicas(
     execution: Execution,
     method: Method | None = None,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
-    follow: Follow | None = None,
+    on_progress: OnProgress | None = None,
 ) -> list[Run]:
     """Train one run per seed, all at once in this process.
 
@@ -60,19 +60,16 @@ def train_replicas(
 
     Parameters
     ----------
-    recipe : Recipe
-    dataset : Dataset
     seeds : sequence of int
         All different.
     outs : sequence of path
         The run directory of each.
-    execution : Execution
     method : {"grouped", "side_by_side"}, optional
         How they are computed: by grouped convolutions, or network after network (on a GPU on streams of their own).
         By default grouped, where every layer of the network is known.
     checkpoint_seconds : float
         Seconds between checkpoints inside an epoch.
-    follow : callable, optional
+    on_progress : callable, optional
         Gets, after some steps, how far each run is.
 
     Returns
@@ -82,7 +79,7 @@ def train_replicas(
 
     Raises
     ------
-    RunTaken
+    RunLocked
         Another process is training one of the runs.
     RunError
         A directory holds another run, the data cannot be trained on, or the network cannot be replicated.
@@ -114,12 +111,16 @@ def train_replicas(
         unfinished = [(run, seed) for run, seed in zip(runs, seeds, strict=True) if not run.finished]
         with stop_request().listening() as stop:
             make_team = partial(Team, recipe, execution=execution, method=method)
-            watch = partial(
-                TeamWatcher, stop=stop, epochs=recipe.epochs, interval=checkpoint_seconds, follow=follow
+            make_callback = partial(
+                ReplicasCallback,
+                stop=stop,
+                epochs=recipe.epochs,
+                interval=checkpoint_seconds,
+                on_progress=on_progress,
             )
             try:
                 replicas = _replicas(unfinished, recipe, dataset, execution)
-                _train(replicas, recipe, dataset, execution, make_team, watch)
+                _train(replicas, recipe, dataset, execution, make_team, make_callback)
             except (OSError, SafetensorError) as error:
                 raise RunError(
                     f"replicas: training cannot go on: {error}\nthe same call goes on from the last checkpoints"
@@ -147,7 +148,7 @@ def _train(
     dataset: Dataset,
     execution: Execution,
     make_team: Callable[[Sequence[Replica]], Team],
-    watch: Callable[..., TeamWatcher],
+    make_callback: Callable[..., ReplicasCallback],
 ) -> None:
     """Train those at once that stand at the same step: all of them, unless a kill came between two checkpoints."""
     train_split, val_split = open_splits(dataset, execution)
@@ -160,8 +161,8 @@ def _train(
             progress_task(f"train {len(team)} x {recipe.model}", total * len(team), log_steps=False) as task,
         ):
             task.advance(seen * len(team))
-            watcher = watch(team, task, files, images=(seen, total))
-            for one, outcome in replica_loop(recipe, team, make_team, train_split, val_split, watcher):
+            callback = make_callback(team, task, files, images=(seen, total))
+            for one, outcome in replica_loop(recipe, team, make_team, train_split, val_split, callback):
                 seconds = (time.perf_counter() - started) / len(team)
                 finish_run(one.run, dataset, one.seed, one.state, outcome, val_split, seconds)
 

@@ -1,4 +1,4 @@
-"""Watch replicas: one bar for all, checkpoints and histories in every one's own directory."""
+"""The callback of replicas: one progress bar for all, checkpoints and histories in the directory of each."""
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -7,29 +7,28 @@ from typing import Any
 from convtrials.core.errors import Interrupted
 from convtrials.core.log import get_logger
 from convtrials.core.progress import Task
-from convtrials.training.engine.progress import CurveWriter, Progress, Watcher
+from convtrials.training.engine.progress import CurveWriter, Progress, ProgressCallback
 from convtrials.training.replicas.team import Replica, Team
-from convtrials.training.run import Run
+from convtrials.training.run_directory import Run
 
 _log = get_logger(__name__)
 
 #: Gets how far a run is: its directory and its progress.
-Follow = Callable[[Run, Progress], None]
+OnProgress = Callable[[Run, Progress], None]
 
 
-class TeamWatcher(Watcher):
+class ReplicasCallback(ProgressCallback):
     """Writes checkpoints, histories and curves of replicas, and shows progress, as the loop goes.
 
     Parameters
     ----------
-    replicas : sequence of Replica
     task : Task
         Counts images of all replicas.
     files : ExitStack
         Closes the curves.
-    follow : callable, optional
+    on_progress : callable, optional
     common
-        As for `Watcher`.
+        As for `ProgressCallback`.
     """
 
     def __init__(
@@ -38,11 +37,11 @@ class TeamWatcher(Watcher):
         task: Task,
         files: ExitStack,
         *,
-        follow: Follow | None = None,
+        on_progress: OnProgress | None = None,
         **common: Any,
     ) -> None:
         super().__init__(task, **common)
-        self._follow = follow
+        self._on_progress = on_progress
         self._curves = {
             one: files.enter_context(CurveWriter(one.run.folder, one.state.history)) for one in replicas
         }
@@ -53,9 +52,9 @@ class TeamWatcher(Watcher):
         self._images += images
         self._task.advance(images * len(replicas))
         progress = [self._progress(one.state) for one in replicas]
-        if self._follow is not None:
+        if self._on_progress is not None:
             for one, reached in zip(replicas, progress, strict=True):
-                self._follow(one.run, reached)
+                self._on_progress(one.run, reached)
         # Each is credited with a share of the seconds, so the mean of the rates is that of all together.
         rate = sum(one.images_per_second for one in progress) / len(replicas)
         self._task.show(

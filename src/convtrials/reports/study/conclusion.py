@@ -9,7 +9,7 @@ from convtrials.core.formatting import joined
 from convtrials.reports.study.record import StudyArm, StudyRecord
 from convtrials.reports.study.verdict_style import STYLES, VerdictStyle, preliminary, style_of
 from convtrials.study.results.metrics import scale_of
-from convtrials.study.results.sentences import MAY_SETTLE
+from convtrials.study.results.verdict_sentences import MAY_SETTLE
 
 #: How each verdict reads after "2 of 6 techniques": for one, and for several.
 _COUNTED = {
@@ -30,7 +30,7 @@ _ALIKE = {
 
 
 @dataclass(frozen=True)
-class Finding:
+class TechniqueSentence:
     """One technique in a list of the conclusion: its name, a sentence, and whether it may still change."""
 
     name: str
@@ -42,8 +42,8 @@ class Finding:
 class Group:
     """The techniques of one verdict."""
 
-    look: VerdictStyle
-    findings: list[Finding]
+    style: VerdictStyle
+    techniques: list[TechniqueSentence]
 
 
 def lead(study: StudyRecord) -> list[str]:
@@ -51,24 +51,24 @@ def lead(study: StudyRecord) -> list[str]:
     scale = scale_of(study.spec.metric)
     helpful = [arm for arm in study.ranked if style_of(arm).key == "better"]
     so_far = "" if study.verdicts.complete else " so far"
-    told = [_counts(study)]
+    sentences = [_counts(study)]
     if helpful:
-        told.append(_largest_gain(study, helpful[0], so_far))
+        sentences.append(_largest_gain(study, helpful[0], so_far))
     elif len(study.techniques) > 1:
-        told.append(f"No technique is shown to be better{so_far}.")
+        sentences.append(f"No technique is shown to be better{so_far}.")
     scores = study.baseline.scores
     if scores:
         spread = f", from {scale.score(min(scores))} to {scale.score(max(scores))}" if len(scores) > 1 else ""
         if study.verdicts.baseline.mean_interval is not None:
             low, high = map(scale.score, study.verdicts.baseline.mean_interval)
             spread += f"; 95% interval for new seeds and images {low} to {high}"
-        told.append(
+        sentences.append(
             f"The baseline's {scale.label} is {scale.score(study.baseline.mean)} "
             f"({'one run' if len(scores) == 1 else f'mean of {len(scores)} runs'}{spread})."
         )
     if study.verdicts.single_runs:
-        told.append(study.verdicts.single_runs)
-    return told
+        sentences.append(study.verdicts.single_runs)
+    return sentences
 
 
 def _largest_gain(study: StudyRecord, arm: StudyArm, so_far: str) -> str:
@@ -91,11 +91,13 @@ def _largest_gain(study: StudyRecord, arm: StudyArm, so_far: str) -> str:
 def groups(study: StudyRecord) -> list[Group]:
     """Sort the techniques by verdict, each with a sentence; the largest difference first."""
     found = []
-    for look in STYLES:
-        members = [arm for arm in study.ranked if style_of(arm).key == look.key]
+    for style in STYLES:
+        members = [arm for arm in study.ranked if style_of(arm).key == style.key]
         if members:
-            findings = [Finding(arm.name, sentence_of(study, arm), preliminary(arm)) for arm in members]
-            found.append(Group(look, findings))
+            techniques = [
+                TechniqueSentence(arm.name, sentence_of(study, arm), preliminary(arm)) for arm in members
+            ]
+            found.append(Group(style, techniques))
     return found
 
 
@@ -103,11 +105,11 @@ def sentence_of(study: StudyRecord, arm: StudyArm) -> str:
     """Return the sentence of ``verdicts.json``, or one made here where it has none."""
     if arm.technique is not None and arm.technique.sentence:
         return arm.technique.sentence
-    look = style_of(arm)
+    style = style_of(arm)
     if arm.difference is None:
-        return look.meaning.capitalize()
+        return style.meaning.capitalize()
     scale = scale_of(study.spec.metric)
-    return f"{scale.signed(arm.difference)} {scale.unit} ({_interval(study, arm)}): {look.meaning}"
+    return f"{scale.signed(arm.difference)} {scale.unit} ({_interval(study, arm)}): {style.meaning}"
 
 
 def _counts(study: StudyRecord) -> str:
@@ -117,16 +119,16 @@ def _counts(study: StudyRecord) -> str:
     if not arms:
         return "There is no technique in this study."
     if len(arms) == 1:
-        told = f"{arms[0].name} {_COUNTED[keys[0]][0]}."
+        text = f"{arms[0].name} {_COUNTED[keys[0]][0]}."
     elif len(set(keys)) == 1:
-        everybody = "Both" if len(arms) == 2 else f"All {len(arms)}"
-        alike = f"{everybody} techniques {_COUNTED[keys[0]][1]}."
-        told = _ALIKE[keys[0]].format(count=len(arms)) if keys[0] in _ALIKE else alike
+        which = "Both" if len(arms) == 2 else f"All {len(arms)}"
+        alike = f"{which} techniques {_COUNTED[keys[0]][1]}."
+        text = _ALIKE[keys[0]].format(count=len(arms)) if keys[0] in _ALIKE else alike
     else:
-        counts = [(look.key, keys.count(look.key)) for look in STYLES if look.key in keys]
+        counts = [(style.key, keys.count(style.key)) for style in STYLES if style.key in keys]
         parts = [f"{count} {_COUNTED[key][count > 1]}" for key, count in counts]
-        told = f"Of {len(arms)} techniques, {joined(parts)}."
-    return told if study.verdicts.complete else f"So far: {told}"
+        text = f"Of {len(arms)} techniques, {joined(parts)}."
+    return text if study.verdicts.complete else f"So far: {text}"
 
 
 def _interval(study: StudyRecord, arm: StudyArm) -> str:
@@ -149,7 +151,7 @@ def know_more(study: StudyRecord) -> list[tuple[str, str]]:
         ("Another recipe", _unstable([arm for arm in study.ranked if style_of(arm).key == "unstable"])),
         ("Runs that work", _failed([arm for arm in study.ranked if style_of(arm).key == "failed"])),
     ]
-    return [(what, told) for what, told in found if told]
+    return [(what, sentence) for what, sentence in found if sentence]
 
 
 def _reason(arm: StudyArm) -> str:
@@ -163,7 +165,7 @@ def _open(study: StudyRecord) -> str:
     if not count or study.verdicts.complete:
         return ""
     which = "One technique is" if count == 1 else f"{count} techniques are"
-    return f"{which} still open. The command that started the study goes on with it."
+    return f"{which} still open. The command that started the study continues it."
 
 
 def _more_seeds(arms: Sequence[StudyArm]) -> str:
@@ -180,7 +182,7 @@ def _more_seeds(arms: Sequence[StudyArm]) -> str:
 
 
 def _more_images(study: StudyRecord, arms: Sequence[StudyArm]) -> str:
-    """Say what the test split cannot tell, and how many images would."""
+    """Say what the test split cannot resolve, and how many images would."""
     if not arms:
         return ""
     scale, images = scale_of(study.spec.metric), f"{study.verdicts.test_images:,} test images"
@@ -191,11 +193,11 @@ def _more_images(study: StudyRecord, arms: Sequence[StudyArm]) -> str:
         for arm in arms
         if (one := arm.technique) and one.images_needed
     ]
-    told = (
+    text = (
         f"These {images} cannot resolve differences{limit}, and more seeds do not help: "
         f"{joined([arm.name for arm in arms])}."
     )
-    return f"{told} Images that {MAY_SETTLE}: {joined(needed)}." if needed else told
+    return f"{text} Images that {MAY_SETTLE}: {joined(needed)}." if needed else text
 
 
 def _too_spread(arms: Sequence[StudyArm]) -> str:
@@ -205,7 +207,7 @@ def _too_spread(arms: Sequence[StudyArm]) -> str:
 
 
 def _at_most(count: int, most: int) -> str:
-    """Return a count; one that nobody will reach is told as such."""
+    """Return a count; one out of reach is reported as such."""
     return f"{count:,}" if count <= most else f"more than {most:,}"
 
 
@@ -218,7 +220,9 @@ def _unstable(arms: Sequence[StudyArm]) -> str:
     """Name the arms whose runs diverged: it may be the baseline's, which leaves no technique a verdict."""
     names = _whose(arms, "baseline diverged")
     return (
-        f"Some runs diverged: {joined(names)}. A verdict needs a recipe whose runs all hold." if names else ""
+        f"Some runs diverged: {joined(names)}. A verdict needs a recipe whose runs all finish."
+        if names
+        else ""
     )
 
 
@@ -226,7 +230,7 @@ def _failed(arms: Sequence[StudyArm]) -> str:
     names = _whose(arms, "baseline failed")
     crashed = "Runs crashed, twice each"
     return (
-        f"{crashed}: {joined(names)}. See below which; mend the cause and run the study again."
+        f"{crashed}: {joined(names)}. They are listed below; fix the cause and run the study again."
         if names
         else ""
     )

@@ -1,4 +1,4 @@
-"""All numbers that are told about a run's predictions, ready for JSON."""
+"""All numbers that are reported about a run's predictions, ready for JSON."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -180,7 +180,7 @@ def _intervals(
     dense = None if groups is None else np.unique(groups, return_inverse=True)[1].reshape(-1)
     if dense is not None and dense.shape != labels.shape:
         raise RunError(
-            f"groups have shape {dense.shape}, labels {labels.shape}: one group an image is needed"
+            f"groups have shape {dense.shape}, labels {labels.shape}: one group per image is needed"
         )
     return bootstrap_intervals(probabilities, labels, seed=seed, resamples=resamples, groups=dense)
 

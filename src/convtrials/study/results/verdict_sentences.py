@@ -15,7 +15,6 @@ def sentence(name: str, result: Result, metric: str, margin: float, runs: int) -
     ----------
     name : str
         The technique.
-    result : Result
     metric : str
         The study's.
     margin : float

@@ -16,9 +16,9 @@ def figures(run: Any) -> list[tuple[float, ...]]:
 def test_rare_looks_change_nothing(train_small: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     every_step = train_small({"ema": 0.9})
     seen: list[int] = []
-    monkeypatch.setattr(loop, "steps_between_looks", lambda device: 3)
+    monkeypatch.setattr(loop, "steps_between_checks", lambda device: 3)
     monkeypatch.setattr(
-        "convtrials.training.engine.progress.RunWatcher.after_step",
+        "convtrials.training.engine.progress.RunCallback.after_step",
         lambda self, state, loss, images: seen.append(images),
     )
     rarely = train_small({"ema": 0.9})
@@ -36,6 +36,6 @@ def test_the_step_of_divergence_is_found(train_small: Any, monkeypatch: pytest.M
         return (loss * float("nan") if state.step == bad else loss), correct
 
     monkeypatch.setattr(loop, "train_step", spoilt)
-    monkeypatch.setattr(loop, "steps_between_looks", lambda device: 3)
+    monkeypatch.setattr(loop, "steps_between_checks", lambda device: 3)
     result = train_small().result
     assert (result.status, result.diverged_at, result.steps) == ("diverged", bad, bad)

@@ -37,7 +37,13 @@ class Headline:
 def headlines(metrics: dict[str, Any]) -> list[Headline]:
     """Return the headline numbers of `evaluate_predictions`, most important first."""
     found = [
-        _percent(metrics, "accuracy", "Accuracy", metrics["accuracy"], "of the test images are named right"),
+        _percent(
+            metrics,
+            "accuracy",
+            "Accuracy",
+            metrics["accuracy"],
+            "of the test images are classified correctly",
+        ),
         _percent(
             metrics,
             "macro_precision",
@@ -57,7 +63,7 @@ def headlines(metrics: dict[str, Any]) -> list[Headline]:
             "macro_f1",
             "Macro F1",
             metrics["f1"]["macro"],
-            "F1 averaged over classes, each counting alike",
+            "F1 averaged over classes, each with equal weight",
         ),
     ]
     tops = list(metrics["top_k"].items())
@@ -71,7 +77,7 @@ def headlines(metrics: dict[str, Any]) -> list[Headline]:
         meaning = "chance that an image of a class outranks another one"
         found.append(_decimal(metrics, "macro_auc", "Macro ROC AUC", auc, 4, meaning))
     found.append(
-        _decimal(metrics, "log_loss", "Log loss", metrics["log_loss"], 3, "nats per image; less is better")
+        _decimal(metrics, "log_loss", "Log loss", metrics["log_loss"], 3, "nats per image; lower is better")
     )
     error = metrics["expected_calibration_error"]
     interval = _between(metrics, "expected_calibration_error", lambda x: f"{100 * x:.1f}")
@@ -97,26 +103,26 @@ def summary(metrics: dict[str, Any], pairs: list[tuple[str, str, int, int]]) -> 
     per_hundred = f"{100 * metrics['accuracy']:.1f}"
     interval = _between(metrics, "accuracy", lambda x: f"{100 * x:.1f}")
     likely = f" With other test images of the same kind it would likely be {interval}." if interval else ""
-    told = [
-        f"Of 100 test images it names {per_hundred} right, counted on {metrics['images']:,} images that training "
-        f"never saw.{likely}"
+    sentences = [
+        f"It classifies {per_hundred} of 100 test images correctly, measured on {metrics['images']:,} images that "
+        f"training never saw.{likely}"
     ]
     present = [row for row in metrics["per_class"] if row["support"]]
     hardest = sorted(present, key=lambda row: row["f1"])[:3]
     names = joined([f"{row['name']} ({100 * row['f1']:.0f}%)" for row in hardest])
-    told.append(f"The hardest classes, by F1, are {names}.")
+    sentences.append(f"The hardest classes, by F1, are {names}.")
     if pairs:
         true, predicted, count, support = pairs[0]
-        told.append(
-            f"The most common mistake: {true} taken for {predicted}, {count:,} of {support:,} images."
+        sentences.append(
+            f"The most common mistake: {true} classified as {predicted}, {count:,} of {support:,} images."
         )
     else:
-        told.append("It made no mistake.")
-    return told
+        sentences.append("It made no mistake.")
+    return sentences
 
 
 def learned(metrics: dict[str, Any]) -> bool:
-    """Tell whether the run's answers are better than guesses, as far as its warnings say."""
+    """Return whether the run's answers are better than guesses, as far as its warnings say."""
     return not any(one["kind"] in NOT_LEARNED for one in metrics["warnings"])
 
 
@@ -124,8 +130,8 @@ def _no_better(metrics: dict[str, Any]) -> str:
     """Say what the run is worth where it is worth nothing: the hardest classes and mistakes would say less."""
     largest = max(metrics["per_class"], key=lambda row: row["support"])
     return (
-        f"Of {metrics['images']:,} test images that training never saw it names {percent(metrics['accuracy'])} right. "
-        f"Always answering '{largest['name']}', without a look at any image, gives "
+        f"Of {metrics['images']:,} test images that training never saw it classifies {percent(metrics['accuracy'])} "
+        f"correctly. Always answering '{largest['name']}', without looking at any image, gives "
         f"{percent(largest['support'] / metrics['images'])}."
     )
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from convtrials.core.documents import parse_document, read_document
-from convtrials.core.errors import DataError, RunError, RunTaken
+from convtrials.core.errors import DataError, RunError, RunLocked
 from convtrials.core.files import read_bounded_text, remove_leftovers, write_json, write_text
 from convtrials.data.dataset import Dataset
 from convtrials.evaluation.predictions import Predictions, read_predictions, write_predictions
@@ -104,7 +104,7 @@ class Run:
         """``finished`` or ``diverged``, ``running`` while a process trains it, else ``unfinished``."""
         if self.finished:
             return self.result.status
-        return "running" if self.taken else "unfinished"
+        return "running" if self.locked else "unfinished"
 
     # What it says.
 
@@ -160,7 +160,7 @@ class Run:
             where = f"{path} line {number}"
             entry = parse_document(line, HistoryEntry, where, RunError)
             if entry.step <= step:
-                raise RunError(f"{where}: step {entry.step} after step {step}; steps must rise")
+                raise RunError(f"{where}: step {entry.step} after step {step}; steps must increase")
             entries.append(entry)
             step = entry.step
         if not entries and self.finished and not self.result.diverged:
@@ -213,11 +213,11 @@ class Run:
         found = read_predictions(path)
         self.check_named(path, found.run, result.run)
         self._check_digests(result, [path])
-        told, counted = result.test_accuracy, float((found.predicted == found.labels).mean())
+        recorded, counted = result.test_accuracy, float((found.predicted == found.labels).mean())
         # All that runs of the first version say of their predictions.
-        if told is not None and abs(told - counted) > 1e-9:
+        if recorded is not None and abs(recorded - counted) > 1e-9:
             raise RunError(
-                f"{path}: {counted:.4%} right, where result.json beside it says {told:.4%}: changed, or another run's"
+                f"{path}: {counted:.4%} right, but result.json says {recorded:.4%}: changed, or another run's"
             )
         return found
 
@@ -257,7 +257,7 @@ class Run:
     def warnings(
         self, macro_auc: float | None = None, predictions: Predictions | None = None
     ) -> "list[RunWarning]":
-        """Return what a reader must know before believing the run's numbers, the gravest first.
+        """Return what a reader must know before believing the run's numbers, the most serious first.
 
         Parameters
         ----------
@@ -327,14 +327,14 @@ class Run:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise RunTaken(f"{self.folder}: another process is training this run") from None
+                raise RunLocked(f"{self.folder}: another process is training this run") from None
             except OSError as error:
                 raise RunError(f"{self.folder}: cannot be locked: {error.strerror}") from None
             remove_leftovers(self.folder)
             yield
 
     @property
-    def taken(self) -> bool:
+    def locked(self) -> bool:
         """True while some process is training this run; the lock of a dead one is gone."""
         try:
             with open(self.folder / ".lock") as handle:
@@ -353,14 +353,13 @@ class Run:
 
         Parameters
         ----------
-        path : Path
         named : str or None
             `Identity.digest`, as the file has it.
         own : str, optional
             The run's own digest, where ``run.json`` has been read for it already.
         """
         if named is not None and named != (own or self.identity.digest):
-            raise RunError(f"{path}: belongs to another run than run.json beside it\n{_ADVICE}")
+            raise RunError(f"{path}: belongs to another run than run.json in the same folder\n{_ADVICE}")
 
     def check_files(self, *paths: Path) -> None:
         """Refuse files that are not those that the run wrote by its end; a missing one is for its reader to name."""
@@ -368,7 +367,7 @@ class Run:
             self._check_digests(self.result, paths)
 
     def use_recorded_folder(self) -> None:
-        """Find one's own modules where they were when the run began, wherever it is resumed from."""
+        """Find the user's own modules where they were when the run began, wherever it is resumed from."""
         folder = self._origin.folder
         if folder is not None and folder not in sys.path:
             sys.path.append(folder)
@@ -391,7 +390,7 @@ class Run:
     def _need(self, path: Path) -> Path:
         if not path.is_file():
             if self.exists or self.finished:
-                raise RunError(f"{path}: no such file; the run directory is not whole")
+                raise RunError(f"{path}: no such file; the run directory is incomplete")
             raise RunError(f"{self.folder}: {_why_no_run(self.folder)}")
         return path
 
