@@ -117,6 +117,14 @@ def test_the_log_and_the_report_say_that_it_is_merged(first: Path, more: Path, t
     assert "merged from first (6 runs), more (6 runs)" in page
 
 
+def test_what_was_settled_after_a_merge_is_not_taken_back(first: Path, more: Path, tmp_path: Path) -> None:
+    study = StudyDirectory(merge_studies([first, more], tmp_path / "merged"))
+    assert not study.change_interrupted
+    plan = replace(study.plan, spec=study.plan.spec.model_copy(update={"weights": "all", "title": "Now"}))
+    study.write_plan(plan, [])
+    assert (study.requested_plan.spec.weights, study.requested_plan.spec.title) == ("all", "Now")
+
+
 def test_a_merged_study_goes_on_where_its_plan_has_more(
     first: Path, whole: Path, data: Dataset, tmp_path: Path
 ) -> None:
@@ -246,6 +254,27 @@ def test_other_pieces_are_refused_by_name(first: Path, more: Path, data: Dataset
     )
     gap = without(more, tmp_path / "gap", lambda arm, seed: seed == 2)
     refused("baseline: seed 2 is in none of the studies; there are seeds 0, 1, 3", first, gap)
+
+
+def test_one_technique_under_two_names_is_refused(first: Path, data: Dataset, tmp_path: Path) -> None:
+    again = spec_from({"again": TECHNIQUES["cosine"]}, (2, 2))
+    prepared(tmp_path / "more", again, data)
+    with pytest.raises(StudyError, match=r"again: is the same recipe with the same seeds as cosine"):
+        merge_studies([first, tmp_path / "more"], tmp_path / "out")
+
+
+def test_other_sources_are_refused_also_where_the_first_piece_has_no_runs_of_an_arm(
+    first: Path, tmp_path: Path
+) -> None:
+    publish(first, tmp_path / "copy")
+    copy = PublishedStudy.read(tmp_path / "copy")
+
+    def made_from(found: dict[str, dict[str, str]]) -> PublishedStudy:
+        return replace(copy, how=copy.how.model_copy(update={"made_from": found}))
+
+    pieces = [made_from({}), *(made_from({"cosine": {"model source": digest}}) for digest in ("aa", "bb"))]
+    with pytest.raises(StudyError, match="runs of cosine were made from another model source than in"):
+        merge_published(pieces)
 
 
 def test_another_run_of_the_same_seed_is_refused(whole: Path, first: Path, tmp_path: Path) -> None:

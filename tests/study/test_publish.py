@@ -103,6 +103,12 @@ def test_nothing_of_the_machine_is_in_it(study: Path, copy: Path) -> None:
         (r"dataset: C:\data\set", "dataset: set"),
         ("x: ../recipes/base.yaml", "x: ../recipes/base.yaml"),
         ("# and/or, https://a.org/b", "# and/or, https://a.org/b"),
+        ("dataset: '/home/ann smith/my data/set'  # here", "dataset: 'set'  # here"),
+        ("dataset: /home/ann smith/set # and more", "dataset: set # and more"),
+        ("dataset: file:///home/ann/set", "dataset: set"),
+        ("dataset: ~ann/set", "dataset: set"),
+        (r"dataset: \\server\ann\set", "dataset: set"),
+        ("from /home/ann/a to /home/ann/b", "from a to b"),
     ],
 )
 def test_paths_are_cut_to_their_names(text: str, cut: str) -> None:
@@ -200,6 +206,13 @@ def test_changes_of_the_plan_go_along(study: Path, tmp_path: Path) -> None:
             lambda text: text.replace("val_accuracy", "other"),
             "line 2: val_accuracy is missing",
         ),
+        (
+            "histories.csv",
+            lambda text: text.replace("baseline,0,1,", f"baseline,0,{'[' * 3000},"),
+            "histories.csv line 2",
+        ),
+        ("histories.csv", lambda text: text + '"' + "x" * 200_000, "histories.csv line .*: field larger"),
+        ("runs.csv", lambda text: text.replace("seed", '"' + "x" * 200_000), "runs.csv line 1: field larger"),
     ],
 )
 def test_damaged_files_are_refused_by_name(
@@ -225,6 +238,46 @@ def test_answers_that_lack_an_array_or_do_not_fit_are_refused(copy: Path) -> Non
     np.savez(path, **{name: array for name, array in arrays.items() if name != "labels"})
     with pytest.raises(StudyError, match=r"answers.npz: array 'labels' is missing"):
         PublishedStudy.read(copy)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "match"),
+    [
+        ("answers", lambda array: np.full(array.shape, 300), "answers must be from 0 to"),
+        ("labels", lambda array: array.astype(np.int64) - 1000, "labels must be from 0 to"),
+        ("labels", lambda array: np.full(array.shape, np.nan), "do not fit together"),
+        ("seeds", lambda array: array.astype(str), "do not fit together"),
+        ("secondary_names", lambda array: array[:-1], "do not fit together"),
+        ("secondary_names", lambda array: np.stack([array, array]), "do not fit together"),
+        ("secondary_metrics", lambda array: array.astype(str), "do not fit together"),
+        ("secondary_metrics", lambda array: np.array(1.0), "do not fit together"),
+    ],
+)
+def test_arrays_of_other_kinds_are_refused(
+    copy: Path, name: str, change: Callable[[Any], Any], match: str
+) -> None:
+    arrays = dict(np.load(copy / "answers.npz"))
+    np.savez(copy / "answers.npz", **{**arrays, name: change(arrays[name])})
+    with pytest.raises(StudyError, match=f"answers.npz: .*{match}"):
+        PublishedStudy.read(copy)
+
+
+def test_a_study_whose_class_names_are_not_those_of_its_runs_is_refused(study: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(study, other)
+    document = read_json(other / "dataset.json")
+    write_json(other / "dataset.json", {**document, "class_names": document["class_names"][1:]})
+    with pytest.raises(StudyError, match=r"dataset.json: names 3 classes; runs answer with 4"):
+        publish(other, tmp_path / "copy")
+
+
+def test_what_else_a_study_says_of_its_machine_stays_there(study: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(study, other)
+    environment = {"processor": "A", "hostname": "anns-laptop", "folder": "/home/ann", "platform": "Linux-6"}
+    write_json(other / "environment.json", environment)
+    publish(other, tmp_path / "copy")
+    assert read_json(tmp_path / "copy" / "how.json")["machine"] == {"processor": "A"}
 
 
 def test_a_copy_without_its_table_of_runs_is_refused(copy: Path) -> None:

@@ -164,3 +164,20 @@ def test_a_study_has_one_line_in_a_notebook_and_none_where_it_is_quiet(
     study.run(dataset, tmp_path / "shown", **options)
     assert shown[-1] == "4 of 4 runs"
     assert not [line for line in caplog.messages if not line.startswith("probe")]
+
+
+def test_the_costs_of_a_changed_plan_are_not_those_of_the_plan_before(
+    tmp_path: Path, make_dataset: Make
+) -> None:
+    folder = conducted(tmp_path / "s", make_dataset())
+    study, _ = prepared(folder, spec_of({**TECHNIQUES, "good": {"dropout": 0.3}}, (3, 3)), make_dataset())
+    found = ct.load_study(study.folder).verdict("good")
+    assert found.waiting
+    assert (found.cost, found.cost_low, found.cost_written) == (None, None, "–")
+
+
+def test_a_table_on_log_loss_says_that_its_numbers_are_gains(tmp_path: Path, make_dataset: Make) -> None:
+    folder = conducted(tmp_path / "s", make_dataset(), metric="log_loss", margin=0.01)
+    shown = ct.load_study(folder)._repr_html_()
+    assert "<th>gain, nats</th>" in shown
+    assert "difference, nats" not in shown

@@ -170,3 +170,8 @@ def test_files_of_a_newer_version_are_refused_in_a_line(tmp_path: Path, name: st
     assert str(caught.value) == (
         f"{folder / name}: written by a newer convtrials (format 3, this one reads up to 1); update convtrials"
     )
+
+
+def test_a_study_without_techniques_is_refused() -> None:
+    with pytest.raises(StudyError, match="techniques: at least one is needed"):
+        Study(BASE, {})

@@ -19,7 +19,7 @@ from convtrials.core.files import staged_folder
 from convtrials.core.log import get_logger
 from convtrials.core.progress import progress_task
 from convtrials.study.directory import StudyDirectory
-from convtrials.study.plan.arms import MOST_TECHNIQUES, Arm
+from convtrials.study.plan.arms import MOST_TECHNIQUES, Arm, check_different
 from convtrials.study.plan.plan import Plan
 from convtrials.study.plan.plan_log import LOG_NAME, remarks
 from convtrials.study.publish import how_made, write_copy
@@ -192,6 +192,7 @@ def _joined_plan(parts: Sequence[_Part[Source]]) -> Plan:
     """Return the first study's plan, with the techniques of the others; refuse what does not fit."""
     first = parts[0]
     arms = {arm.name: (arm, first) for arm in first.plan.arms}
+    made = dict.fromkeys(first.how.made_from, first)  # the first part in which runs of an arm have ended
     for part in parts[1:]:
         _check_alike(first, part)
         if first.how.machine.kind != part.how.machine.kind:
@@ -203,7 +204,8 @@ def _joined_plan(parts: Sequence[_Part[Source]]) -> Plan:
             known, owner = arms.setdefault(arm.name, (arm, part))
             if known.recipe != arm.recipe:
                 raise StudyError(f"{part.name}: its recipe of {arm.name} is not that of {owner.name}")
-            _check_made_from(arm, owner, part)
+            if arm.name in part.how.made_from:
+                _check_made_from(arm, made.setdefault(arm.name, part), part)
             if owner is part and part.plan.arms[0].seed_offset != first.plan.arms[0].seed_offset:
                 raise StudyError(
                     f"{part.name}: technique {arm.name} is in no study before it, and its seeds do not begin "
@@ -216,7 +218,9 @@ def _joined_plan(parts: Sequence[_Part[Source]]) -> Plan:
         )
     if len(arms) == len(first.plan.arms):
         return first.plan
-    spec = first.plan.spec.model_copy(update={"arms": tuple(arm for arm, _ in arms.values())})
+    joined = tuple(arm for arm, _ in arms.values())
+    check_different(joined, list(arms), first.plan.spec.most)
+    spec = first.plan.spec.model_copy(update={"arms": joined})
     return Plan(spec, first.plan.dataset_fingerprint)
 
 
@@ -246,9 +250,7 @@ def _check_alike(first: _Part[Source], part: _Part[Source]) -> None:
 
 
 def _check_made_from(arm: Arm, owner: _Part[Source], part: _Part[Source]) -> None:
-    here, there = owner.how.made_from.get(arm.name), part.how.made_from.get(arm.name)
-    if here is None or there is None:
-        return
+    here, there = owner.how.made_from[arm.name], part.how.made_from[arm.name]
     different = [key for key in {**here, **there} if here.get(key) != there.get(key)]
     if different:
         raise StudyError(

@@ -39,8 +39,11 @@ from convtrials.study.results.runs_table import write_runs_table
 from convtrials.study.results.scores import Outcomes
 from convtrials.study.schemas import StudyExecution
 
-#: A path from the root of a machine, or from a home folder, in a text.
-_MACHINE_PATH = re.compile(r"(?<![\w.:/\\~$-])(?:[A-Za-z]:[\\/]|~?/)[^\s'\",;\]})]+")
+#: A path from the root of a machine, of a server or of a home, in a text; names of folders may hold spaces.
+_MACHINE_PATH = re.compile(
+    r"(?<![\w.:/\\~$-])(?:[A-Za-z]:[\\/]|~\w*/|/|\\\\|file:/+)[^\s'\",;\]})]+"
+    r"(?: +[^\s'\",;\]})/\\#]+[\\/][^\s'\",;\]})]*)*"
+)
 
 
 def publish(folder: str | Path, target: str | Path, *, pictures: bool = True) -> int:
@@ -185,7 +188,7 @@ def _take_place(staged: Path, target: Path, older: HowMade | None) -> None:
 
 def _copy_of(study: StudyDirectory) -> PublishedStudy:
     """Read all of a study directory that a published copy holds."""
-    plan = study.plan
+    plan, how = study.plan, how_made(study)
     outcomes = Outcomes(study, plan, study.units())
     results = study_results(study, plan, outcomes)
     runs, labels = [], None
@@ -200,6 +203,11 @@ def _copy_of(study: StudyDirectory) -> PublishedStudy:
             if ending == "finished":
                 found = run.read_predictions()
                 labels = found.labels
+                if len(how.dataset.class_names) != found.probabilities.shape[1]:
+                    raise StudyError(
+                        f"{study.dataset_path}: names {len(how.dataset.class_names)} classes; runs answer with "
+                        f"{found.probabilities.shape[1]}"
+                    )
                 copy = replace(
                     copy,
                     answers=found.predicted,
@@ -210,9 +218,8 @@ def _copy_of(study: StudyDirectory) -> PublishedStudy:
             task.advance()
     if labels is None:
         raise StudyError(f"{study.folder}: no finished run in it; there is nothing to publish")
-    how, units = how_made(study), outcomes.units
     return PublishedStudy(
-        study.folder, how, plan, tuple(runs), labels, units, results.verdicts, results.costs
+        study.folder, how, plan, tuple(runs), labels, outcomes.units, results.verdicts, results.costs
     )
 
 

@@ -41,7 +41,9 @@ HOW, ANSWERS, HISTORIES = "how.json", "answers.npz", "histories.csv"
 
 
 class Machine(StudyDocument):
-    """What a study ran on; of other versions some of it is not known."""
+    """What a study ran on; of other versions some of it is not known. All else in ``environment.json`` is left out."""
+
+    model_config = ConfigDict(extra="ignore")
 
     processor: str | None = None
     cores: int | None = None
@@ -221,7 +223,8 @@ class PublishedStudy:
             raise StudyError(f"{folder}: no {HOW} and {ANSWERS} in it: not a published copy of a study")
         how = read_document(folder / HOW, HowMade, StudyError)
         verdicts = read_document(folder / "verdicts.json", Verdicts, StudyError)
-        plan, arrays = _read_plan(folder, how, verdicts), _read_arrays(folder / ANSWERS)
+        plan = _read_plan(folder, how, verdicts)
+        arrays = _read_arrays(folder / ANSWERS, len(how.dataset.class_names))
         return cls(
             folder=folder,
             how=how,
@@ -343,7 +346,7 @@ def _read_plan(folder: Path, how: HowMade, verdicts: Verdicts) -> Plan:
     return replace(parse_plan(document, str(folder / HOW)), recorded=how.plan)
 
 
-def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+def _read_arrays(path: Path, classes: int) -> dict[str, NDArray[Any]]:
     arrays = read_arrays(
         path,
         ("arms", "seeds", "answers", "labels"),
@@ -351,16 +354,27 @@ def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
         what="readable",
         error=StudyError,
     )
-    shape = arrays["answers"].shape
+    shape, names = arrays["answers"].shape, arrays.get("secondary_names", np.array([], np.str_))
+    # Of each array the kinds of NumPy that it may have, and its shape.
     fitting = {
-        "arms": shape[:1],
-        "seeds": shape[:1],
-        "labels": shape[1:],
-        "groups": shape[1:],
-        "scores": shape,
+        "arms": ("U", shape[:1]),
+        "seeds": ("iu", shape[:1]),
+        "answers": ("iu", shape),
+        "labels": ("iu", shape[1:]),
+        "groups": ("iu", shape[1:]),
+        "scores": ("f", shape),
+        "secondary_names": ("U", (names.size,)),
+        "secondary_metrics": ("f", (*shape[:1], names.size)),
     }
-    if len(shape) != 2 or any(arrays[name].shape != fits for name, fits in fitting.items() if name in arrays):
+    if len(shape) != 2 or any(
+        arrays[name].shape != fits or arrays[name].dtype.kind not in kinds
+        for name, (kinds, fits) in fitting.items()
+        if name in arrays
+    ):
         raise StudyError(f"{path}: its arrays do not fit together")
+    for name in ("answers", "labels"):
+        if arrays[name].size and not 0 <= arrays[name].min() <= arrays[name].max() < classes:
+            raise StudyError(f"{path}: {name} must be from 0 to {classes - 1}, the classes that {HOW} names")
     return arrays
 
 
@@ -429,7 +443,7 @@ def _read_histories(path: Path) -> dict[tuple[str, int], list[HistoryEntry]]:
         try:
             key = row.pop("arm"), int(row.pop("seed"))
             values = {name: json.loads(value) for name, value in row.items() if value != ""}
-        except (KeyError, ValueError, TypeError, AttributeError) as error:
+        except (KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
             raise StudyError(f"{where}: {error}") from None
         histories.setdefault(key, []).append(parse_value(values, HistoryEntry, where, StudyError))
     return histories
@@ -437,5 +451,9 @@ def _read_histories(path: Path) -> dict[tuple[str, int], list[HistoryEntry]]:
 
 def _lines(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
     """Yield the lines of a table, each with what errors call it."""
-    for number, row in enumerate(csv.DictReader(io.StringIO(read_bounded_text(path, StudyError))), 2):
-        yield f"{path} line {number}", row
+    table = csv.DictReader(io.StringIO(read_bounded_text(path, StudyError)))
+    try:
+        for number, row in enumerate(table, 2):
+            yield f"{path} line {number}", row
+    except csv.Error as error:
+        raise StudyError(f"{path} line {max(table.line_num, 1)}: {error}") from None

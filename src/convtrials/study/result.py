@@ -13,7 +13,7 @@ from convtrials.study.plan.plan import Plan, seeds_of
 from convtrials.study.results.metrics import scale_of
 from convtrials.study.results.verdict_row import VerdictRow, ranked, verdict_rows
 from convtrials.study.run_study import judged_now
-from convtrials.study.schemas import Verdicts
+from convtrials.study.schemas import Costs, Verdicts
 
 if TYPE_CHECKING:
     import pandas
@@ -40,18 +40,23 @@ class StudyResult:
         return StudyDirectory(self.folder).plan
 
     @cached_property
-    def _verdicts(self) -> Verdicts:
+    def _judged(self) -> tuple[Verdicts, Costs]:
         """What was written at the end; of an unfinished study, what its runs say now."""
         study = StudyDirectory(self.folder)
         if study.verdicts_path.is_file():
             written = study.verdicts
             if written.complete and written.plan == self._plan.fingerprint:
-                return written
-        return judged_now(self.folder)
+                return written, study.costs
+        now = judged_now(self.folder)
+        return now.verdicts, now.costs
+
+    @property
+    def _verdicts(self) -> Verdicts:
+        return self._judged[0]
 
     @cached_property
     def _rows(self) -> list[VerdictRow]:
-        return verdict_rows(self._verdicts, StudyDirectory(self.folder).costs)
+        return verdict_rows(*self._judged)
 
     @property
     def complete(self) -> bool:
@@ -127,7 +132,7 @@ class StudyResult:
         header = (
             "technique",
             "verdict",
-            f"difference, {scale.unit}",
+            f"{'gain' if scale.lower_is_better else 'difference'}, {scale.unit}",  # above 0 where it is better
             f"{verdicts.level} interval",
             "p",
             "cost",

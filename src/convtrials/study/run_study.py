@@ -8,7 +8,7 @@ from convtrials.data.dataset import Dataset
 from convtrials.study.directory import StudyDirectory
 from convtrials.study.execute.executor import Executor, RunEnd
 from convtrials.study.plan.plan import Plan
-from convtrials.study.results.documents import judge_study, write_documents
+from convtrials.study.results.documents import StudyResults, study_results, write_documents
 from convtrials.study.results.scores import Outcomes, units_of_test
 from convtrials.study.schemas import Verdicts
 from convtrials.study.status import StudyState, read_status
@@ -65,9 +65,9 @@ def write_study_documents(folder: Path) -> Verdicts:
     return write_documents(*_readable(folder))
 
 
-def judged_now(folder: Path) -> Verdicts:
+def judged_now(folder: Path) -> StudyResults:
     """Return what the runs that have ended say, and write nothing."""
-    return judge_study(*_readable(folder))
+    return study_results(*_readable(folder))
 
 
 def _readable(folder: Path) -> tuple[StudyDirectory, Plan, Outcomes]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from convtrials.core.errors import StudyError
 from convtrials.core.formatting import rough_duration
 from convtrials.core.log import get_logger, lines_shown
 from convtrials.core.progress import notebook_line
@@ -89,6 +90,8 @@ class Study:
             for name in ("title", "seeds", "metric", "margin", "alpha", "first_seed", "weights")
         }
         rules = StudyRules(**{key: value for key, value in given.items() if (key, value) != ("margin", None)})
+        if not self.techniques:
+            raise StudyError("techniques: at least one is needed, such as {'cosine': {'schedule': 'cosine'}}")
         arms = build_arms(self.baseline, self.techniques, most_seeds=rules.most, first_seed=rules.first_seed)
         return StudySpec.of(rules, arms)
 

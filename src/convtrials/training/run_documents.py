@@ -8,6 +8,9 @@ from pydantic import Field, Strict, model_validator
 
 from convtrials.core.documents import Amount, Count, Document, Several, Share, Text
 
+#: No run takes thirty years: larger ones are damage, and would overflow where costs are compared.
+Seconds = Annotated[float, Field(ge=0, lt=1e9)]
+
 
 class Identity(Document):
     """What makes a run this run; equal identities mean the same run.
@@ -137,8 +140,8 @@ class HistoryEntry(Document):
     val_macro_f1: Share | None = None
     learning_rate: float | None = None
     images_per_second: Amount | None = None
-    seconds: Amount
-    cpu_seconds: Amount
+    seconds: Seconds
+    cpu_seconds: Seconds
 
 
 class RunResult(Document):
@@ -177,8 +180,8 @@ class RunResult(Document):
     steps: Count
     stopped_early: bool = False
     parameters: Count | None = None
-    train_seconds: Amount
-    cpu_seconds: Amount
+    train_seconds: Seconds
+    cpu_seconds: Seconds
     seconds_since_start_or_resume: Amount | None = None
     diverged_at: Count | None = None
     diverged_in: Text | None = None

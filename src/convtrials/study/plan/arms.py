@@ -5,7 +5,7 @@ import itertools
 import math
 import re
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import UnionType
 from typing import Any
@@ -106,7 +106,7 @@ def build_arms(
                 raise TechniqueError(
                     (name,), f"makes more than {MOST_TECHNIQUES} techniques; that is a search, not a trial"
                 )
-    _check_different(arms, technique_of, most_seeds)
+    check_different(arms, technique_of, most_seeds)
     return arms
 
 
@@ -245,8 +245,21 @@ def _labels(paths: list[tuple[str, ...]], choice: tuple[Any, ...]) -> list[str]:
     return [f"{path[-1]}={text}" for path, text in zip(paths, said, strict=True)]
 
 
-def _check_different(arms: list[Arm], technique_of: list[str], most_seeds: int) -> None:
-    """Refuse a technique whose runs would be those of another arm: it would be compared with itself."""
+def check_different(arms: Sequence[Arm], technique_of: Sequence[str], most_seeds: int) -> None:
+    """Refuse a technique whose runs would be those of another arm: it would be compared with itself.
+
+    Parameters
+    ----------
+    arms : sequence of Arm
+    technique_of : sequence of str
+        The technique that each was written out of, which errors name.
+    most_seeds : int
+        The largest number of seeds of an arm.
+
+    Raises
+    ------
+    TechniqueError
+    """
     for number, (arm, technique) in enumerate(zip(arms, technique_of, strict=True)):
         for other in arms[:number]:
             if arm.name == other.name:

@@ -56,7 +56,11 @@ class PlanLog:
     def interrupts(self, document: dict[str, Any]) -> bool:
         """Return whether a plan.json is the one before the last line: the change was logged, and not written there."""
         older = self.lines[-2]["fingerprint"] if len(self.lines) > 1 and self.plan is not None else None
-        return older is not None and document.get("fingerprint") == fingerprint_of(document) == older
+        # A merge may leave the plan as it is: then nothing is left to be written.
+        return (
+            older not in (None, self.fingerprint)
+            and document.get("fingerprint") == fingerprint_of(document) == older
+        )
 
     @property
     def versions(self) -> list[PlanVersion]:

@@ -55,12 +55,6 @@ def write_documents(study: StudyDirectory, plan: Plan, outcomes: Outcomes) -> Ve
     return results.verdicts
 
 
-def judge_study(study: JudgedStudy, plan: Plan, outcomes: Outcomes) -> Verdicts:
-    """Return the verdicts that the ended runs give, and write nothing."""
-    decision = outcomes.decide()
-    return _Judging(study, plan, outcomes, decision, _used(study, plan, outcomes, decision)).verdicts()
-
-
 def study_results(study: JudgedStudy, plan: Plan, outcomes: Outcomes) -> StudyResults:
     """Return all that the ended runs say, and write nothing."""
     decision = outcomes.decide()
