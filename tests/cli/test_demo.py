@@ -49,7 +49,7 @@ def test_the_demo_runs_to_its_page_and_goes_on_where_it_was(
     assert str(folder / "study.yaml") in done.stdout
     assert (folder / "study.yaml").read_text() == TINY
     assert "the same again (the baseline with other seeds)" in page.read_text()
-    assert "clipping: its runs answer every test image as the baseline's do" in done.stdout.replace("\n", " ")
+    assert "clipping: its runs score every test image as the baseline's do" in done.stdout.replace("\n", " ")
     assert "With one run of each" in done.stdout
     assert "What one run each would have said" in page.read_text()
     results = {path: path.stat().st_mtime_ns for path in folder.glob("runs/*/*/result.json")}

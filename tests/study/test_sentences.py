@@ -83,7 +83,7 @@ def result(verdict: str, **values: Any) -> Result:
         ),
         (
             result("equivalent", difference=0.0, low=-0.001, high=0.001, reason="identical"),
-            "gelu: its runs answer every test image as the baseline's do; it changes nothing here.",
+            "gelu: its runs score every test image as the baseline's do; no difference shows here.",
         ),
         (
             result("unstable", reason="diverged"),

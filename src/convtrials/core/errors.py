@@ -1,5 +1,7 @@
 """Errors that are meant for people: what is wrong, where, and what is allowed."""
 
+from typing import Any
+
 
 class ConvtrialsError(Exception):
     """Bad input, named in one or two lines.
@@ -31,3 +33,15 @@ class StudyError(ConvtrialsError):
 
 class Interrupted(Exception):
     """Work was asked to stop, and stopped cleanly; the message says how to go on."""
+
+
+def check_kind(value: Any, kind: type, what: str, hint: str) -> None:
+    """Refuse an argument of another type, as callers in Python can give.
+
+    Raises
+    ------
+    ConvtrialsError
+        In a line: the argument, what it must be, and `hint`, how to make one.
+    """
+    if not isinstance(value, kind):
+        raise ConvtrialsError(f"{what}: must be a {kind.__name__}, such as {hint}, not {value!r:.60}")

@@ -19,7 +19,7 @@ from convtrials.data.split import DEFAULT_RATIOS, SPLITS, SplitName
 _NAMES, _EXAMPLES, _EXAMPLE_SIDE = 40, 12, 96
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
     """Labelled images, all of one size, and which of them are for what.
 
@@ -142,19 +142,25 @@ class Dataset:
         """Images in each split."""
         return {name: int((self.split == code).sum()) for code, name in enumerate(SPLITS)}
 
-    def _repr_html_(self) -> str:
-        """Show in a notebook: name, size, splits, classes with their counts, and an example of the first classes."""
+    def __repr__(self) -> str:
+        return f"<Dataset {self._summary()}; {len(self.class_names)} classes>"
+
+    def _summary(self) -> str:
         height, width, channels = self.image_shape
         parts = ", ".join(f"{count:,} {name}" for name, count in self.counts().items())
+        colour = "grey" if channels == 1 else "colour"
+        return f"{self.name}: {len(self):,} images of {height} x {width} pixels, {colour}; {parts}"
+
+    def _repr_html_(self) -> str:
+        """Show in a notebook: name, size, splits, classes with their counts, and an example of the first classes."""
         counts = np.bincount(self.labels, minlength=len(self.class_names)).tolist()
         named = [
             f"{_escaped(name)} <small>{count:,}</small>"
             for name, count in zip(self.class_names[:_NAMES], counts, strict=False)
         ]
         more = f" and {len(counts) - _NAMES} more" if len(counts) > _NAMES else ""
-        colour = "grey" if channels == 1 else "colour"
         return (
-            f"<div><b>{_escaped(self.name)}</b>: {len(self):,} images of {height} x {width} pixels, {colour}; {parts}"
+            f"<div>{_escaped(self._summary())}"
             f"<br>{len(counts)} classes: {', '.join(named)}{more}<br>{''.join(self._examples())}</div>"
         )
 

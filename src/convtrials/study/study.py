@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from convtrials.core.errors import StudyError
+from convtrials.core.errors import StudyError, check_kind
 from convtrials.core.formatting import rough_duration
 from convtrials.core.log import get_logger, lines_shown
 from convtrials.core.progress import notebook_line
@@ -85,6 +85,7 @@ class Study:
 
     def spec(self) -> StudySpec:
         """Check everything and return it as a study file would give it."""
+        check_kind(self.baseline, Recipe, "baseline", "ct.Recipe() or ct.Recipe.load('small')")
         given = {
             name: getattr(self, name)
             for name in ("title", "seeds", "metric", "margin", "alpha", "first_seed", "weights")
@@ -135,6 +136,7 @@ class Study:
         StudyError
             `out` holds another study, or something else.
         """
+        check_kind(dataset, Dataset, "dataset", "ct.load_dataset('photos')")
         options = ComputeOptions(
             workers, threads, precision, device, checkpoint_seconds, replicas, channels_last
         )

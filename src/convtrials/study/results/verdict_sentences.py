@@ -27,7 +27,7 @@ def sentence(name: str, result: Result, metric: str, margin: float, runs: int) -
     if result.difference is None or result.low is None or result.high is None:
         return f"{name}: nothing can be said yet; two runs of it and of the baseline are needed."
     if result.reason == "identical":
-        return f"{name}: its runs answer every test image as the baseline's do; it changes nothing here."
+        return f"{name}: its runs score every test image as the baseline's do; no difference shows here."
     scale = scale_of(metric)
     size = scale.sized(abs(result.difference))
     unit = f" {scale.unit}{' of gain' if scale.lower_is_better else ''}"  # the loss itself goes the other way

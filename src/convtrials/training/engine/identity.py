@@ -6,7 +6,7 @@ from typing import Any
 
 from convtrials.core.custom import source_of
 from convtrials.core.documents import LARGEST_NUMBER
-from convtrials.core.errors import RunError
+from convtrials.core.errors import RunError, check_kind
 from convtrials.data.dataset import Dataset
 from convtrials.data.open import source_name
 from convtrials.training.engine.environment import describe_environment
@@ -74,6 +74,8 @@ def check_empty(run: Run) -> None:
 
 def check_trainable(recipe: Recipe, dataset: Dataset) -> None:
     """Refuse data that cannot be trained on, before anything is written."""
+    check_kind(recipe, Recipe, "recipe", "ct.Recipe() or ct.Recipe.load('small')")
+    check_kind(dataset, Dataset, "dataset", "ct.load_dataset('photos')")
     counts = dataset.counts()
     for name in ("train", "val"):
         if not counts[name]:
