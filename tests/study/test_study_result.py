@@ -67,12 +67,6 @@ def test_a_data_frame_has_a_row_per_technique(finished: Path) -> None:
     assert {"low", "high", "p", "seeds", "wins", "sentence"} <= set(frame.columns)
 
 
-def test_a_data_frame_without_pandas_names_the_extra(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "pandas", None)
-    with pytest.raises(StudyError, match=r"pip install 'convtrials\[frames\]'"):
-        ct.load_study(finished).to_frame()
-
-
 def test_a_notebook_gets_a_table_with_what_it_rests_on(finished: Path) -> None:
     shown = ct.load_study(finished)._repr_html_()
     assert shown.count("<tr>") == 3

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -53,13 +52,6 @@ def test_a_run_that_has_not_begun_its_first_epoch_has_an_empty_history(stopped: 
     assert (len(frame), list(frame.columns)) == (0, list(HistoryEntry.model_fields))
     with pytest.raises(RunError, match="not finished"):
         _ = stopped.predictions
-
-
-def test_without_pandas_the_error_names_the_extra(train_small: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = train_small()
-    monkeypatch.setitem(sys.modules, "pandas", None)
-    with pytest.raises(RunError, match=r"pip install 'convtrials\[frames\]'"):
-        _ = run.history
 
 
 @pytest.fixture

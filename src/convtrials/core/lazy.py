@@ -4,8 +4,6 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
-from convtrials.core.errors import ConvtrialsError
-
 
 def lazy_names(
     package: str, homes: Mapping[str, str], others: Sequence[str] = ()
@@ -31,11 +29,3 @@ def lazy_names(
         return [*homes, *others]
 
     return get, names
-
-
-def import_pandas(error: type[ConvtrialsError]) -> Any:
-    """Return pandas; raise `error`, which says how to get it, where it is not installed."""
-    try:
-        return import_module("pandas")
-    except ModuleNotFoundError:
-        raise error("pandas is not installed: pip install 'convtrials[frames]'") from None

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from convtrials.core.errors import StudyError
-from convtrials.core.lazy import import_pandas
 from convtrials.study.directory import StudyDirectory
 from convtrials.study.plan.plan import Plan, seeds_of
 from convtrials.study.results.metrics import scale_of
@@ -110,14 +109,9 @@ class StudyResult:
         return self._verdicts.to_dict()
 
     def to_frame(self) -> "pandas.DataFrame":
-        """Return the verdicts as a pandas data frame: a row per technique, the columns of `VerdictRow`.
+        """Return the verdicts as a pandas data frame: a row per technique, the columns of `VerdictRow`."""
+        import pandas  # late: half a second
 
-        Raises
-        ------
-        StudyError
-            pandas is not installed.
-        """
-        pandas = import_pandas(StudyError)
         columns = [field.name for field in fields(VerdictRow)]
         frame: Any = pandas.DataFrame([asdict(row) for row in self._rows], columns=columns)
         return frame.set_index("name")

@@ -232,7 +232,7 @@ class Run:
     def history(self) -> "pd.DataFrame":
         """One row per epoch and one column for each field of `HistoryEntry`.
 
-        Empty before the first epoch has ended; a value that was not recorded is NaN. Needs pandas.
+        Empty before the first epoch has ended; a value that was not recorded is NaN.
         """
         from convtrials.training.run_views import history_frame
 
@@ -240,7 +240,7 @@ class Run:
 
     @property
     def predictions(self) -> "pd.DataFrame":
-        """One row per test image, in the order of the test split. Needs pandas.
+        """One row per test image, in the order of the test split.
 
         Columns: ``image``, its position in ``Dataset.images``; ``label`` and ``predicted``, names of classes;
         ``correct``; and for each class ``p(NAME)``, its probability from 0 to 1.

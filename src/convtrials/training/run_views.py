@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convtrials.core.errors import ConvtrialsError, RunError
-from convtrials.core.lazy import import_pandas
 from convtrials.evaluation.scores import wilson_interval
 from convtrials.training.run_documents import HistoryEntry
 
@@ -22,12 +21,15 @@ def history_frame(run: Run) -> pd.DataFrame:
     """Return `Run.history`."""
     kinds = {name: int if name in ("epoch", "step") else float for name in HistoryEntry.model_fields}
     rows = [entry.model_dump(include=set(kinds)) for entry in run.read_history()]
-    return import_pandas(RunError).DataFrame(rows, columns=list(kinds)).astype(kinds)
+    import pandas  # late: half a second
+
+    return pandas.DataFrame(rows, columns=list(kinds)).astype(kinds)
 
 
 def predictions_frame(run: Run) -> pd.DataFrame:
     """Return `Run.predictions`."""
-    pandas = import_pandas(RunError)
+    import pandas
+
     found = run.read_predictions()
     names = run.class_names_of(found)
     of_class = np.array(names, dtype=object)
