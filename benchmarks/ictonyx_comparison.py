@@ -24,7 +24,8 @@ import yaml
 
 from convtrials.core.process import available_cores
 from convtrials.data.dataset import Dataset
-from convtrials.data.sources.find import BUILT_IN, load_dataset
+from convtrials.data.open import load_dataset
+from convtrials.data.sources.find import BUILT_IN
 from convtrials.training.engine.environment import processor_name
 
 HERE = Path(__file__).resolve().parent

@@ -198,10 +198,10 @@ def test_a_run_without_a_mistake_has_no_pictures_of_mistakes(finished_run, datas
         assert not names_in(finished_run, ending) & {"confused-pairs", "worst-mistakes"}
 
 
-def test_an_empty_history_has_no_curves(finished_run, dataset):
+def test_an_empty_history_is_damage(finished_run, dataset):
     (finished_run / "history.jsonl").write_text("")
-    build_report(finished_run, dataset, resamples=0)
-    assert "learning-curves" not in names_in(finished_run, "png")
+    with pytest.raises(RunError, match=r"history\.jsonl: no epoch in it, though the run is finished"):
+        build_report(finished_run, dataset, resamples=0)
 
 
 def test_data_made_in_memory_has_no_command(finished_run):

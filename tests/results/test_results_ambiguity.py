@@ -34,7 +34,10 @@ def test_the_groups_of_characters_are_classes_of_emnist() -> None:
 
 @pytest.mark.parametrize(
     ("groups", "told"),
-    [([["0", "Q"]], "'Q' is no class"), ([["0", "O"], ["O", "1"]], "'O' stands in two groups")],
+    [
+        ([["0", "Q"]], "'Q' is not a class of this dataset"),
+        ([["0", "O"], ["O", "1"]], "'O' stands in two groups"),
+    ],
 )
 def test_groups_that_make_no_sense_are_refused(groups: list[list[str]], told: str) -> None:
     with pytest.raises(RunError, match=told):

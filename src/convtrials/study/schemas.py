@@ -348,8 +348,9 @@ class SessionTime(StudyDocument):
 
 
 class LiveRun(StudyDocument):
-    """How far a run is that is being trained."""
+    """How far a run is that is being trained, and in which process."""
 
+    pid: int | None = None
     images: _Number = 0
     total_images: _Number = 0
     images_per_second: _Number | None = None

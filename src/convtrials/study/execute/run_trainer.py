@@ -127,6 +127,7 @@ class LiveNote:
         temporary = self._path.with_suffix(f".{os.getpid()}.tmp")
         # A note that cannot be written is no reason to stop training.
         with contextlib.suppress(OSError, ValueError):
-            note = LiveRun(**{key: getattr(progress, key) for key in LiveRun.model_fields})
+            shown = {key: value for key, value in vars(progress).items() if key in LiveRun.model_fields}
+            note = LiveRun(pid=os.getpid(), **shown)
             temporary.write_text(json.dumps(note.to_dict()), encoding="utf-8")
             os.replace(temporary, self._path)
