@@ -1,6 +1,7 @@
 """A study is run to its end, whatever happens to its runs; what it says depends on the runs alone."""
 
 import json
+import os
 import random
 from collections import Counter
 from collections.abc import Callable
@@ -259,7 +260,8 @@ def test_a_note_of_how_far_a_run_is_is_read_as_it_was_written(tmp_path: Path) ->
     study, run = StudyDirectory(tmp_path), Run(tmp_path / "runs" / "a" / "seed0")
     note = LiveNote(study.live_path(run))
     note(Progress(images=30, total_images=120, epoch=2, images_per_second=7.0, val_accuracy=0.5))
-    assert study.live(run) == LiveRun(images=30, total_images=120, images_per_second=7.0, val_accuracy=0.5)
+    expected = LiveRun(pid=os.getpid(), images=30, total_images=120, images_per_second=7.0, val_accuracy=0.5)
+    assert study.live(run) == expected
     before = study.live_path(run).read_text()
     note(Progress(images=60, total_images=120, epoch=3, images_per_second=7.0, val_accuracy=0.5))
     assert study.live_path(run).read_text() == before  # once a second is often enough
