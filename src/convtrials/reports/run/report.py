@@ -146,8 +146,7 @@ def _pictures(
 
     names = metrics["class_names"]
     confusion = np.array(metrics["confusion_matrix"], dtype=np.int64)
-    if history:
-        yield learning_curves(history, result.best_epoch)
+    yield learning_curves(history, result.best_epoch)
     yield confusion_picture(confusion, names)
     if dataset is not None:
         with_images = (
