@@ -28,6 +28,7 @@ from typer.testing import CliRunner
 import convtrials as ct
 from convtrials.cli.main import app
 from convtrials.data.sources.find import BUILT_IN
+from convtrials.data.sources.frame import Frame
 from convtrials.data.sources.glyphs import GlyphsSource
 from convtrials.models import registry
 from convtrials.reports import picture
