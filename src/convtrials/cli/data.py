@@ -166,8 +166,8 @@ def split(
 ) -> None:
     """Write OUT/train, OUT/val and OUT/test with a folder per class, as split-folders does.
 
-    Training with the same seed and ratios has the same split. Images that are not files are written as PNG. With --test,
-    SRC holds the images to train on.
+    Training with the same seed and ratios has the same split. Images that are not files are written as PNG.
+    With --test, SRC holds the images to train on.
     """
     given = {
         name: value for name, value in locals().items() if name not in ("source", "out", "as_json", "link")
