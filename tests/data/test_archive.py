@@ -4,6 +4,7 @@ import io
 import pickle
 import tarfile
 import zipfile
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np

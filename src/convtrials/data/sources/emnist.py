@@ -195,7 +195,7 @@ def find_emnist(path: Path) -> Path | None:
 
 
 def _holds_emnist(path: Path) -> bool:
-    """Whether a zip file is NIST's archive, or one like it: by the names at its end, since other zips may list 100,000."""
+    """Whether a zip file is NIST's archive, or one like it, by the names at its end."""
     with open(path, "rb") as file:
         file.seek(max(0, path.stat().st_size - _TAIL_BYTES))
         return b"emnist-balanced-" in file.read(_TAIL_BYTES)
