@@ -277,3 +277,52 @@ def test_the_augmentation_of_a_recipe_can_be_switched_off(off: str) -> None:
     assert small.changed(value).augment == Recipe().augment
     assert Recipe.make(value) == Recipe()
     assert small.changed({"augment.degrees": 0}).augment.scale == small.augment.scale  # one strength alone
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("features", "features"),
+        (["features"], "features"),
+        ("layer1, layer2", ("layer1", "layer2")),
+        (["layer1", "layer2", "layer1"], ("layer1", "layer2")),
+        (3, 3),
+        ([3], 3),
+        (-1, -1),
+        (None, None),
+        (False, None),
+        ("off", None),
+    ],
+)
+def test_spellings_of_freeze(written: Any, meant: Any) -> None:
+    recipe = Recipe(freeze=written)
+    assert recipe.freeze == meant
+    assert Recipe(**yaml.safe_load(recipe.to_yaml())) == recipe
+    assert ("freeze" in recipe.to_yaml()) == (meant is not None)
+
+
+@pytest.mark.parametrize("written", [True, 0, 1.5, [], [1, 2], "", "a,,b", ["a", ""], {"a": 1}, "x" * 300])
+def test_what_freeze_does_not_take(written: Any) -> None:
+    with pytest.raises(RecipeError, match=r"^recipe: freeze = .*allowed are `features`, names") as caught:
+        Recipe(freeze=written)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("values", "line"),
+    [
+        ({"unfreeze_at": 1}, "unfreeze_at = 1: nothing is frozen"),
+        ({"freeze": 2, "unfreeze_at": 10}, "unfreeze_at = 10: must be less than epochs = 10"),
+        ({"freeze": 2, "unfreeze_at": 0}, "unfreeze_at = 0: must be greater than 0"),
+        ({"freeze": 2, "unfreeze_at": True}, "unfreeze_at = true: must be a number"),
+        ({"optimizer": {"layer_decay": 1.5}}, "optimizer.layer_decay = 1.5: must be less than or equal to 1"),
+        (
+            {"optimizer": {"lr_factors": {"features": 0}}},
+            "optimizer.lr_factors.features = 0: must be greater than 0",
+        ),
+    ],
+)
+def test_what_fine_tuning_keys_do_not_take(values: Any, line: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        Recipe(**values)
+    assert line in str(caught.value)

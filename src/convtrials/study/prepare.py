@@ -102,21 +102,24 @@ def _check_custom_parts(study: StudyDirectory, spec: StudySpec, dataset: Dataset
 
 
 def _check_initial_weights(study: StudyDirectory, spec: StudySpec, dataset: Dataset) -> None:
-    """Refuse files of weights that do not fit, before anything is measured; those of arms that have begun do."""
-    from convtrials.training.engine.network import initial_network  # torch: not for those who only read
+    """Refuse weights and layers that do not fit, before anything is measured; those of arms that have begun do."""
+    # torch: not for those who only read
+    from convtrials.training.engine.input_stats import normalised_as
+    from convtrials.training.engine.network import initial_network, names_layers
 
     fitting = set()
     for arm in spec.arms:
         recipe, data = arm.recipe, dataset_of_arm(dataset, arm)
-        if not recipe.initial_weights or (study.folder / "runs" / arm.slug).is_dir():
+        if not names_layers(recipe) or (study.folder / "runs" / arm.slug).is_dir():
             continue
         knobs = (recipe.model, recipe.width, recipe.dropout, recipe.activation, recipe.batch_norm)
-        same = (recipe.initial_weights, data.image_shape, *knobs, recipe.classifier_width)
+        layers = (recipe.freeze, recipe.optimizer.layer_decay, str(recipe.optimizer.lr_factors))
+        same = (recipe.initial_weights, data.image_shape, *knobs, recipe.classifier_width, *layers)
         if same in fitting:
             continue
         try:
             with quiet():
-                initial_network(recipe, data, seed=0)
+                initial_network(recipe, normalised_as(recipe, data), seed=0)
         except ConvtrialsError as error:
             raise StudyError(f"{arm.name}: {error}") from error
         fitting.add(same)

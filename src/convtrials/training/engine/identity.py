@@ -12,7 +12,7 @@ from convtrials.data.open import reframed, source_name
 from convtrials.training.engine.environment import describe_environment
 from convtrials.training.engine.execution import Execution
 from convtrials.training.recipe.recipe import Recipe
-from convtrials.training.run_directory import Run
+from convtrials.training.run_directory import Run, existing_weights_file, weights_file
 from convtrials.training.run_documents import Counts, DatasetDescription, Identity
 
 
@@ -27,9 +27,11 @@ def identify(recipe: Recipe, dataset: Dataset, seed: int, recorded: Identity | N
         raise RunError(f"seed {seed}: must be less than 2**63, and more than -2**63")
     made_from: dict[str, str | None] = {}
     if recipe.initial_weights:
-        path, known = Path(recipe.initial_weights), recorded.initial_weights if recorded else None
+        path, known = weights_file(recipe.initial_weights), recorded.initial_weights if recorded else None
         gone = known and not path.exists()
-        made_from["initial_weights"] = known if gone else _digest(path, "initial_weights")
+        made_from["initial_weights"] = (
+            known if gone else _digest(existing_weights_file(recipe.initial_weights), "initial_weights")
+        )
     for key, name in recipe.custom_parts().items():
         source = source_of(key, name)
         made_from[f"{key} source"] = _digest(source, key) if source else None

@@ -15,7 +15,7 @@ from convtrials.training.engine.checkpoint import EpochSums, TrainingState, step
 from convtrials.training.engine.loss import loss_sum
 from convtrials.training.engine.predict import predict_probabilities, validation_metrics
 from convtrials.training.engine.setup import seed_layers
-from convtrials.training.optim.optimizers import set_learning_rate
+from convtrials.training.optim.optimizers import learning_rate_of, set_learning_rate
 from convtrials.training.optim.schedules import schedule_factor
 from convtrials.training.recipe.recipe import Recipe
 from convtrials.training.run_documents import HistoryEntry
@@ -73,6 +73,8 @@ def train_loop(
             results = []
             for step in range(first, min(last, first + steps_between_checks(train.device))):
                 set_learning_rate(state.optimizer, learning_rate(recipe, state, total, per_epoch))
+                if state.freezing is not None:
+                    state.freezing.before_step(step, per_epoch)
                 images, labels = train.raw(step_indices(order, step - epoch * per_epoch, group_size))
                 group = augmented(images, labels, recipe.augment, seed, step)
                 group = replace(group, images=train.normalise(group.images))
@@ -116,6 +118,8 @@ def train_step(
         Images of the group that were classified right, before the step, augmented and under dropout.
     """
     state.model.train()
+    if state.freezing is not None:
+        state.freezing.keep_statistics()
     total = torch.zeros((), device=group.images.device)
     correct = torch.zeros((), dtype=torch.int64, device=group.images.device)
     for micro, piece in enumerate(cut(len(group.images), recipe.batch_size)):
@@ -177,7 +181,7 @@ def epoch_entry(epoch: int, state: TrainingState, metrics: dict[str, float]) -> 
         train_loss=sums.loss / max(sums.images, 1),
         train_accuracy=sums.correct / max(sums.images, 1),
         **metrics,
-        learning_rate=state.optimizer.param_groups[0]["lr"],
+        learning_rate=learning_rate_of(state.optimizer),
         images_per_second=sums.images / max(sums.seconds, 1e-9),
         seconds=state.train_seconds,
         cpu_seconds=state.cpu_seconds,

@@ -15,9 +15,10 @@ from convtrials.data.sources.frame import EDGE, Fit, pad_colour
 from convtrials.models.activations import ACTIVATIONS, activation_name
 from convtrials.models.spec import LARGEST_CLASSIFIER, LARGEST_WIDTH
 from convtrials.training.engine.loss import LOSSES, LossConfig
-from convtrials.training.optim.optimizers import OPTIMIZERS, OptimizerConfig
+from convtrials.training.optim.optimizers import OPTIMIZERS, SHARED_OPTIONS, OptimizerConfig
 from convtrials.training.optim.schedules import ScheduleConfig, Watched
 from convtrials.training.recipe.errors import explain
+from convtrials.training.recipe.finetuning import DATA, Freeze, Normalisation
 
 #: A recipe file larger than this is not a recipe.
 MAX_RECIPE_BYTES = 1_000_000
@@ -71,7 +72,22 @@ class Recipe(BaseModel):
     classifier_width: int | None = Field(
         None, ge=1, le=LARGEST_CLASSIFIER, description="first hidden width of the classifier"
     )
-    initial_weights: str | None = Field(None, description="a .safetensors or .pth file to start from")
+    initial_weights: str | None = Field(
+        None, description="a .safetensors or .pth file, or the folder of a finished run, to start from"
+    )
+    input_stats: Normalisation = Field(
+        DATA,
+        exclude_if=lambda value: value == DATA,  # files stay those of versions without it
+        description="what images are normalised with: data, imagenet, or {mean: [...], std: [...]}",
+    )
+    freeze: Freeze = Field(
+        None,
+        exclude_if=lambda value: value is None,
+        description="what is not trained: features, names of modules, or a number of layers (-1: all but the last)",
+    )
+    unfreeze_at: float | None = Field(
+        None, gt=0, exclude_if=lambda value: value is None, description="epochs after which all is trained"
+    )
     image_size: int | None = Field(
         None, ge=1, le=4096, description="pixels per side; null: as the dataset has them"
     )
@@ -134,6 +150,7 @@ class Recipe(BaseModel):
             "label_smoothing",
             "clip_norm",
             "ema",
+            "unfreeze_at",
         ):
             if isinstance(values.get(key), bool):
                 raise ValueError(f"{key} = {str(values[key]).lower()}: must be a number")
@@ -162,6 +179,13 @@ class Recipe(BaseModel):
             raise ValueError(
                 f"schedule.warmup = {self.schedule.warmup:g}: must be less than epochs = {self.epochs:g}"
             )
+        if self.unfreeze_at is not None:
+            if self.freeze is None:
+                raise ValueError(f"unfreeze_at = {self.unfreeze_at:g}: nothing is frozen; say what in freeze")
+            if self.unfreeze_at >= self.epochs:
+                raise ValueError(
+                    f"unfreeze_at = {self.unfreeze_at:g}: must be less than epochs = {self.epochs:g}"
+                )
         name = self.loss.name
         if self.label_smoothing and not is_custom(name) and not LOSSES[name].smooths:
             raise ValueError(f"label_smoothing = {self.label_smoothing:g}: the loss {name} takes none")
@@ -187,8 +211,9 @@ class Recipe(BaseModel):
     def changed(self, changes: dict[str, Any], *, where: str = "changes") -> Self:
         """Return this recipe with ``changes`` applied: nested, dotted (``optimizer.lr``) or shorthand keys.
 
-        Naming another optimizer or schedule drops the options that belonged to the old one. Weight decay and warm-up
-        stay; the learning rate stays among optimizers whose steps have Adam's size, else it is the new one's default.
+        Naming another optimizer or schedule drops the options that belonged to the old one. Weight decay, rates by
+        layer and warm-up stay; the learning rate stays among optimizers whose steps have Adam's size, else it is the
+        new one's default.
         """
         return type(self).make(merged(self.model_dump(mode="json", exclude_none=True), changes), where=where)
 
@@ -322,7 +347,7 @@ def _carried(section: str, old: Any, new: Any) -> tuple[str, ...]:
     # A list of names: a value of any other type is compared, and refused later.
     adam_sized = [name for name, entry in OPTIMIZERS.items() if entry.adam_sized]
     both = all(name in adam_sized for name in (old or "adam", new))
-    return ("lr", "weight_decay") if both else ("weight_decay",)
+    return SHARED_OPTIONS if both else tuple(key for key in SHARED_OPTIONS if key != "lr")
 
 
 def _nested(changes: dict[str, Any]) -> dict[str, Any]:
