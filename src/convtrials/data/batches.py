@@ -19,6 +19,9 @@ from convtrials.data.split import SplitName
 #: Bytes of one split that are held in memory; larger splits are read from their file batch by batch.
 MEMORY_LIMIT = 2 * 1024**3
 
+#: Images of small classes whose passes are drawn by one generator (see `balanced_order`). Part of what a seed means.
+_PERMUTED_AT_ONCE = 4096
+
 # A channel without contrast would be divided by zero; half a grey level is below anything uint8 can show.
 _SMALLEST_STD = 0.5 / 255
 
@@ -41,6 +44,66 @@ def epoch_order(n: int, seed: int, epoch: int) -> NDArray[np.int64]:
         A permutation of ``0 .. n - 1``: a function of (n, seed, epoch), whatever ran before.
     """
     return stream_generator(seed, "order", epoch).permutation(n).astype(np.int64, copy=False)
+
+
+def balanced_order(labels: NDArray[np.int64], seed: int, epoch: int) -> NDArray[np.int64]:
+    """Return the order of an epoch that draws every class equally often.
+
+    The epoch keeps its number of images: of n images and K classes each class gets n / K, rounded up or down, and who
+    gets one more goes round from epoch to epoch. A class's own images come in passes, each a permutation of all of
+    them; an epoch goes on in the pass where the one before it ended. So no image comes a second time before every
+    other of its class came once, within an epoch and over all of them.
+
+    Parameters
+    ----------
+    labels : ndarray of int64, shape (n,)
+        The class of each image. Classes without an image are not drawn.
+    seed : int
+        The run's seed.
+    epoch : int
+        From 0.
+
+    Returns
+    -------
+    ndarray of int64, shape (n,)
+        Places of images, ``0 .. n - 1``; images of small classes repeat. A function of (labels, seed, epoch).
+    """
+    n = len(labels)
+    classes, counts = np.unique(labels, return_counts=True)
+    if not n:
+        return np.empty(0, np.int64)
+    turns = stream_generator(seed, "sampler/turns").permutation(len(classes))
+    begin, end = (_draws_before(number * n, turns) for number in (epoch, epoch + 1))
+    own = np.split(np.argsort(labels, kind="stable"), np.cumsum(counts)[:-1])
+    # Which class comes at which place, then each class's images in turn at its places.
+    at = stream_generator(seed, "sampler/order", epoch).permutation(
+        np.repeat(np.arange(len(classes)), end - begin)
+    )
+    places = np.split(np.argsort(at, kind="stable"), np.cumsum(end - begin)[:-1])
+    order = np.empty(n, np.int64)
+    for number, label in enumerate(classes.tolist()):
+        drawn = _passes(len(own[number]), int(begin[number]), int(end[number]), seed, label)
+        order[places[number]] = own[number][drawn]
+    return order
+
+
+def _draws_before(images: int, turns: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Count the draws of each class among the first so many, which the classes take in turns."""
+    return (images + len(turns) - 1 - turns) // len(turns)
+
+
+def _passes(count: int, begin: int, end: int, seed: int, label: int) -> NDArray[np.int64]:
+    """Return the draws from `begin` to `end` of an endless row of permutations of ``0 .. count - 1``."""
+    at_once = max(
+        1, _PERMUTED_AT_ONCE // count
+    )  # a generator for each pass over two images would take seconds
+    blocks = range(begin // (count * at_once), -(-end // (count * at_once)))
+    rows = np.tile(np.arange(count), (at_once, 1))
+    drawn = [
+        stream_generator(seed, f"sampler/{label}", block).permuted(rows, axis=1).ravel() for block in blocks
+    ]
+    skipped = blocks.start * count * at_once
+    return np.concatenate(drawn or [np.empty(0, np.int64)])[begin - skipped : end - skipped]
 
 
 def steps_per_epoch(n: int, group_size: int) -> int:
@@ -166,6 +229,10 @@ class Batches:
         (H, W, C).
     labels : Tensor of int64, shape (n,)
         All labels of the split, on the CPU.
+    class_names : tuple of str
+        The dataset's.
+    image_weights : Tensor of float32, shape (n,), or None
+        How much each image counts in the training loss, on the CPU; None where all count alike.
     positions : ndarray of int64, shape (n,)
         Where the split's images are in the dataset.
     streams : bool
@@ -200,6 +267,8 @@ class Batches:
         self._inverse_std = _spread(1 / stds.clamp(min=_SMALLEST_STD), dataset.image_shape).to(self.device)
         self.labels = torch.from_numpy(dataset.labels[self.positions].astype(np.int64))
         self._labels_there = self.labels.to(self.device)
+        self.class_names = dataset.class_names
+        self.image_weights = image_weights(dataset, split)
         rows = rows_of(dataset.images)
         image_bytes = int(np.prod(dataset.images.shape[1:]))
         self.streams = len(self.positions) * image_bytes > memory_limit
@@ -207,6 +276,12 @@ class Batches:
 
     def __len__(self) -> int:
         return len(self.positions)
+
+    def epoch_order(self, seed: int, epoch: int, sampler: str | None = None) -> NDArray[np.int64]:
+        """Return the order in which an epoch visits this split: each image once, or ``"balanced"`` by class."""
+        if sampler is None:
+            return epoch_order(len(self), seed, epoch)
+        return balanced_order(self.labels.numpy(), seed, epoch)
 
     def pixels(self, indices: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
         """Return images as they are stored.
@@ -284,6 +359,30 @@ class Batches:
 
     def _laid_out(self, images: Tensor) -> Tensor:
         return images if self.channels_last else as_contiguous(images)
+
+
+def image_weights(dataset: Dataset, split: SplitName = "train") -> Tensor | None:
+    """Return how much each image of a split counts in the training loss; None where all count alike.
+
+    Raises
+    ------
+    DataError
+        There is not one finite weight of 0 or more for each image, or all in the split are 0.
+    """
+    given = getattr(dataset, "weights", None)
+    if given is None:
+        return None
+    weights = np.asarray(given, np.float32)
+    if weights.shape != dataset.labels.shape or not (np.isfinite(weights) & (weights >= 0)).all():
+        raise DataError(
+            f"dataset {dataset.name!r}: weights: needed is one finite number of 0 or more for each image"
+        )
+    own = weights[dataset.indices(split)]
+    if len(own) == 0 or (own == own[0]).all():
+        if len(own) and own[0] == 0:
+            raise DataError(f"dataset {dataset.name!r}: weights: all images of {split} have the weight 0")
+        return None
+    return torch.from_numpy(own)
 
 
 def _per_channel(dataset: Dataset, name: str, values: Sequence[float]) -> Tensor:

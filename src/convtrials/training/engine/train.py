@@ -29,6 +29,7 @@ from convtrials.training.engine.network import initial_network, recipe_network
 from convtrials.training.engine.progress import CurveWriter, Progress, RunCallback, RunLength, stop_request
 from convtrials.training.engine.setup import begin_run, torch_left_as_it_was
 from convtrials.training.engine.step_timing import StepProbe, autotune_execution
+from convtrials.training.engine.weighting import log_weighting
 from convtrials.training.recipe.recipe import Recipe
 from convtrials.training.run_directory import Run, default_run_folder, load_run
 
@@ -115,6 +116,7 @@ def train(
             check_device(execution.device)
         else:
             check_empty(run)
+            log_weighting(recipe, dataset)
             execution = execution or autotune_execution(
                 StepProbe.of(recipe, dataset),
                 precision=precision,
