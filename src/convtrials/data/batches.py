@@ -19,9 +19,6 @@ from convtrials.data.split import SplitName
 #: Bytes of one split that are held in memory; larger splits are read from their file batch by batch.
 MEMORY_LIMIT = 2 * 1024**3
 
-#: Images of small classes whose passes are drawn by one generator (see `balanced_order`). Part of what a seed means.
-_PERMUTED_AT_ONCE = 4096
-
 # A channel without contrast would be divided by zero; half a grey level is below anything uint8 can show.
 _SMALLEST_STD = 0.5 / 255
 
@@ -50,9 +47,9 @@ def balanced_order(labels: NDArray[np.int64], seed: int, epoch: int) -> NDArray[
     """Return the order of an epoch that draws every class equally often.
 
     The epoch keeps its number of images: of n images and K classes each class gets n / K, rounded up or down, and who
-    gets one more goes round from epoch to epoch. A class's own images come in passes, each a permutation of all of
-    them; an epoch goes on in the pass where the one before it ended. So no image comes a second time before every
-    other of its class came once, within an epoch and over all of them.
+    gets one more goes round from epoch to epoch. Within an epoch, no image comes a second time before each other of
+    its class came once. A class that is larger than its share needs some epochs to come round: in these, too, no
+    image comes a second time before each other came once.
 
     Parameters
     ----------
@@ -69,41 +66,32 @@ def balanced_order(labels: NDArray[np.int64], seed: int, epoch: int) -> NDArray[
         Places of images, ``0 .. n - 1``; images of small classes repeat. A function of (labels, seed, epoch).
     """
     n = len(labels)
-    classes, counts = np.unique(labels, return_counts=True)
     if not n:
         return np.empty(0, np.int64)
+    classes, counts = np.unique(labels, return_counts=True)
     turns = stream_generator(seed, "sampler/turns").permutation(len(classes))
-    begin, end = (_draws_before(number * n, turns) for number in (epoch, epoch + 1))
     own = np.split(np.argsort(labels, kind="stable"), np.cumsum(counts)[:-1])
-    # Which class comes at which place, then each class's images in turn at its places.
-    at = stream_generator(seed, "sampler/order", epoch).permutation(
-        np.repeat(np.arange(len(classes)), end - begin)
-    )
-    places = np.split(np.argsort(at, kind="stable"), np.cumsum(end - begin)[:-1])
+    drawn = []
+    for label, places, turn in zip(classes.tolist(), own, turns.tolist(), strict=True):
+        in_each = n // len(classes)
+        together = -(-len(places) // in_each)  # epochs in which the class comes round
+        first = epoch - epoch % together
+        before, begin, end = (
+            _draws_of_class(number * n, turn, len(classes)) for number in (first, epoch, epoch + 1)
+        )
+        permuted = stream_generator(seed, f"sampler/{label}", first).permutation(places)
+        drawn.append(permuted[np.arange(begin - before, end - before) % len(places)])
+    # Which class comes at which place; its images come there in turn.
+    at = np.repeat(np.arange(len(classes)), [len(own) for own in drawn])
+    at = stream_generator(seed, "sampler/order", epoch).permutation(at)
     order = np.empty(n, np.int64)
-    for number, label in enumerate(classes.tolist()):
-        drawn = _passes(len(own[number]), int(begin[number]), int(end[number]), seed, label)
-        order[places[number]] = own[number][drawn]
+    order[np.argsort(at, kind="stable")] = np.concatenate(drawn)
     return order
 
 
-def _draws_before(images: int, turns: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Count the draws of each class among the first so many, which the classes take in turns."""
-    return (images + len(turns) - 1 - turns) // len(turns)
-
-
-def _passes(count: int, begin: int, end: int, seed: int, label: int) -> NDArray[np.int64]:
-    """Return the draws from `begin` to `end` of an endless row of permutations of ``0 .. count - 1``."""
-    at_once = max(
-        1, _PERMUTED_AT_ONCE // count
-    )  # a generator for each pass over two images would take seconds
-    blocks = range(begin // (count * at_once), -(-end // (count * at_once)))
-    rows = np.tile(np.arange(count), (at_once, 1))
-    drawn = [
-        stream_generator(seed, f"sampler/{label}", block).permuted(rows, axis=1).ravel() for block in blocks
-    ]
-    skipped = blocks.start * count * at_once
-    return np.concatenate(drawn or [np.empty(0, np.int64)])[begin - skipped : end - skipped]
+def _draws_of_class(draws: int, turn: int, classes: int) -> int:
+    """Count the draws of one class among the first so many, which all classes take in turns."""
+    return (draws + classes - 1 - turn) // classes
 
 
 def steps_per_epoch(n: int, group_size: int) -> int:

@@ -24,7 +24,12 @@ def read_class_weights(value: Any) -> Any:
         raise ValueError("must be balanced, or weights by class, such as {cat: 2.5, dog: 1}")
     if len(value) > MOST_NAMES:
         raise ValueError(f"names {len(value):,} classes; at most {MOST_NAMES:,} can be named")
-    return {_name(name): _weight(name, weight) for name, weight in value.items()}
+    weights: dict[str, float] = {}
+    for name, weight in value.items():
+        if _name(name) in weights:
+            raise ValueError(f"the class {name!s:.40} is named twice")
+        weights[_name(name)] = _weight(name, weight)
+    return weights
 
 
 def _name(name: Any) -> str:
