@@ -73,13 +73,11 @@ def test_a_class_of_one_image_among_many() -> None:
     assert len(np.unique(order)) == 500_001
 
 
-def dataset(weights: object = None) -> Dataset:
-    made = Dataset(
+def dataset(weights: np.ndarray | None = None) -> Dataset:
+    return Dataset(
         "d", np.zeros((6, 2, 2, 1), np.uint8), np.array([0, 0, 0, 1, 1, 1]), ("a", "b"),
-        np.array([0, 0, 0, 0, 1, 2], np.uint8), "0", (0.5,), (0.5,),
+        np.array([0, 0, 0, 0, 1, 2], np.uint8), "0", (0.5,), (0.5,), weights=weights,
     )  # fmt: skip
-    object.__setattr__(made, "weights", weights)
-    return made
 
 
 def test_batches_give_both_orders() -> None:

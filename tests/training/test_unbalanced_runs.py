@@ -57,7 +57,7 @@ def unbalanced(make_dataset: Callable[..., Dataset]) -> Callable[..., Dataset]:
         )
         if weighted:
             drawn = np.random.default_rng(1).integers(0, 4, len(made)).astype(np.float32)
-            object.__setattr__(made, "weights", drawn)
+            made = replace(made, weights=drawn)
         return made
 
     return make
@@ -105,7 +105,7 @@ def test_a_step_follows_the_weighted_mean(unbalanced: Callable[..., Dataset]) ->
     images, labels = train_split.take(where)
     counts = np.bincount(train_split.labels.numpy())
     of_class = torch.tensor(counts.sum() / (4 * counts), dtype=torch.float32)
-    own = torch.from_numpy(dataset.weights[dataset.indices("train")][where])  # type: ignore[attr-defined]
+    own = torch.from_numpy(dataset.weights[dataset.indices("train")][where])
     losses = torch.nn.functional.cross_entropy(
         same.train()(images), labels, weight=of_class, reduction="none", label_smoothing=0.1
     )
@@ -244,7 +244,7 @@ def test_validation_is_not_weighted(train_small: Any, unbalanced: Callable[..., 
 def test_a_small_class_is_answered_as_often_as_the_others(
     train_small: Any, unbalanced: Callable[..., Dataset]
 ) -> None:
-    """What a network believes before it can tell classes apart is what it is trained on: 3 images of 45, or a quarter."""
+    """What a network believes before it can tell classes apart: 3 images of 45, or a quarter of all."""
 
     def believed(changes: dict[str, Any]) -> float:
         run = train_small({"epochs": 4, **SGD, "model": "alexnet-lite", **changes}, dataset=unbalanced())
@@ -320,8 +320,7 @@ def test_weights_and_a_loss_that_takes_none(
 
 
 def test_weights_that_do_not_fit_are_refused(train_small: Any, unbalanced: Callable[..., Dataset]) -> None:
-    dataset = unbalanced()
-    object.__setattr__(dataset, "weights", np.ones(3))
+    dataset = replace(unbalanced(), weights=np.ones(3, np.float32))
     with pytest.raises(DataError, match="weights: needed is one finite number"):
         train_small({}, dataset=dataset)
 

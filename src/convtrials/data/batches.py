@@ -357,10 +357,9 @@ def image_weights(dataset: Dataset, split: SplitName = "train") -> Tensor | None
     DataError
         There is not one finite weight of 0 or more for each image, or all in the split are 0.
     """
-    given = getattr(dataset, "weights", None)
-    if given is None:
+    if dataset.weights is None:
         return None
-    weights = np.asarray(given, np.float32)
+    weights = np.asarray(dataset.weights, np.float32)
     if weights.shape != dataset.labels.shape or not (np.isfinite(weights) & (weights >= 0)).all():
         raise DataError(
             f"dataset {dataset.name!r}: weights: needed is one finite number of 0 or more for each image"

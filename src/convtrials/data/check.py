@@ -1,7 +1,6 @@
 """What is wrong with a dataset: unreadable files, empty classes, duplicates, leakage, imbalance."""
 
 from collections import defaultdict
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -17,10 +16,11 @@ from convtrials.core.few_images import (
 )
 from convtrials.data.hashes import ImageHashes, hash_images
 from convtrials.data.imbalance import IMBALANCED_FROM, TO_TRY, ClassImbalance, class_imbalance
+from convtrials.data.options import DatasetOptions
 from convtrials.data.selection import split_rows
 from convtrials.data.sources.base import Listing, Source
 from convtrials.data.sources.folder import FolderSource
-from convtrials.data.split import DEFAULT_RATIOS, SPLITS, check_ratios
+from convtrials.data.split import SPLITS
 
 Kind = Literal[
     "unreadable",
@@ -110,23 +110,22 @@ class CheckReport:
         return {**asdict(self), "spoiled": self.spoiled, "too_few": self.too_few}
 
 
-def check_source(
-    source: Source, *, ratios: Sequence[float] = DEFAULT_RATIOS, split_seed: int = 0
-) -> CheckReport:
+def check_source(source: Source, options: DatasetOptions | None = None) -> CheckReport:
     """Look at every image and name what is wrong.
 
     Parameters
     ----------
     source : Source
         From `convtrials.data.sources.find.find_source`.
-    ratios, split_seed
+    options : DatasetOptions, optional
         As for `convtrials.data.open.load_dataset`: where the source is not split, duplicates are judged by the
-        split that these would make of its readable images.
+        split that ratios and seed would make of its readable images.
 
     Returns
     -------
     CheckReport
     """
+    options = options or DatasetOptions()
     other_files: tuple[str, ...] = ()
     if isinstance(source, FolderSource):
         contents = source.contents()
@@ -137,7 +136,7 @@ def check_source(
     rows = np.array(sorted(seen.digests), np.int64)
     split = np.full(len(listing.labels), 255, np.uint8)
     if len(rows):
-        split[rows] = split_rows(listing, rows, check_ratios(ratios), split_seed)
+        split[rows] = split_rows(listing, rows, options.ratios, options.split_seed)
     findings = [
         *_unreadable(seen),
         *_classes(listing, split),
