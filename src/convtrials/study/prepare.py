@@ -22,7 +22,12 @@ from convtrials.training.engine.custom import try_custom_parts
 from convtrials.training.engine.environment import describe_environment
 from convtrials.training.engine.execution import ComputeOptions
 from convtrials.training.engine.identity import check_trainable, describe_dataset
-from convtrials.training.engine.weighting import favours_small_classes, imbalance_line, weighting_lines
+from convtrials.training.engine.weighting import (
+    favours_small_classes,
+    image_weights_line,
+    imbalance_line,
+    weighting_lines,
+)
 
 _log = get_logger(__name__)
 
@@ -131,9 +136,9 @@ def _log_weighting(spec: StudySpec, dataset: Dataset) -> None:
         for line in weighting_lines(arm.recipe, dataset_of_arm(dataset, arm)):
             _log.info(f"{arm.name}: {line}")
     done = any(favours_small_classes(arm.recipe) for arm in spec.arms)
-    hint = None if done else imbalance_line(dataset)
-    if hint:
-        _log.info(hint)
+    for line in (image_weights_line(dataset), None if done else imbalance_line(dataset)):
+        if line:
+            _log.info(line)
 
 
 def _changes(study: StudyDirectory, plan: Plan, may_change: bool) -> list[str]:

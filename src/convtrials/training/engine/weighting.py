@@ -185,15 +185,16 @@ def check_weighting(recipe: Recipe, dataset: Dataset) -> None:
 
 def log_weighting(recipe: Recipe, dataset: Dataset) -> None:
     """Log how images are weighted and drawn, or what can be tried where classes differ widely and nothing is done."""
-    for line in weighting_lines(recipe, dataset):
-        _log.info(line)
+    for line in (*weighting_lines(recipe, dataset), image_weights_line(dataset)):
+        if line:
+            _log.info(line)
     hint = None if favours_small_classes(recipe) else imbalance_line(dataset)
     if hint:
         _log.info(hint)
 
 
 def weighting_lines(recipe: Recipe, dataset: Dataset) -> list[str]:
-    """Say in a line each how images are weighted and drawn; nothing where all count alike."""
+    """Say in a line each how a recipe weighs and draws images; nothing where it does neither."""
     lines, labels, names = [], _training_labels(dataset), dataset.class_names
     if recipe.class_weights is not None:
         values = class_weights(recipe.class_weights, labels, names)
@@ -211,12 +212,15 @@ def weighting_lines(recipe: Recipe, dataset: Dataset) -> list[str]:
         )
         if recipe.class_weights is not None:
             lines.append("class_weights and sampler both favour small classes: together they do so twice")
-    own = image_weights(dataset)
-    if own is not None:
-        lines.append(
-            f"weights of the dataset's images count in training: from {float(own.min()):.3g} to {float(own.max()):.3g}"
-        )
     return lines
+
+
+def image_weights_line(dataset: Dataset) -> str | None:
+    """Say that images have weights of their own; None where all count alike."""
+    own = image_weights(dataset)
+    if own is None:
+        return None
+    return f"weights of the dataset's images count in training: from {own.min().item():.3g} to {own.max().item():.3g}"
 
 
 def imbalance_line(dataset: Dataset) -> str | None:
