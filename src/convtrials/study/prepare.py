@@ -136,9 +136,9 @@ def _log_weighting(spec: StudySpec, dataset: Dataset) -> None:
         for line in weighting_lines(arm.recipe, dataset_of_arm(dataset, arm)):
             _log.info(f"{arm.name}: {line}")
     done = any(favours_small_classes(arm.recipe) for arm in spec.arms)
-    for line in (image_weights_line(dataset), None if done else imbalance_line(dataset)):
-        if line:
-            _log.info(line)
+    for said in (image_weights_line(dataset), None if done else imbalance_line(dataset)):
+        if said:
+            _log.info(said)
 
 
 def _changes(study: StudyDirectory, plan: Plan, may_change: bool) -> list[str]:
