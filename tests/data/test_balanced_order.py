@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from convtrials.core.errors import DataError
-from convtrials.data.batches import Batches, balanced_order, epoch_order, image_weights
+from convtrials.data.balanced_order import balanced_order
+from convtrials.data.batches import Batches, epoch_order, image_weights
 from convtrials.data.dataset import Dataset
 
 some_labels = st.lists(st.integers(0, 6), min_size=1, max_size=120).map(lambda own: np.array(own, np.int64))

@@ -16,7 +16,8 @@ from small_runs import PINNED, SMALL, assert_same_weights, weights
 from test_replicas_equal import EVERYTHING, assert_equal_runs
 
 from convtrials.core.errors import DataError, RecipeError, RunError
-from convtrials.data.batches import Batches, balanced_order
+from convtrials.data.balanced_order import balanced_order
+from convtrials.data.batches import Batches
 from convtrials.data.dataset import Dataset
 from convtrials.training.engine.loop import train_loop
 from convtrials.training.engine.loss import LOSSES, LossEntry
