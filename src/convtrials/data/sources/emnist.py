@@ -185,11 +185,20 @@ def find_emnist(path: Path) -> Path | None:
     """
     path = Path(path)
     if path.is_file():
-        return path if zipfile.is_zipfile(path) else None
+        return path if _holds_emnist(path) else None
     for folder in (path, path / "gzip"):
         if _files(folder):
             return folder
     return path / _ARCHIVE if (path / _ARCHIVE).is_file() else None
+
+
+def _holds_emnist(path: Path) -> bool:
+    """Whether a zip file is NIST's archive, or one like it."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(Path(name).name.startswith("emnist-balanced-") for name in archive.namelist())
+    except (OSError, ValueError, zipfile.BadZipFile):
+        return False
 
 
 def _member_name(part: str, kind: str, axes: int) -> str:
