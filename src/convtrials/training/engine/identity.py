@@ -6,11 +6,12 @@ from typing import Any
 
 from convtrials.core.custom import source_of
 from convtrials.core.documents import LARGEST_NUMBER
-from convtrials.core.errors import RunError, check_kind
+from convtrials.core.errors import RecipeError, RunError, check_kind
 from convtrials.data.dataset import Dataset
 from convtrials.data.open import reframed, source_name
 from convtrials.training.engine.environment import describe_environment
 from convtrials.training.engine.execution import Execution
+from convtrials.training.engine.weighting import check_weighting
 from convtrials.training.recipe.recipe import Recipe
 from convtrials.training.run_directory import Run, existing_weights_file, weights_file
 from convtrials.training.run_documents import Counts, DatasetDescription, Identity
@@ -89,8 +90,8 @@ def dataset_as_asked(recipe: Recipe, dataset: Dataset, out: str | Path | None) -
     return dataset if begun else reframed(dataset, recipe.dataset_options())
 
 
-def check_trainable(recipe: Recipe, dataset: Dataset) -> None:
-    """Refuse data that cannot be trained on, before anything is written."""
+def check_trainable(recipe: Recipe, dataset: Dataset, *, arm: str | None = None) -> None:
+    """Refuse data that cannot be trained on, before anything is written; in a study, in the name of the arm."""
     check_kinds(recipe, dataset)
     counts = dataset.counts()
     for name in ("train", "val"):
@@ -101,6 +102,10 @@ def check_trainable(recipe: Recipe, dataset: Dataset) -> None:
     crop, sides = recipe.augment.crop, dataset.image_shape[:2]
     if crop >= min(sides):
         raise RunError(f"augment.crop = {crop}: must be less than the images' {min(sides)} pixels")
+    try:
+        check_weighting(recipe, dataset)
+    except RecipeError as error:
+        raise RecipeError(f"{arm}: {error}" if arm else str(error)) from None
 
 
 def write_description(

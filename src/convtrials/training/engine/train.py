@@ -32,6 +32,7 @@ from convtrials.training.engine.network import initial_network, names_layers, re
 from convtrials.training.engine.progress import CurveWriter, Progress, RunCallback, RunLength, stop_request
 from convtrials.training.engine.setup import begin_run, torch_left_as_it_was
 from convtrials.training.engine.step_timing import StepProbe, autotune_execution
+from convtrials.training.engine.weighting import log_weighting
 from convtrials.training.recipe.recipe import Recipe
 from convtrials.training.run_directory import Run, default_run_folder, load_run
 
@@ -121,6 +122,7 @@ def train(
             check_device(execution.device)
         else:
             check_empty(run)
+            log_weighting(recipe, dataset)
             execution = execution or autotune_execution(
                 StepProbe.of(recipe, dataset),
                 precision=precision,

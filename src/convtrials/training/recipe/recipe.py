@@ -3,7 +3,7 @@
 import hashlib
 import json
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -14,9 +14,10 @@ from convtrials.data.augmentation import AugmentConfig
 from convtrials.data.sources.frame import EDGE, Fit, pad_colour
 from convtrials.models.activations import ACTIVATIONS, activation_name
 from convtrials.models.spec import LARGEST_CLASSIFIER, LARGEST_WIDTH
-from convtrials.training.engine.loss import LOSSES, LossConfig
+from convtrials.training.engine.loss import LOSSES, LossConfig, takes_weights
 from convtrials.training.optim.optimizers import OPTIMIZERS, SHARED_OPTIONS, OptimizerConfig
 from convtrials.training.optim.schedules import ScheduleConfig, Watched
+from convtrials.training.recipe.class_weights import read_class_weights
 from convtrials.training.recipe.errors import explain
 from convtrials.training.recipe.finetuning import DATA, Freeze, Normalisation
 
@@ -115,6 +116,16 @@ class Recipe(BaseModel):
         default_factory=LossConfig,
         exclude_if=lambda value: value == LossConfig(),  # files stay those of versions without it
     )
+    class_weights: Literal["balanced"] | dict[str, float] | None = Field(
+        None,
+        description="balanced, or weights by class, in the training loss; others weigh 1",
+        exclude_if=lambda value: value is None,
+    )
+    sampler: Literal["balanced"] | None = Field(
+        None,
+        description="balanced: an epoch draws every class equally often; null: each image once",
+        exclude_if=lambda value: value is None,
+    )
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="Szegedy et al., arXiv 1512.00567")
     clip_norm: float | None = Field(
         None, gt=0, description="largest gradient norm; Pascanu et al., arXiv 1211.5063"
@@ -164,6 +175,11 @@ class Recipe(BaseModel):
         except RecipeError as error:
             raise ValueError(str(error).removeprefix("activation: ")) from None
 
+    @field_validator("class_weights", mode="before")
+    @classmethod
+    def _read_class_weights(cls, value: Any) -> Any:
+        return read_class_weights(value)
+
     @field_validator("pad")
     @classmethod
     def _known_pad(cls, value: str | None) -> str | None:
@@ -189,6 +205,10 @@ class Recipe(BaseModel):
         name = self.loss.name
         if self.label_smoothing and not is_custom(name) and not LOSSES[name].smooths:
             raise ValueError(f"label_smoothing = {self.label_smoothing:g}: the loss {name} takes none")
+        if self.class_weights is not None and not takes_weights(name):
+            raise ValueError(f"class_weights: the loss {name} takes none")
+        if self.class_weights is not None and "class_weights" in self.loss.options:
+            raise ValueError("class_weights is given twice: at the top and in loss.options")
         return self
 
     @classmethod

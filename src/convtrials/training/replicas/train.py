@@ -30,6 +30,7 @@ from convtrials.training.engine.network import initial_network, names_layers, re
 from convtrials.training.engine.progress import RunLength, stop_request
 from convtrials.training.engine.setup import make_fabric, open_splits, torch_left_as_it_was
 from convtrials.training.engine.train import CHECKPOINT_SECONDS
+from convtrials.training.engine.weighting import log_weighting
 from convtrials.training.recipe.recipe import Recipe
 from convtrials.training.replicas.callback import OnProgress, ReplicasCallback
 from convtrials.training.replicas.grouped import unknown_layer
@@ -96,6 +97,7 @@ def train_replicas(
     shape, classes = dataset.image_shape, len(dataset.class_names)
     if not all(run.exists for run in runs):  # refused before anything is written
         try_custom_parts(recipe, shape, classes)
+        log_weighting(recipe, dataset)
         if names_layers(recipe):
             with quiet():  # each replica's own lines come later
                 initial_network(recipe, dataset, seeds[0])
