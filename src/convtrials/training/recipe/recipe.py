@@ -240,7 +240,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def with_shorthands(values: dict[str, Any]) -> dict[str, Any]:
-    """Write out the short forms: ``mixup`` at the top, ``early_stopping: true``, a section's name alone."""
+    """Write out the short forms: ``mixup`` and such at the top, ``early_stopping: true``, a section's name alone."""
     values = dict(values)
     for key in _SECTIONS:
         if isinstance(values.get(key), str):
@@ -251,12 +251,12 @@ def with_shorthands(values: dict[str, Any]) -> dict[str, Any]:
         )
     if isinstance(values.get("early_stopping"), bool):
         values["early_stopping"] = {} if values["early_stopping"] else None
-    if "mixup" in values:  # the one augmentation that people name at the top
+    for key in _AUGMENTATIONS:
         augment = values.get("augment") or {}
-        if isinstance(augment, dict):
-            if "mixup" in augment:
-                raise ValueError("mixup is given twice: at the top and in augment")
-            values["augment"] = {**augment, "mixup": values.pop("mixup")}
+        if key in values and isinstance(augment, dict):
+            if key in augment:
+                raise ValueError(f"{key} is given twice: at the top and in augment")
+            values["augment"] = {**augment, key: values.pop(key)}
     return values
 
 
@@ -286,6 +286,9 @@ def _is_off(value: Any) -> bool:
     """Return whether ``augment`` is switched off: ``off`` (which YAML reads as false), ``null`` or ``none``."""
     return value is None or value is False or value in (OFF, "none")
 
+
+#: Augmentations that people name at the top, as techniques of their own.
+_AUGMENTATIONS = ("mixup", "cutmix", "randaugment", "trivialaugment")
 
 #: Sections that are chosen by name.
 _SECTIONS = ("optimizer", "schedule", "loss")
