@@ -58,7 +58,7 @@ def test_posterize_equals_pil(pixels: NDArray[np.uint8], bits: int) -> None:
 
 
 @settings(max_examples=40, deadline=None)
-@given(PIXELS, st.integers(0, 256) | st.floats(0, 256))
+@given(PIXELS, st.integers(0, 1024).map(lambda quarters: quarters / 4))
 def test_solarize_equals_pil(pixels: NDArray[np.uint8], threshold: float) -> None:
     made = levels(photometric.solarize(images_of(pixels), amount(threshold)))
     np.testing.assert_allclose(made, from_pil(ImageOps.solarize(pil_of(pixels), threshold)), atol=1e-4)
@@ -83,7 +83,9 @@ def test_equalize_flattens_a_photo_as_pil_does(channels: int) -> None:
 @given(PIXELS)
 def test_autocontrast_equals_pil_before_it_cuts_to_whole_levels(pixels: NDArray[np.uint8]) -> None:
     made = levels(photometric.autocontrast(images_of(pixels), amount(0)))
-    assert np.array_equal(np.floor(made + 1e-3), from_pil(ImageOps.autocontrast(pil_of(pixels))))
+    cut = made - from_pil(ImageOps.autocontrast(pil_of(pixels)))
+    assert cut.min() > -1e-3
+    assert cut.max() < 1 + 1e-3  # a whole level where PIL's own arithmetic ends just below one
 
 
 # --- blends: PIL within its rounding, and the formula within float32
@@ -100,7 +102,7 @@ def test_blends_equal_pil_up_to_its_rounding(factor: float, seed: int) -> None:
         (photometric.sharpness, ImageEnhance.Sharpness),
     ]:
         expected = from_pil(enhance(pil_of(pixels)).enhance(factor))
-        # PIL rounds the other image (by up to half a level, of weight 1 - factor), then cuts the result to whole levels.
+        # PIL rounds the other image (by half a level at most), then cuts the result to whole levels.
         slack = 0.51 * abs(1 - factor) + 1.01 * (factor != 1)
         np.testing.assert_allclose(
             levels(change(images_of(pixels), amount(factor))), expected, atol=slack + 1e-3
