@@ -2,7 +2,7 @@
 
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationInfo, field_validator, model_validator
 
 from convtrials.core.custom import has_form
 from convtrials.core.errors import RecipeError
@@ -73,6 +73,19 @@ class ColorJitter(BaseModel):
     def active(self) -> bool:
         """Whether anything changes."""
         return any((self.brightness, self.contrast, self.saturation, self.hue))
+
+
+#: Keys of an ``augment`` section that are sections themselves.
+SECTIONS = ("randaugment", "color_jitter")
+
+
+def in_full(section: dict[str, Any]) -> dict[str, Any]:
+    """Write out the numbers of an ``augment`` section that stand for a section of their own."""
+    jitter = section.get("color_jitter")
+    if jitter is True or not isinstance(jitter, int | float):
+        return section
+    kinds = ("brightness", "contrast", "saturation")
+    return {**section, "color_jitter": dict.fromkeys(kinds, jitter) if jitter else None}
 
 
 class AugmentConfig(BaseModel):
@@ -214,22 +227,19 @@ class AugmentConfig(BaseModel):
         """Let a number stand for brightness, contrast and saturation, and 0 or false for none."""
         if value is True:
             raise ValueError("must be a number such as 0.4, or {brightness, contrast, saturation, hue}")
-        if isinstance(value, bool | int | float):
-            return dict.fromkeys(("brightness", "contrast", "saturation"), value) if value else None
-        return value
+        return in_full({"color_jitter": value})["color_jitter"]
 
     @field_validator("color_jitter")
     @classmethod
     def _none_if_it_changes_nothing(cls, value: ColorJitter | None) -> ColorJitter | None:
         return value if value is not None and value.active else None
 
-    @model_validator(mode="after")
-    def _one_policy(self) -> Self:
-        if self.randaugment and self.trivialaugment:
-            raise ValueError(
-                "randaugment and trivialaugment draw the same operations: switch one of them off"
-            )
-        return self
+    @field_validator("trivialaugment")
+    @classmethod
+    def _one_policy(cls, value: bool, info: ValidationInfo) -> bool:
+        if value and info.data.get("randaugment"):
+            raise ValueError("randaugment is on too, and both draw the same operations; switch one off")
+        return value
 
     @model_validator(mode="after")
     def _area_is_a_range(self) -> Self:

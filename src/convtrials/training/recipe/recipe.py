@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from convtrials.core.custom import is_custom
 from convtrials.core.errors import RecipeError
 from convtrials.data.augmentation import AugmentConfig
+from convtrials.data.augmentation.config import SECTIONS, in_full
 from convtrials.models.activations import ACTIVATIONS, activation_name
 from convtrials.models.spec import LARGEST_CLASSIFIER, LARGEST_WIDTH
 from convtrials.training.engine.loss import LOSSES, LossConfig
@@ -257,6 +258,8 @@ def with_shorthands(values: dict[str, Any]) -> dict[str, Any]:
             if key in augment:
                 raise ValueError(f"{key} is given twice: at the top and in augment")
             values["augment"] = {**augment, key: values.pop(key)}
+    if isinstance(values.get("augment"), dict):
+        values["augment"] = in_full(values["augment"])
     return values
 
 
@@ -277,9 +280,16 @@ def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
                 old = {
                     kept: old[kept] for kept in _carried(key, old.get("name"), value["name"]) if kept in old
                 }
-            value = {**old, **value}
+            value = _laid_over(old, value)
         result[key] = value
     return result
+
+
+def _laid_over(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """Lay a section over another, and so the sections inside ``augment``."""
+    inner = {key: (old.get(key), new.get(key)) for key in SECTIONS}
+    both = {key: {**a, **b} for key, (a, b) in inner.items() if isinstance(a, dict) and isinstance(b, dict)}
+    return {**old, **new, **both}
 
 
 def _is_off(value: Any) -> bool:
@@ -310,12 +320,12 @@ def _nested(changes: dict[str, Any]) -> dict[str, Any]:
     for key, value in changes.items():
         section, dot, inner = key.partition(".")
         if dot:
-            section_value: Any = {inner: value}
+            section_value: Any = _nested({inner: value}) if section == "augment" else {inner: value}
         else:
             section_value = {"name": value} if key in _SECTIONS and isinstance(value, str) else value
         before = nested.get(section)
         if isinstance(before, dict) and isinstance(section_value, dict):
-            section_value = {**before, **section_value}
+            section_value = _laid_over(before, section_value)
         nested[section] = section_value
     return nested
 
