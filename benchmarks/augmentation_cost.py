@@ -2,8 +2,9 @@
 
     python -m benchmarks.augmentation_cost [--size 28] [--channels 1] [--rounds 15]
 
-Each round takes a step of every kind in turn, so that a busy machine slows all of them. Printed are the medians, over
-rounds, of a step's time divided by that of the plain step of its round, and of the augmentation's own milliseconds.
+Each round takes a step of every kind, in another order each time, so that a busy machine slows all of them; times are
+the processor's. Printed are the medians, over rounds, of a step's time divided by that of the plain step of its round,
+and of the augmentation's own milliseconds.
 The step is that of a run: read, augment, normalise, forward, backward, update; AlexNet at a quarter of its width.
 """
 
@@ -64,7 +65,7 @@ def random_dataset(size: int, channels: int, count: int = 2048) -> Dataset:
 
 
 def steps_of(section: dict[str, Any], data: Dataset, threads: int) -> Callable[[int], tuple[float, float]]:
-    """Return a function of the step's number that gives its seconds, whole and of the augmentation alone."""
+    """Return a function of the step's number that gives its processor seconds, whole and of the augmentation alone."""
     recipe = Recipe(width=0.25, batch_size=128, augment=section)
     network = recipe_network(recipe, data.image_shape, len(data.class_names), seed=0)
     execution = Execution("cpu", "fp32", channels_last=True, threads=threads)
@@ -73,13 +74,13 @@ def steps_of(section: dict[str, Any], data: Dataset, threads: int) -> Callable[[
 
     def step(number: int) -> tuple[float, float]:
         indices = np.random.default_rng(number).integers(0, len(train), 128)
-        started = time.perf_counter()
+        started = time.process_time()
         images, labels = train.raw(indices)
-        before = time.perf_counter()
+        before = time.process_time()
         group = augmented(images, labels, recipe.augment, 0, number)
-        seconds = time.perf_counter() - before
+        seconds = time.process_time() - before
         train_step(recipe, 0, state, replace(group, images=train.normalise(group.images)))
-        return time.perf_counter() - started, seconds
+        return time.process_time() - started, seconds
 
     return step
 
@@ -104,14 +105,18 @@ def main() -> None:
             kinds[name] = steps_of(section, data, given.threads)
     ratios: dict[str, list[float]] = {name: [] for name in kinds}
     alone: dict[str, list[float]] = {name: [] for name in kinds}
+    plain = []
     for turn in range(given.rounds + 1):
-        times = {name: step(turn) for name, step in kinds.items()}
+        order = np.random.default_rng(turn).permutation(list(kinds)).tolist()
+        times = {name: kinds[name](turn) for name in order}
+        plain.append(times["none"][0] * 1000)
         for name, (whole, part) in times.items():
             if turn:  # the first one warms up
                 ratios[name].append(whole / times["none"][0])
                 alone[name].append(part * 1000)
+    steps = f"batch 128, {given.threads} thread(s), {given.rounds} rounds"
     print(
-        f"{given.size}x{given.size}x{given.channels}, batch 128, {given.threads} thread(s), {given.rounds} rounds"
+        f"{given.size}x{given.size}x{given.channels}, {steps}; plain step {statistics.median(plain):.0f} ms"
     )
     for name in kinds:
         print(f"{name:36s} {statistics.median(ratios[name]):5.2f}x {statistics.median(alone[name]):7.1f} ms")

@@ -51,8 +51,9 @@ def sharpness(images: Tensor, factor: Tensor) -> Tensor:
 
 def hue(images: Tensor, turn: Tensor) -> Tensor:
     """Turn the hue by a share of the colour circle, -0.5 to 0.5; value and saturation (HSV) stay."""
-    red, green, blue = images.unbind(1)
-    value, lowest = images.amax(1), images.amin(1)
+    red, green, blue = images.contiguous().unbind(1)  # several times faster than with steps of three
+    value = torch.maximum(torch.maximum(red, green), blue)
+    lowest = torch.minimum(torch.minimum(red, green), blue)
     chroma = value - lowest
     safe = torch.where(chroma > 0, chroma, 1)
     # In sixths of the circle from red.
