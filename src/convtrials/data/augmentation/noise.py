@@ -69,10 +69,12 @@ def gaussian_blur(images: Tensor, largest: float, *, generator: torch.Generator)
     count, channels, height, width = images.shape
     down = _gaussian(height, sigma).to(images.device)
     across = down if width == height else _gaussian(width, sigma).to(images.device)
-    # As channels_last images lie in memory, so that the first product copies nothing.
+    # The matrix on the left both times: several times faster than on the right. First as channels_last images lie.
     rows = down @ images.permute(0, 2, 3, 1).reshape(count, height, width * channels)
-    planes = rows.view(count, height, width, channels).permute(0, 3, 1, 2).reshape(count, -1, width)
-    return (planes @ across.mT).view(images.shape)
+    turned = (
+        rows.view(count, height, width, channels).transpose(1, 2).reshape(count, width, height * channels)
+    )
+    return (across @ turned).view(count, width, height, channels).permute(0, 3, 2, 1)
 
 
 def _gaussian(size: int, sigma: Tensor) -> Tensor:
