@@ -216,6 +216,41 @@ def test_bad_settings(text: str) -> None:
         parse_setting(text)
 
 
+def test_augmentations_are_named_at_the_top_and_changed_inside() -> None:
+    top = {"cutmix": 1.0, "randaugment": True, "mixup": 0.2}
+    recipe = Recipe(**top, augment={"flip": True})
+    assert recipe == Recipe(augment={**top, "flip": True})
+    assert Recipe(trivialaugment=True).augment.trivialaugment
+    for key, value in {**top, "trivialaugment": True}.items():
+        with pytest.raises(RecipeError, match=f"{key} is given twice"):
+            Recipe(**{key: value}, augment={key: value})
+    policy = recipe.changed({"randaugment": {"operations": 3}}).changed({"augment.randaugment.magnitude": 5})
+    assert policy.augment.model_dump()["randaugment"] == {"operations": 3, "magnitude": 5, "levels": 30}
+    other = policy.changed({"randaugment": False, "trivialaugment": True})
+    assert (other.augment.randaugment, other.augment.trivialaugment) == (None, True)
+    jitter = {"brightness": 0.4, "contrast": 0.4, "saturation": 0.4, "hue": 0.1}
+    for wanted in (
+        Recipe(augment={"color_jitter": 0.4}).changed({"augment.color_jitter.hue": 0.1}),
+        Recipe.make(merged({"augment": {"color_jitter": 0.4}}, {"augment": {"color_jitter": {"hue": 0.1}}})),
+        Recipe.make(merged({}, {"augment.color_jitter.hue": 0.1, "augment": {"color_jitter": jitter}})),
+    ):
+        assert wanted.augment.model_dump()["color_jitter"] == jitter
+        assert Recipe(**yaml.safe_load(wanted.to_yaml())) == wanted
+    with pytest.raises(RecipeError, match=r"augment\.color_jitter = True: must be a number such as 0\.4"):
+        Recipe(augment={"color_jitter": True})
+    with pytest.raises(RecipeError, match=r"augment\.trivialaugment = True: randaugment is on too"):
+        recipe.changed({"trivialaugment": True})
+
+
+def test_recipes_without_the_newer_augmentations_keep_file_and_fingerprint() -> None:
+    recipe = Recipe(mixup=0.2, augment={"degrees": 10, "flip": True})
+    assert recipe.fingerprint() == "0e361159ab0d0902"
+    text = recipe.to_yaml()
+    assert not any(
+        key in text for key in ("randaugment", "jitter", "cutmix", "noise:", "blur", "perspective")
+    )
+
+
 def test_exponents_without_a_point_are_numbers() -> None:
     # YAML 1.1 reads 1e-4 as a string
     key, value = parse_setting("optimizer.lr=1e-4")

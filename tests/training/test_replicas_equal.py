@@ -34,6 +34,9 @@ SGD = {"optimizer": {"name": "sgd", "lr": 0.05}}
 EPS = 1e-3
 ADAM = {"optimizer": {"name": "adam", "lr": 5e-3, "eps": EPS}}
 
+#: More augmentations, with CutMix or mixup drawn for each step.
+COLOURS = {"randaugment": {"magnitude": 12}, "color_jitter": {"contrast": 0.4}, "noise": 0.03, "cutmix": 1.0}
+
 #: All that a recipe can add, where it works element by element.
 EVERYTHING = {
     "optimizer": {"name": "adamw", "lr": 5e-3, "eps": EPS, "weight_decay": 0.05},
@@ -42,7 +45,7 @@ EVERYTHING = {
     "ema": 0.9,
     "accumulate": 2,
     "batch_size": 8,
-    "augment": {"degrees": 10, "erasing": 0.3, "mixup": 0.2},
+    "augment": {"degrees": 10, "erasing": 0.3, "mixup": 0.2, **COLOURS},
     "clip_norm": 0.5,
     "label_smoothing": 0.1,
 }

@@ -102,6 +102,7 @@ def check_trainable(recipe: Recipe, dataset: Dataset, *, arm: str | None = None)
     crop, sides = recipe.augment.crop, dataset.image_shape[:2]
     if crop >= min(sides):
         raise RunError(f"augment.crop = {crop}: must be less than the images' {min(sides)} pixels")
+    recipe.augment.check_images(dataset.image_shape)
     try:
         check_weighting(recipe, dataset)
     except RecipeError as error:

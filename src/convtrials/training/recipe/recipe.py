@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from convtrials.core.custom import is_custom
 from convtrials.core.errors import DataError, RecipeError
 from convtrials.data.augmentation import AugmentConfig
+from convtrials.data.augmentation.config import SECTIONS, in_full
 from convtrials.data.sources.frame import EDGE, Fit, pad_colour
 from convtrials.models.activations import ACTIVATIONS, activation_name
 from convtrials.models.spec import LARGEST_CLASSIFIER, LARGEST_WIDTH
@@ -309,7 +310,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def with_shorthands(values: dict[str, Any]) -> dict[str, Any]:
-    """Write out the short forms: ``mixup`` at the top, ``early_stopping: true``, a section's name alone."""
+    """Write out the short forms: ``mixup`` and such at the top, ``early_stopping: true``, a section's name alone."""
     values = dict(values)
     for key in _SECTIONS:
         if isinstance(values.get(key), str):
@@ -320,12 +321,14 @@ def with_shorthands(values: dict[str, Any]) -> dict[str, Any]:
         )
     if isinstance(values.get("early_stopping"), bool):
         values["early_stopping"] = {} if values["early_stopping"] else None
-    if "mixup" in values:  # the one augmentation that people name at the top
+    for key in _AUGMENTATIONS:
         augment = values.get("augment") or {}
-        if isinstance(augment, dict):
-            if "mixup" in augment:
-                raise ValueError("mixup is given twice: at the top and in augment")
-            values["augment"] = {**augment, "mixup": values.pop("mixup")}
+        if key in values and isinstance(augment, dict):
+            if key in augment:
+                raise ValueError(f"{key} is given twice: at the top and in augment")
+            values["augment"] = {**augment, key: values.pop(key)}
+    if isinstance(values.get("augment"), dict):
+        values["augment"] = in_full(values["augment"])
     return values
 
 
@@ -346,15 +349,25 @@ def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
                 old = {
                     kept: old[kept] for kept in _carried(key, old.get("name"), value["name"]) if kept in old
                 }
-            value = {**old, **value}
+            value = _laid_over(old, value)
         result[key] = value
     return result
+
+
+def _laid_over(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """Lay a section over another, and so the sections inside ``augment``."""
+    inner = {key: (old.get(key), new.get(key)) for key in SECTIONS}
+    both = {key: {**a, **b} for key, (a, b) in inner.items() if isinstance(a, dict) and isinstance(b, dict)}
+    return {**old, **new, **both}
 
 
 def _is_off(value: Any) -> bool:
     """Return whether ``augment`` is switched off: ``off`` (which YAML reads as false), ``null`` or ``none``."""
     return value is None or value is False or value in (OFF, "none")
 
+
+#: Augmentations that people name at the top, as techniques of their own.
+_AUGMENTATIONS = ("mixup", "cutmix", "randaugment", "trivialaugment")
 
 #: Sections that are chosen by name.
 _SECTIONS = ("optimizer", "schedule", "loss")
@@ -376,12 +389,12 @@ def _nested(changes: dict[str, Any]) -> dict[str, Any]:
     for key, value in changes.items():
         section, dot, inner = key.partition(".")
         if dot:
-            section_value: Any = {inner: value}
+            section_value: Any = _nested({inner: value}) if section == "augment" else {inner: value}
         else:
             section_value = {"name": value} if key in _SECTIONS and isinstance(value, str) else value
         before = nested.get(section)
         if isinstance(before, dict) and isinstance(section_value, dict):
-            section_value = {**before, **section_value}
+            section_value = _laid_over(before, section_value)
         nested[section] = section_value
     return nested
 
