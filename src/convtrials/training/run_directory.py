@@ -6,7 +6,6 @@ refused.
 Runs of the first version say none of this and are read all the same.
 """
 
-import fcntl
 import hashlib
 import json
 import os
@@ -21,6 +20,7 @@ from typing import TYPE_CHECKING, TypeVar
 from convtrials.core.documents import parse_document, read_document
 from convtrials.core.errors import DataError, RunError, RunLocked
 from convtrials.core.files import read_bounded_text, remove_leftovers, write_json, write_text
+from convtrials.core.locks import FileLock, LockHeld
 from convtrials.data.dataset import Dataset
 from convtrials.evaluation.predictions import Predictions, read_predictions, write_predictions
 from convtrials.training.engine.execution import Execution
@@ -320,31 +320,23 @@ class Run:
         """Hold the directory; another process gets an error. The lock ends with its process, however that ends."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            handle = open(self.folder / ".lock", "w")  # noqa: SIM115
+            lock = self._lock.acquire(wait=0)
+        except LockHeld:
+            raise RunLocked(f"{self.folder}: another process is training this run") from None
         except OSError as error:
-            raise RunError(f"{self.folder}: cannot be written: {error.strerror}") from None
-        with handle:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise RunLocked(f"{self.folder}: another process is training this run") from None
-            except OSError as error:
-                raise RunError(f"{self.folder}: cannot be locked: {error.strerror}") from None
+            raise RunError(f"{self.folder}: cannot be written or locked: {error.strerror}") from None
+        with lock:
             remove_leftovers(self.folder)
             yield
 
     @property
     def locked(self) -> bool:
         """True while some process is training this run; the lock of a dead one is gone."""
-        try:
-            with open(self.folder / ".lock") as handle:
-                # Shared, so that two who ask do not see each other.
-                fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        except OSError:
-            return False
-        return False
+        return self._lock.held()
+
+    @property
+    def _lock(self) -> FileLock:
+        return FileLock(self.folder / ".lock", "exclusive")
 
     # What belongs to it.
 
