@@ -144,7 +144,9 @@ class FileLock:
         OSError
             The file cannot be made, or its file system has no locks.
         """
-        handle = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)  # not inherited by programs that are started
+        handle = os.open(
+            self.path, os.O_RDWR | os.O_CREAT, 0o666
+        )  # not inherited by programs that are started
         try:
             taken = _take(handle, self.kind, wait)
             if taken is None:
@@ -175,7 +177,9 @@ class FileLock:
             return False
         try:
             # Two who ask for an exclusive lock do not see each other; for a shared one they would, for a moment.
-            asked: tuple[Kind, float] = ("shared", 0.0) if self.kind == "exclusive" else ("exclusive", _MOMENT)
+            asked: tuple[Kind, float] = (
+                ("shared", 0.0) if self.kind == "exclusive" else ("exclusive", _MOMENT)
+            )
             taken = _take(handle, *asked)
         except OSError:
             os.close(handle)

@@ -6,7 +6,6 @@ checksum was right: presence is proof. The checksum also judges resumed bytes, s
 
 import errno
 import hashlib
-import os
 import re
 import shutil
 import time
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from convtrials.core.errors import DataError
+from convtrials.core.files import flush, replace_file
 from convtrials.core.locks import FileLock
 from convtrials.core.log import get_logger
 from convtrials.core.progress import Task, progress_task
@@ -248,9 +248,8 @@ class _Transfer:
                 f"{self._url}: wrong checksum, {size:,} bytes have MD5 {found}, not {md5}; they were removed.\n"
                 f"The same command downloads the file again{_or(self._remedy)}"
             )
-        with open(self._part, "rb") as file:
-            os.fsync(file.fileno())
-        os.replace(self._part, target)
+        flush(self._part)
+        replace_file(self._part, target)
 
     def _gave_up(self, reason: str, attempt: int) -> DataError:
         tries = "" if attempt == 1 else f" after {attempt} attempts"

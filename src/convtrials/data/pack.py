@@ -12,7 +12,7 @@ from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
 from convtrials.core.errors import DataError
-from convtrials.core.files import write_json
+from convtrials.core.files import flush, replace_file, write_json
 from convtrials.core.progress import progress_task
 from convtrials.data.hashes import content_fingerprint, pack_key
 from convtrials.data.parallel import WorkerPool, blocks, pool_for
@@ -138,7 +138,7 @@ def _leave_out(rows: NDArray[np.int64], bad: Sequence[BadImage], file: Path) -> 
     _reserve(kept, (len(keep), *shape[1:]))
     for first, own in blocks(keep, int(np.prod(shape[1:]))):
         open_memmap(kept, mode="r+")[first : first + len(own)] = open_memmap(file, mode="r")[own]
-    os.replace(kept, file)
+    replace_file(kept, file)
     return rows[keep]
 
 
@@ -186,7 +186,7 @@ def _write_rest(
         "files": {path.name: path.stat().st_size for path in sorted(folder.iterdir())},
     }
     manifest["key"] = pack_key(manifest, paths)
-    with open(folder / "images.npy", "rb") as file, contextlib.suppress(OSError):
-        os.fsync(file.fileno())
+    with contextlib.suppress(OSError):
+        flush(folder / "images.npy")
     write_json(folder / "manifest.json", manifest)
     return manifest

@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 from convtrials.core.documents import parse_document, read_document
 from convtrials.core.errors import DataError, RunError, RunLocked
-from convtrials.core.files import read_bounded_text, remove_leftovers, write_json, write_text
+from convtrials.core.files import read_bounded_text, remove_file, remove_leftovers, write_json, write_text
 from convtrials.core.locks import FileLock, LockHeld
+from convtrials.core.names import unreserved
 from convtrials.data.dataset import Dataset
 from convtrials.evaluation.predictions import Predictions, read_predictions, write_predictions
 from convtrials.training.engine.execution import Execution
@@ -313,7 +314,7 @@ class Run:
         made = () if result.diverged else (self.weights_path, self.predictions_path)
         files = {path.name: _digest(path) for path in (*described, *made) if path.is_file()}
         result.model_copy(update={"run": self.identity.digest, "files": files}).write(self._result_path)
-        self.checkpoint_path.unlink(missing_ok=True)
+        remove_file(self.checkpoint_path)
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -428,7 +429,7 @@ def default_run_folder(recipe: Recipe, dataset: Dataset, seed: int) -> Path:
     both = hashlib.blake2b(
         f"{recipe.fingerprint()} {dataset.fingerprint}".encode(), digest_size=4
     ).hexdigest()
-    return Path(os.environ.get("CONVTRIALS_RUNS", "runs")) / f"{name}-{both}-seed{seed}"
+    return Path(os.environ.get("CONVTRIALS_RUNS", "runs")) / unreserved(f"{name}-{both}-seed{seed}")
 
 
 def _why_no_run(folder: Path) -> str:
