@@ -160,7 +160,7 @@ def _hold_and_wait(ready, go) -> None:
     go.wait(60)
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.posix
 def test_a_forked_child_does_not_keep_its_parents_lock(tmp_path: Path) -> None:
     context = multiprocessing.get_context("fork")
     lock = FileLock(tmp_path / ".lock").acquire(wait=0)
@@ -225,6 +225,7 @@ def test_a_file_that_only_others_may_write_is_asked_all_the_same(
     end(holder)
 
 
+@pytest.mark.posix
 def test_earlier_versions_and_this_one_exclude_each_other(tmp_path: Path) -> None:
     fcntl = pytest.importorskip("fcntl")
     with open(tmp_path / ".lock", "w") as handle:  # as versions before core/locks.py did

@@ -32,6 +32,7 @@ from convtrials.training.engine.setup import make_fabric, seed_layers
 from convtrials.training.engine.step_timing import StepProbe, autotune_execution
 from convtrials.training.optim.muon import product_dtype
 from convtrials.training.recipe.recipe import Recipe
+from convtrials.training.replicas.choose import ReplicaChoice
 
 PROBE = StepProbe(Recipe(width=0.05, batch_size=8), (8, 8, 1), 2)
 
@@ -120,7 +121,7 @@ def test_mps_computes_in_fp32_and_contiguous_whatever_is_not_asked_for(
     assert found == Execution("mps", "fp32", channels_last=False, threads=2)
     assert timed == [found]
     for asked in ({"precision": "bf16"}, {"channels_last": True}):
-        with pytest.raises(RunError, match="device mps: .*leave out"):
+        with pytest.raises(RunError, match=r"device mps: .*leave out"):
             autotune_execution(PROBE, device="mps", threads=2, **asked)
     with pytest.raises(RunError, match="fp32 alone"):
         check_execution(Execution("mps", "bf16", channels_last=False))
@@ -227,7 +228,7 @@ def test_a_study_on_another_gpu_is_timed_like_one_on_the_first(
 
     def chosen(probe: StepProbe, execution: Execution) -> object:
         tried.append(execution.device)
-        return autotune.choose_replicas.__globals__["ReplicaChoice"](4)
+        return ReplicaChoice(4)
 
     monkeypatch.setattr(step_timing, "_short_rate", lambda *_: 1.0)
     monkeypatch.setattr(autotune, "choose_replicas", chosen)
@@ -251,7 +252,10 @@ def test_mps_without_its_fallback_is_warned_of(machine, monkeypatch: pytest.Monk
 def test_on_a_mac_the_fallback_is_set_before_torch_is_imported(
     before: str, given: dict[str, str], seen: str
 ) -> None:
-    script = f"import sys, os; {before}sys.platform = 'darwin'; import convtrials; print(os.environ.get('PYTORCH_ENABLE_MPS_FALLBACK'))"
+    script = (
+        f"import sys, os; {before}sys.platform = 'darwin'; import convtrials; "
+        f"print(os.environ.get({devices.MPS_FALLBACK!r}))"
+    )
     environment = {key: value for key, value in os.environ.items() if key != devices.MPS_FALLBACK}
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True, env=environment | given

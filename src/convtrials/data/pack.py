@@ -1,7 +1,9 @@
 """From a source to a pack: decode everything once, in parallel and in bounded memory."""
 
 import contextlib
+import errno
 import os
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -127,6 +129,8 @@ def _reserve(file: Path, shape: tuple[int, ...]) -> None:
         # Claimed now: on a full disk this fails, where a write to the map later would kill the process.
         with open(file, "r+b") as handle:
             os.posix_fallocate(handle.fileno(), 0, file.stat().st_size)
+    elif shutil.disk_usage(file.parent).free < file.stat().st_size:  # or what others leave of it meanwhile
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(file))
 
 
 def _leave_out(rows: NDArray[np.int64], bad: Sequence[BadImage], file: Path) -> NDArray[np.int64]:
