@@ -35,10 +35,12 @@ def test_classes_that_become_one_folder_are_refused_and_nothing_is_left(
         mkdir(place, *arguments, **options)
 
     is_dir = Path.is_dir
+
+    def is_there_in_any_case(self: Path) -> bool:
+        return is_dir(self.with_name(self.name.lower()) if self.name == "A" else self)
+
     monkeypatch.setattr(Path, "mkdir", without_case)
-    monkeypatch.setattr(
-        Path, "is_dir", lambda self: is_dir(self.with_name(self.name.lower()) if self.name == "A" else self)
-    )
+    monkeypatch.setattr(Path, "is_dir", is_there_in_any_case)
     with pytest.raises(DataError, match="no folders of their own for the classes 'A', 'a'") as refused:
         write_split(letters, tmp_path / "there")
     assert "\n" not in str(refused.value)

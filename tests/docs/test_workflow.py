@@ -1,4 +1,4 @@
-"""The workflow of GitHub Actions, which has not run here: its commands exist, and it covers what the package promises."""
+"""The workflow of GitHub Actions, which has not run here: its commands exist, and it covers what is promised."""
 
 import re
 import shlex
