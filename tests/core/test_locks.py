@@ -208,6 +208,7 @@ def test_nobodys_random_numbers_change(environment: dict[str, str], tmp_path: Pa
     assert random.getstate() == state
 
 
+@pytest.mark.posix  # the stand-in needs files that may be written
 def test_a_file_that_only_others_may_write_is_asked_all_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
