@@ -45,17 +45,14 @@ def block() -> None:
 
     # These look for msvcrt to find out whether they are on Windows; from here on they know.
     import getpass
-    import multiprocessing.popen_spawn_posix
-    import multiprocessing.resource_tracker
     import random
     import selectors
     import subprocess
     import tempfile
-    import threading
 
     import psutil  # its part for Linux needs resource
 
-    assert all((getpass, multiprocessing, psutil, random, selectors, subprocess, tempfile, threading))
+    assert all((getpass, psutil, random, selectors, subprocess, tempfile))
     sys.modules["msvcrt"] = stand_in(fcntl)
     for name in MODULES:
         sys.modules[name] = None  # type: ignore[assignment]
@@ -63,6 +60,9 @@ def block() -> None:
         for name in names:
             if hasattr(sys.modules[module], name):
                 delattr(sys.modules[module], name)
+    tracker = sys.modules.get("multiprocessing.resource_tracker")
+    if tracker is not None:
+        tracker._HAVE_SIGMASK = False  # it asked when it was imported
 
 
 def stand_in(fcntl: types.ModuleType) -> types.ModuleType:
