@@ -96,8 +96,7 @@ def test_files_are_linked_or_the_reason_is_said(tmp_path: Path, monkeypatch: pyt
 
 
 def test_an_image_is_never_written_over_another(tmp_path: Path) -> None:
-    (tmp_path / "a.png").write_bytes(b"one")
     (tmp_path / "b.png").write_bytes(b"two")
     with pytest.raises(DataError, match="would overwrite another image"):
-        export._place(tmp_path / "a.png", tmp_path / "b.png", link=False)
+        export._place(None, "a.png", tmp_path / "b.png", link=False)
     assert (tmp_path / "b.png").read_bytes() == b"two"
