@@ -79,6 +79,14 @@ def test_an_archive_is_the_dataset_that_its_folder_would_be(tmp_path: Path, name
 
 def test_a_stream_in_any_order_is_read_once_through(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Files of a compressed tar lie in any order; reading them by class would begin again for each.
+    asked: list[int] = []
+    positions = ArchiveTree.read
+
+    def watched(tree: ArchiveTree, name: str) -> bytes:
+        asked.append(tree.position(name))
+        return positions(tree, name)
+
+    monkeypatch.setattr(ArchiveTree, "read", watched)
     files = members()
     names = sorted(files, key=lambda name: hash(name[::-1]))
     path = write_tar(tmp_path / "set.tar.gz", {name: files[name] for name in names}, "w:gz")

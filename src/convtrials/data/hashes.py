@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convtrials.core.progress import progress_task
-from convtrials.data.parallel import blocks, pool_for
+from convtrials.data.parallel import blocks, pool_for, reading_order
 from convtrials.data.rows import rows_of
 from convtrials.data.sources.base import BadImage, Listing, Source
 from convtrials.data.sources.frame import Frame
@@ -148,7 +148,7 @@ def hash_images(source: Source, listing: Listing, frame: Frame = _NATIVE) -> Ima
         Sixteen bytes per image are kept, no pixels.
     """
     found = ImageHashes({}, [])
-    rows = np.arange(len(listing.labels))
+    rows = reading_order(source, np.arange(len(listing.labels)))
     size = int(np.prod(listing.native_shape)) if listing.native_shape else 1
     with (
         pool_for(source, len(rows)) as pool,

@@ -65,11 +65,6 @@ class FolderSource(ImageFiles):
             self.tree = DiskTree(Path(self.tree))
         self.name, self.location = self.tree.name, self.tree.location
 
-    @property
-    def in_order(self) -> bool:
-        """Whether the files are one compressed stream, to be read front to back by one process."""
-        return self.tree.in_order
-
     def stamp(self) -> str:
         """Say whether any folder changed; no file is opened."""
         return self.tree.stamp()
@@ -120,17 +115,13 @@ class FolderSource(ImageFiles):
 
     def listing(self, contents: Contents) -> Listing:
         """Turn a walk's findings into a listing, empty classes and all."""
-        paths, labels = contents.paths, np.array(contents.labels, np.int64)
-        codes = np.array(contents.codes, np.uint8)
-        if self.in_order:
-            order = sorted(range(len(paths)), key=lambda place: self.tree.position(paths[place]))
-            paths, labels, codes = [paths[place] for place in order], labels[order], codes[order]
-        self._paths = tuple(paths)
+        self._paths = tuple(contents.paths)
         split = None
         if len(contents.parts) > 1:
-            split = codes
+            split = np.array(contents.codes, np.uint8)
             if len(set(contents.parts)) < 3:
                 split[split == 0] = 255  # what is absent is taken from train
+        labels = np.array(contents.labels, np.int64)
         left_alone = len(contents.other_files)
         return Listing(contents.class_names, labels, None, split, self._paths, left_alone=left_alone)
 
