@@ -62,6 +62,7 @@ def pack(
     ratios: opt.Ratios = opt.DEFAULT_RATIOS_TEXT,
     split_seed: _Seed = 0,
     groups: opt.Groups = None,
+    labels_from_names: opt.LabelsFromNames = None,
     columns: opt.Columns = None,
     fold: opt.Fold = None,
     skip_bad: opt.SkipBad = False,
@@ -101,6 +102,7 @@ def info(
     ratios: opt.Ratios = opt.DEFAULT_RATIOS_TEXT,
     split_seed: _Seed = 0,
     groups: opt.Groups = None,
+    labels_from_names: opt.LabelsFromNames = None,
     columns: opt.Columns = None,
     fold: opt.Fold = None,
     skip_bad: opt.SkipBad = False,
@@ -121,6 +123,7 @@ def check(
     ratios: opt.Ratios = opt.DEFAULT_RATIOS_TEXT,
     split_seed: _Seed = 0,
     groups: opt.Groups = None,
+    labels_from_names: opt.LabelsFromNames = None,
     columns: opt.Columns = None,
     fold: opt.Fold = None,
     as_json: _Json = False,
@@ -164,6 +167,7 @@ def split(
     ratios: opt.Ratios = opt.DEFAULT_RATIOS_TEXT,
     split_seed: _Seed = 0,
     groups: opt.Groups = None,
+    labels_from_names: opt.LabelsFromNames = None,
     columns: opt.Columns = None,
     fold: opt.Fold = None,
     link: Annotated[bool, typer.Option("--link", help="Hard links instead of copies.")] = False,
@@ -284,6 +288,8 @@ def _show_report(report: "CheckReport") -> None:
     console.print(
         f"{report.images:,} images, {len(report.classes)} classes; split by {report.split_by}: {counts}"
     )
+    for note in report.notes:
+        console.print(f"[cyan]read as[/cyan] {plain(note)}", soft_wrap=True)
     for finding in report.findings:
         _show_finding(finding, console)
     if report.spoiled:

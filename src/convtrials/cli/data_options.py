@@ -82,6 +82,14 @@ Groups = Annotated[
         help="What each image came from (patient, writer): found in its path, or a table of path and group.",
     ),
 ]
+LabelsFromNames = Annotated[
+    str | None,
+    _option(
+        "--labels-from-names",
+        metavar="REGEX",
+        help="Class of each image by its path, as group 1: '([a-z]+)[.]' of cat.0.jpg. [dim]Default: by folders.[/dim]",
+    ),
+]
 Columns = Annotated[
     str | None,
     _option(
@@ -99,7 +107,7 @@ DEFAULT_RATIOS_TEXT = "0.7,0.15,0.15"
 
 
 def dataset_options(
-    ratios: str, classes: str | None, columns: str | None = None, **others: Any
+    ratios: str, classes: str | None = None, columns: str | None = None, **others: Any
 ) -> dict[str, Any]:
     """Return keywords of `load_dataset` from what was typed."""
     return {

@@ -16,9 +16,10 @@ from convtrials.core.few_images import (
 )
 from convtrials.data.hashes import ImageHashes, hash_images
 from convtrials.data.options import DatasetOptions
-from convtrials.data.selection import split_rows
+from convtrials.data.selection import refuse_one_class, split_rows
 from convtrials.data.sources.base import Listing, Source
-from convtrials.data.sources.folder import FolderSource
+from convtrials.data.sources.image_files import ImageFiles
+from convtrials.data.sources.joined import JoinedSource
 from convtrials.data.split import SPLITS
 
 Kind = Literal[
@@ -84,6 +85,8 @@ class CheckReport:
         ``"source"`` or ``"convtrials"``.
     findings : tuple of Finding
         What spoils results first.
+    notes : tuple of str
+        What was assumed of the source, and what was left out and why.
     """
 
     location: str
@@ -93,6 +96,7 @@ class CheckReport:
     splits: dict[str, int]
     split_by: str
     findings: tuple[Finding, ...] = field(default=())
+    notes: tuple[str, ...] = ()
 
     @property
     def spoiled(self) -> bool:
@@ -125,12 +129,9 @@ def check_source(source: Source, options: DatasetOptions | None = None) -> Check
     CheckReport
     """
     options = options or DatasetOptions()
-    other_files: tuple[str, ...] = ()
-    if isinstance(source, FolderSource):
-        contents = source.contents()
-        listing, other_files = source.listing(contents), contents.other_files
-    else:
-        listing = source.scan()
+    listing = source.scan()
+    refuse_one_class(source.location, listing)
+    other_files = source.other_files() if isinstance(source, ImageFiles | JoinedSource) else ()
     seen = hash_images(source, listing)
     rows = np.array(sorted(seen.digests), np.int64)
     split = np.full(len(listing.labels), 255, np.uint8)
@@ -154,6 +155,7 @@ def check_source(source: Source, options: DatasetOptions | None = None) -> Check
         splits={name: int((split == code).sum()) for code, name in enumerate(SPLITS)},
         split_by="convtrials" if listing.split is None else "source",
         findings=tuple(sorted(findings, key=lambda finding: not finding.spoils)),
+        notes=listing.notes,
     )
 
 

@@ -17,10 +17,9 @@ from convtrials.data.options import DatasetOptions
 from convtrials.data.pack import bad_images_message
 from convtrials.data.parallel import blocks
 from convtrials.data.paths import typed_path
-from convtrials.data.selection import choose_rows, only_classes, split_rows
+from convtrials.data.selection import choose_rows, only_classes, refuse_one_class, split_rows
 from convtrials.data.sources.base import Listing, Source
 from convtrials.data.sources.find import find_source
-from convtrials.data.sources.folder import FolderSource
 from convtrials.data.sources.frame import Frame
 from convtrials.data.split import SPLITS
 
@@ -67,6 +66,7 @@ def write_split(
     listing = only_classes(found.scan(), wanted.classes)
     if link and listing.paths is None:
         raise DataError(f"{found.location}: holds no image files to link to; leave --link out")
+    refuse_one_class(found.location, listing)
     rows = choose_rows(listing, wanted.samples_per_class)
     if wanted.skip_bad:
         bad = hash_images(found, listing).bad
@@ -92,14 +92,15 @@ def write_split(
 def _refuse_target(source: Source, target: Path) -> None:
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise DataError(f"{target}: exists and is not empty; nothing is overwritten, choose another folder")
-    if Path(source.location) == target or Path(source.location) in target.parents:
-        raise DataError(
-            f"{target}: lies within the source, which would then contain itself; choose another folder"
-        )
+    for location in getattr(source, "locations", (source.location,)):
+        if Path(location) == target or Path(location) in target.parents:
+            raise DataError(
+                f"{target}: lies within the source, which would then contain itself; choose another folder"
+            )
 
 
 def _write(
-    source: Source,
+    source: Any,
     listing: Listing,
     rows: NDArray[np.int64],
     split: NDArray[np.uint8],
@@ -116,19 +117,28 @@ def _write(
         for row, code in zip(rows, split, strict=True)
     ]
     if listing.paths is not None:
-        # A class folder's own folders are kept, so that a/1.png and b/1.png stay two files.
-        above = 2 if isinstance(source, FolderSource) and source.contents().parts else 1
         for row, folder in zip(rows.tolist(), targets, strict=True):
-            path = listing.paths[row]
-            _place(source, path, folder.joinpath(*path.split("/")[above:]), link)
+            # A class folder's own folders are kept, so that a/1.png and b/1.png stay two files.
+            _place(source, row, _unused(folder.joinpath(*source.name_in_class(row).split("/"))), link)
             progress.advance()
     else:
         _draw(source, listing, rows, targets, progress)
 
 
-def _place(source: Any, path: str, target: Path, link: bool) -> None:
+def _unused(target: Path) -> Path:
+    """Return a file's place, or one like it: two spellings of a class may hold files of one name."""
+    number = 1
+    found = target
+    while found.exists():
+        number += 1
+        found = target.with_stem(f"{target.stem}-{number}")
+    return found
+
+
+def _place(source: Any, row: int, target: Path, link: bool) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
-    file = source.tree.where(path)
+    tree, path = source.file_of(row)
+    file = tree.where(path)
     if link:
         os.link(file, target)
     else:
@@ -136,12 +146,18 @@ def _place(source: Any, path: str, target: Path, link: bool) -> None:
 
 
 def _draw(
-    source: Source, listing: Listing, rows: NDArray[np.int64], targets: list[Path], progress: Task
+    source: Any, listing: Listing, rows: NDArray[np.int64], targets: list[Path], progress: Task
 ) -> None:
     from PIL import Image
 
     shape = listing.native_shape
-    assert shape is not None
+    if shape is None:  # images of several sizes, from several sources
+        for row, target in zip(rows.tolist(), targets, strict=True):
+            image = source.native(row, Frame())
+            picture = Image.fromarray(image[..., 0] if image.shape[2] == 1 else image)
+            picture.save(target / f"{row:07d}.png")
+            progress.advance()
+        return
     for first, own in blocks(rows, int(np.prod(shape))):
         start, stop = int(own[0]), int(own[-1]) + 1
         if stop - start == len(own):

@@ -21,6 +21,7 @@ from convtrials.data.selection import (
     choose_rows,
     choose_shape,
     only_classes,
+    refuse_one_class,
     refuse_untrained,
     split_rows,
 )
@@ -74,6 +75,7 @@ def build_pack(source: Source, options: DatasetOptions, *, workers: int | None =
         Where the source is no dataset, or images are bad and `skip_bad` is off.
     """
     listing = only_classes(source.scan(), options.classes)
+    refuse_one_class(source.location, listing)
     rows = choose_rows(listing, options.samples_per_class)
     if not len(rows):
         raise DataError(f"{source.location}: holds no images")

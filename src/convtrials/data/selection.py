@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from convtrials.core.errors import DataError
 from convtrials.core.log import get_logger
 from convtrials.core.streams import stream_generator
+from convtrials.data.class_names import composed, likeness, shortened
 from convtrials.data.options import DatasetOptions
 from convtrials.data.parallel import WorkerPool, blocks
 from convtrials.data.sources.base import Listing, Source
@@ -38,12 +39,28 @@ def only_classes(listing: Listing, wanted: Sequence[str] | None) -> Listing:
     """
     if wanted is None:
         return listing
+    wanted = [_as_spelled(name, listing.class_names) for name in wanted]
     _check_wanted(wanted, listing.class_names)
     kept = [label for label, name in enumerate(listing.class_names) if name in set(wanted)]
     new_labels = np.full(len(listing.class_names), -1, np.int64)
     new_labels[kept] = np.arange(len(kept))
     names = tuple(listing.class_names[label] for label in kept)
     return replace(listing, class_names=names, labels=new_labels[listing.labels])
+
+
+def _as_spelled(name: str, known: Sequence[str]) -> str:
+    """Return a typed name in the listing's spelling of Unicode."""
+    same = [one for one in known if composed(one) == composed(name)]
+    return same[0] if same and name not in known else name
+
+
+def refuse_one_class(where: str, listing: Listing) -> None:
+    """Refuse images of one class, or of none: nothing can be learned from them."""
+    if len(listing.class_names) < 2:
+        raise DataError(
+            f"{where}: one class only{', ' + listing.class_names[0] if listing.class_names else ''}; a classifier "
+            "needs two or more"
+        )
 
 
 def _check_wanted(wanted: Sequence[str], known: Sequence[str]) -> None:
@@ -92,11 +109,13 @@ def refuse_untrained(
     where: str, listing: Listing, labels: NDArray[np.int64], split: NDArray[np.uint8]
 ) -> None:
     """Refuse a split that leaves a class without an image to train on."""
-    trained = np.bincount(labels[split == 0], minlength=len(listing.class_names))
-    missing = [name for name, count in zip(listing.class_names, trained, strict=True) if not count]
+    names = listing.class_names
+    trained = np.bincount(labels[split == 0], minlength=len(names))
+    missing = [name for name, count in zip(names, trained, strict=True) if not count]
     if missing:
+        present = [name for name, count in zip(names, trained, strict=True) if count]
         raise DataError(
-            f"{where}: no training image for class {', '.join(missing[:5])}{' ...' if len(missing) > 5 else ''}"
+            f"{where}: no training image for class {shortened(missing)}{likeness(missing, present)}"
         )
 
 

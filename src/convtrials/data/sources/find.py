@@ -1,5 +1,6 @@
 """Which kind of source a name or a path is: a new kind gets its module here, a `Source`, and its line below."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from convtrials.core.errors import DataError
@@ -29,6 +30,14 @@ def find_source(source: str | Path, options: DatasetOptions | None = None) -> So
         Nothing of it is read yet beyond names.
     """
     options = options or DatasetOptions()
+    if options.val is not None or options.test is not None:
+        from convtrials.data.sources.joined import JoinedSource
+
+        alone = replace(options, val=None, test=None)
+        places = {0: source, 1: options.val, 2: options.test}
+        return JoinedSource(
+            {code: find_source(place, alone) for code, place in places.items() if place is not None}
+        )
     if source == "glyphs":
         from convtrials.data.sources.glyphs import GlyphsSource
 
@@ -40,7 +49,7 @@ def find_source(source: str | Path, options: DatasetOptions | None = None) -> So
         return EmnistSource()
     path = typed_path(source)
     try:
-        found = _source_at(path)
+        found = _source_at(path, options)
     except OSError as error:
         raise DataError(f"{error.filename or path}: {error.strerror}") from error
     if found is not None:
@@ -49,7 +58,7 @@ def find_source(source: str | Path, options: DatasetOptions | None = None) -> So
     raise DataError(f"{source}: no such file or folder, and not a built-in dataset ({names})")
 
 
-def _source_at(path: Path) -> Source | None:
+def _source_at(path: Path, options: DatasetOptions) -> Source | None:
     """The source at a path; None where nothing is."""
     if path.is_file() and path.suffix.lower() == ".npz":
         from convtrials.data.sources.npz import NpzSource
@@ -69,7 +78,7 @@ def _source_at(path: Path) -> Source | None:
         from convtrials.data.sources.folder import FolderSource
         from convtrials.data.sources.tree import DiskTree
 
-        return FolderSource(DiskTree(path))
+        return FolderSource(DiskTree(path), options.classes or (), options.labels_from_names)
     if path.is_file():
         raise DataError(f"{path}: not a dataset; allowed are a folder and an .npz file")
     return None
