@@ -1,7 +1,8 @@
 """What a pack will hold, decided before anything is decoded: which images, of which shape, in which split."""
 
 import difflib
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,6 +16,7 @@ from convtrials.data.class_names import composed, likeness, shortened
 from convtrials.data.options import DatasetOptions
 from convtrials.data.parallel import WorkerPool, blocks
 from convtrials.data.sources.base import Listing, Source
+from convtrials.data.sources.images import Header
 from convtrials.data.split import assign_splits, share_out
 
 _log = get_logger(__name__)
@@ -120,17 +122,17 @@ def refuse_untrained(
 
 
 def choose_shape(
-    source: Source,
-    listing: Listing,
-    rows: NDArray[np.int64],
-    options: DatasetOptions,
-    pool: WorkerPool,
+    source: Source, listing: Listing, options: DatasetOptions, headers: Collection[Header] | None
 ) -> tuple[int, int, int]:
-    """(H, W, C) of the pack: as asked for, else as all images have it, else 64 x 64 and 3 channels."""
+    """(H, W, C) of the pack: as asked for, else as all images have it, else 64 x 64 and 3 channels.
+
+    Parameters
+    ----------
+    headers : collection of Header or None
+        From `read_headers`.
+    """
     side, channels = options.image_size, options.channels
-    if side is not None and channels is not None:
-        return side, side, channels
-    native = {listing.native_shape} if listing.native_shape else _header_shapes(source, rows, pool)
+    native = {listing.native_shape} if listing.native_shape else {own[:3] for own in headers or ()}
     if channels is None:
         channels = 1 if native and all(own[2] == 1 for own in native) else 3
     if side is not None:
@@ -147,22 +149,51 @@ def choose_shape(
     return DEFAULT_SIDE, DEFAULT_SIDE, channels
 
 
-def _header_shapes(source: Source, rows: NDArray[np.int64], pool: WorkerPool) -> set[tuple[int, int, int]]:
-    shapes: set[tuple[int, int, int]] = set()
+def read_headers(
+    source: Source, listing: Listing, rows: NDArray[np.int64], options: DatasetOptions, pool: WorkerPool
+) -> Counter[Header] | None:
+    """Count the headers of the chosen images; None where the source has no files, or nothing depends on them."""
+    if listing.native_shape or (options.image_size is not None and options.channels is not None):
+        return None
+    headers: Counter[Header] = Counter()
     for _, found in pool.map(HeaderReader(source), blocks(rows, 1)):
-        shapes |= found
-    return shapes
+        headers.update(found)
+    return headers
+
+
+def source_images(
+    listing: Listing, rows: NDArray[np.int64], headers: Counter[Header] | None
+) -> dict[str, Any] | None:
+    """Say how large the chosen images are at the source, and how many are grey; None where nothing had to know.
+
+    Returns
+    -------
+    dict or None
+        ``smallest`` and ``largest``, height and width in pixels, by area; ``grey`` and ``colour``, numbers of images.
+    """
+    if listing.native_shape is not None:
+        headers = Counter({Header(*listing.native_shape, False): len(rows)})
+    if not headers:
+        return None
+    sizes = sorted({own[:2] for own in headers}, key=lambda size: (size[0] * size[1], size))
+    grey = sum(count for own, count in headers.items() if own.channels == 1)
+    return {
+        "smallest": list(sizes[0]),
+        "largest": list(sizes[-1]),
+        "grey": grey,
+        "colour": headers.total() - grey,
+    }
 
 
 @dataclass(frozen=True)
 class HeaderReader:
-    """Reads the headers of a source's files; returns their distinct shapes."""
+    """Reads the headers of a source's files and counts them."""
 
     source: Any
 
-    def __call__(self, task: tuple[int, NDArray[np.int64]]) -> set[tuple[int, int, int]]:
+    def __call__(self, task: tuple[int, NDArray[np.int64]]) -> Counter[Header]:
         """Look at the listing's `rows`."""
-        shapes: set[tuple[int, int, int]] = set()
+        headers: Counter[Header] = Counter()
         for row in task[1]:
-            shapes |= self.source.header_shapes(int(row), int(row) + 1)
-        return shapes
+            headers.update(self.source.headers(int(row), int(row) + 1))
+        return headers

@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 from convtrials.core.errors import DataError
 from convtrials.data.class_names import composed, likeness, shortened
 from convtrials.data.sources.base import BadImage, Listing, Source
+from convtrials.data.sources.extent import Extent, HasExtent
 from convtrials.data.sources.folder import FolderSource
 from convtrials.data.sources.frame import Frame
 from convtrials.data.sources.image_files import ImageFiles
+from convtrials.data.sources.images import Header
 from convtrials.data.sources.split_folders import split_folder_name
 from convtrials.data.sources.tree import FileTree
 from convtrials.data.split import SPLITS, UNASSIGNED
@@ -119,13 +121,23 @@ class JoinedSource:
         assert shape is not None  # a source of arrays
         return source.read(own, own + 1, Frame(shape, scale=frame.scale))[0][0]  # type: ignore[no-any-return]
 
-    def header_shapes(self, start: int, stop: int) -> set[tuple[int, int, int]]:
-        """(H, W, C) of images ``start:stop``; unreadable ones are left out."""
-        shapes: set[tuple[int, int, int]] = set()
+    def headers(self, start: int, stop: int) -> set[Header]:
+        """Distinct headers of images ``start:stop``; unreadable ones are left out."""
+        headers: set[Header] = set()
         for code, low, high, _ in self._across(start, stop):
             native, source = self._native[code], self.sources[code]
-            shapes |= {native} if native is not None else source.header_shapes(low, high)  # type: ignore[attr-defined]
-        return shapes
+            # Whether arrays have more than 8 bits, their extent says.
+            headers |= {Header(*native, True)} if native is not None else source.headers(low, high)  # type: ignore[attr-defined]
+        return headers
+
+    def extent(self, start: int, stop: int) -> Extent:
+        """Largest values of images ``start:stop`` of more than 8 bits."""
+        extent = Extent()
+        for code, low, high, _ in self._across(start, stop):
+            source = self.sources[code]
+            if isinstance(source, HasExtent):
+                extent = extent.joined(source.extent(low, high))
+        return extent
 
     def path_of(self, index: int) -> str:
         """Where one image came from: its split, and the path or number in that source."""
