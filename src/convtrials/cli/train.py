@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from convtrials.cli import data_options as opt
-from convtrials.cli.terminal import COMPUTING, ChannelsLastOption, DeviceOption, PrecisionOption
+from convtrials.cli.terminal import (
+    COMPUTING,
+    ChannelsLastOption,
+    DeviceOption,
+    PrecisionOption,
+    show_dataset,
+)
 
 if TYPE_CHECKING:
     from convtrials.data.dataset import Dataset
@@ -171,6 +177,7 @@ def train(
             fold=fold,
             skip_bad=skip_bad,
         )
+        show_dataset(dataset)
         from convtrials.training.engine.train import train as train_run
 
         run = train_run(

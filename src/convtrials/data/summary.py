@@ -2,7 +2,10 @@
 
 from typing import Any
 
+import numpy as np
+
 from convtrials.data.dataset import Dataset
+from convtrials.data.split import SPLITS
 
 #: Lines, and names of classes, that are shown of one.
 MOST_LINES, MOST_CLASSES = 6, 8
@@ -62,6 +65,17 @@ def all_notes(dataset: Dataset) -> list[str]:
             f"{left_alone:,} file(s) not read, no images of a class: convtrials data check names them"
         )
     return notes
+
+
+def class_counts(dataset: Dataset) -> dict[str, dict[str, int]]:
+    """Images of each class in each split."""
+    classes = len(dataset.class_names)
+    table = np.bincount(dataset.split.astype(np.int64) * classes + dataset.labels, minlength=3 * classes)
+    by_class = table.reshape(3, classes).T.tolist()
+    return {
+        name: dict(zip(SPLITS, counts, strict=True))
+        for name, counts in zip(dataset.class_names, by_class, strict=True)
+    }
 
 
 def _classes(dataset: Dataset) -> str:
