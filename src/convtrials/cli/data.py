@@ -226,7 +226,7 @@ def _console() -> "Console":
 
 
 def _show(data: "Dataset", as_json: bool, *, every_class: bool = False) -> None:
-    from convtrials.data.summary import all_notes, class_counts, summary_lines
+    from convtrials.data.summary import MOST_LINES, class_counts, summary_lines
 
     if as_json:
         facts = {key: value for key, value in data.manifest.items() if key != "files"}
@@ -235,17 +235,14 @@ def _show(data: "Dataset", as_json: bool, *, every_class: bool = False) -> None:
         return
     from rich.table import Table
 
-    lines = summary_lines(data)
+    lines = summary_lines(data, None if every_class else MOST_LINES)
     _console().print(f"[bold]{plain(lines[0])}[/bold]", soft_wrap=True)
     for line in lines[1:]:
         _console().print(plain(line), soft_wrap=True)
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="cyan", no_wrap=True)
     table.add_column(overflow="fold")
-    notes = {f"note {number}": note for number, note in enumerate(all_notes(data), 1)}
-    shown = "\n".join(lines)
-    notes = {name: note for name, note in notes.items() if note not in shown}
-    for name, value in {**_content(data), **_origin(data), **notes}.items():
+    for name, value in {**_content(data), **_origin(data)}.items():
         table.add_row(name, plain(value))
     _console().print(table)
     if every_class:

@@ -12,13 +12,15 @@ MOST_LINES, MOST_CLASSES = 6, 8
 _MOST_LETTERS = 24
 
 
-def summary_lines(dataset: Dataset) -> list[str]:
-    """Say what a dataset is in at most `MOST_LINES` lines, from its manifest alone.
+def summary_lines(dataset: Dataset, most: int | None = MOST_LINES) -> list[str]:
+    """Say what a dataset is in a few lines, from its manifest alone.
 
     Parameters
     ----------
     dataset : Dataset
         Packed just now, or opened; or made in memory.
+    most : int or None
+        Lines at most, 4 or more; None shows every note.
 
     Returns
     -------
@@ -32,7 +34,7 @@ def summary_lines(dataset: Dataset) -> list[str]:
     if at_source := source_sentence(dataset.manifest):
         lines.append(f"  at the source: {at_source}")
     notes = all_notes(dataset)
-    room = MOST_LINES - len(lines)
+    room = len(notes) if most is None else most - len(lines)
     shown = notes if len(notes) <= room else notes[: room - 1]
     lines += [f"  note: {note}" for note in shown]
     if len(shown) < len(notes):
@@ -59,10 +61,9 @@ def all_notes(dataset: Dataset) -> list[str]:
     manifest = dataset.manifest
     if bad := manifest.get("quarantined"):
         notes.append(f"left out: {len(bad):,} unreadable file(s), such as {bad[0]['path']}")
-    # Images that are left out have a note each; what remains are files of other kinds.
     if left_alone := manifest.get("left_alone"):
         notes.append(
-            f"{left_alone:,} file(s) not read, no images of a class: convtrials data check names them"
+            f"{left_alone:,} file(s) ignored in all, no images of a class: convtrials data check names them"
         )
     return notes
 

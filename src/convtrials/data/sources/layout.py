@@ -49,7 +49,7 @@ def find_layout(walk: Walk, known: tuple[str, ...] = ()) -> Layout:
     refuse_mostly_loose(walk, place)
     if passed:
         layout.notes.insert(0, f"the dataset is {place}/, the only folder with images")
-    layout.notes += _nothing_in(walk, layout) + _left_out(walk, layout)
+    layout.notes = [*_left_out(walk, layout), *layout.notes, *_nothing_in(walk, layout)]
     return layout
 
 
