@@ -133,6 +133,7 @@ def test_a_run_that_answers_one_class_is_not_passed_over_in_silence(tmp_path: Pa
     assert "Nothing here would spoil a result" not in checked.stdout
 
 
+@pytest.mark.posix
 def test_ctrl_c_says_how_to_go_on_and_the_directory_is_enough(tmp_path: Path, images: Path) -> None:
     command = ["train", "--data", images, *FAST, "--epochs", "60", "--out", "run", "--no-report"]
     process = subprocess.Popen(
@@ -167,7 +168,7 @@ def test_ctrl_c_says_how_to_go_on_and_the_directory_is_enough(tmp_path: Path, im
         (["train", "--resume", "nowhere"], "no such run directory"),
         (["train", "--precision", "fp8"], "allowed are fp32 and bf16"),
         (["train", "--data", "{images}", "--device", "tpu", "--out", "r"], "allowed are cpu and cuda"),
-        (["train", "--set", "initial_weights=none.pth"], "none.pth: no such file"),
+        (["train", "--set", "initial_weights=none.pth"], "none.pth: no such file or folder"),
         (["train", "--resume", "r", "--epochs", "3"], "leave out --epochs"),
         (["train", "--activation", "relu"], "No such option"),
         (["evaluate", "nowhere"], "no such run directory"),

@@ -26,6 +26,7 @@ class DrawnTree:
     paths: list[str]
     name: str = "set"
     location: str = "/set"
+    in_order: bool = False
     listed: Counter[str] = field(default_factory=Counter)
 
     def stamp(self) -> str:
@@ -41,6 +42,9 @@ class DrawnTree:
 
     def where(self, path: str) -> str:
         return f"{self.location}/{path}" if path else self.location
+
+    def position(self, path: str) -> int:
+        return 0
 
     def open(self, path: str) -> BinaryIO:
         return io.BytesIO()
@@ -280,8 +284,8 @@ REFUSED = {
     "datasets in a folder": ("{mnist,digits}/{train,test}/{0,1}/3", "digits holds splits.*/set/digits$"),
     "two test folders in a class": ("{cat,dog}/{train,test,testing}/3", "two folders of cat mean one split"),
     "pictures of a camera": (
-        "{cat,dog}/3 owl/{0,1}.heic",
-        r"owl: no image that can be read in it \(2 \.heic",
+        "{cat,dog}/3 owl/{0,1}.cr2",
+        r"owl: no image that can be read in it \(2 \.cr2",
     ),
     "loose images below": ("x/9 x/{a,b}/2", "/set/x: 9 image.*directly in it, more than in its folders"),
 }

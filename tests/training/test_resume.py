@@ -22,6 +22,9 @@ from convtrials.training.optim.optimizers import OPTIMIZERS
 from convtrials.training.recipe.recipe import Recipe
 from convtrials.training.run_directory import Run
 
+#: More augmentations, with CutMix or mixup drawn for each step.
+COLOURS = {"randaugment": {"magnitude": 12}, "color_jitter": {"contrast": 0.4}, "noise": 0.03, "cutmix": 1.0}
+
 EVERYTHING = {
     "epochs": 3,
     "optimizer": {"name": "sgd", "lr": 0.02, "momentum": 0.9, "weight_decay": 1e-3},
@@ -31,7 +34,7 @@ EVERYTHING = {
     "early_stopping": {"patience": 10},
     "accumulate": 2,
     "batch_size": 5,
-    "augment": {"degrees": 10, "elastic_alpha": 10, "erasing": 0.3, "mixup": 0.2},
+    "augment": {"degrees": 10, "elastic_alpha": 10, "erasing": 0.3, "mixup": 0.2, **COLOURS},
     "clip_norm": 1.0,
     "label_smoothing": 0.1,
 }
@@ -115,7 +118,7 @@ def test_a_stop_leaves_a_checkpoint_and_says_how_to_go_on(
 
     def after_step(self: RunCallback, state: TrainingState, loss: float, images: int) -> None:
         if state.step == 3:
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
         original(self, state, loss, images)
 
     with monkeypatch.context() as patch:
@@ -138,6 +141,9 @@ data = load_dataset(sys.argv[2])
 train(recipe, data, out=sys.argv[3], execution=Execution("cpu", "bf16", True, 1), checkpoint_seconds=0.05)
 """
 
+#: The exit code of a process that was killed.
+KILLED = 1 if os.name == "nt" else -9
+
 
 def test_real_kills_at_random_moments(tmp_path: Path, make_dataset: Callable[..., Dataset]) -> None:
     data = make_dataset(per_class=60)
@@ -156,9 +162,9 @@ def test_real_kills_at_random_moments(tmp_path: Path, make_dataset: Callable[...
                 if moved:  # it trains: kill it within the next dozens of steps
                     time.sleep(draws.uniform(0, 0.3))
                     process.kill()
-                    kills += process.wait() == -signal.SIGKILL
+                    kills += process.wait() == KILLED
                     break
                 time.sleep(0.005)
-            assert process.wait(200) in (0, -signal.SIGKILL)
+            assert process.wait(200) in (0, KILLED)
     assert kills == 3
     assert_same_weights(Run(tmp_path / "unbroken"), run)

@@ -1,5 +1,6 @@
 """A dataset's split written out as folders, as the split-folders package writes them."""
 
+import errno
 import os
 import shutil
 from pathlib import Path
@@ -9,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convtrials.core.errors import DataError
-from convtrials.core.files import staged_folder
+from convtrials.core.files import WINDOWS, move_folder, staged_folder
+from convtrials.core.names import merged_names, windows_refuses
 from convtrials.core.progress import Task, progress_task
 from convtrials.data.hashes import hash_images
 from convtrials.data.open import one_source
@@ -21,7 +23,12 @@ from convtrials.data.selection import choose_rows, only_classes, refuse_one_clas
 from convtrials.data.sources.base import Listing, Source
 from convtrials.data.sources.find import find_source
 from convtrials.data.sources.frame import Frame
+from convtrials.data.sources.joined import JoinedSource
+from convtrials.data.sources.tree import DiskTree
 from convtrials.data.split import SPLITS
+
+#: What a file system without hard links answers, or one that is not the source's.
+_NO_LINKS = {errno.EXDEV, errno.EPERM, errno.ENOSYS, errno.ENOTSUP, errno.EMLINK, errno.EINVAL}
 
 
 def write_split(
@@ -64,7 +71,7 @@ def write_split(
     target = typed_path(out).resolve()
     _refuse_target(found, target)
     listing = only_classes(found.scan(), wanted.classes)
-    if link and listing.paths is None:
+    if link and not _on_disk(found):
         raise DataError(f"{found.location}: holds no image files to link to; leave --link out")
     refuse_one_class(found.location, listing)
     rows = choose_rows(listing, wanted.samples_per_class)
@@ -75,15 +82,18 @@ def write_split(
             raise DataError(bad_images_message(found, bad))
     split = split_rows(listing, rows, wanted.ratios, wanted.split_seed)
     for name in listing.class_names:
-        if Path(name).name != name or name.startswith("."):
-            raise DataError(f"{found.location}: class name {name!r} cannot be a folder's name")
+        why = windows_refuses(name) if WINDOWS else None
+        if Path(name).name != name or name.startswith(".") or why:
+            raise DataError(
+                f"{found.location}: class name {name!r} cannot be a folder's name{f': {why}' if why else ''}"
+            )
     try:
         with (
             staged_folder(target) as building,
             progress_task(f"write {target.name}", len(rows)) as progress,
         ):
             _write(found, listing, rows, split, building, link, progress)
-            os.replace(building, target)
+            move_folder(building, target)
     except OSError as error:
         raise DataError(f"{error.filename or target}: cannot be written: {error.strerror}") from error
     return {name: int((split == code).sum()) for code, name in enumerate(SPLITS)}
@@ -112,6 +122,7 @@ def _write(
         for name in listing.class_names:
             if (split == SPLITS.index(part)).any():
                 (building / part / name).mkdir(parents=True, exist_ok=True)
+        _refuse_merged(building / part, [n for n in listing.class_names if (building / part / n).is_dir()])
     targets = [
         building / SPLITS[code] / listing.class_names[listing.labels[row]]
         for row, code in zip(rows, split, strict=True)
@@ -125,6 +136,12 @@ def _write(
         _draw(source, listing, rows, targets, progress)
 
 
+def _on_disk(source: Any) -> bool:
+    """Whether every image is a file of its own on disk."""
+    parts = source.sources.values() if isinstance(source, JoinedSource) else [source]
+    return all(isinstance(getattr(part, "tree", None), DiskTree) for part in parts)
+
+
 def _unused(target: Path) -> Path:
     """Return a file's place, or one like it: two spellings of a class may hold files of one name."""
     number = 1
@@ -135,14 +152,38 @@ def _unused(target: Path) -> Path:
     return found
 
 
+def _refuse_merged(folder: Path, names: list[str]) -> None:
+    """Refuse classes whose folders are one folder here: their images would be one class, without a word."""
+    merged = merged_names(folder, names) if names else []
+    if merged:
+        shown = ", ".join(map(repr, merged[:6]))
+        raise DataError(
+            f"{folder.parent.parent}: this file system keeps no folders of their own for the classes {shown}; "
+            "choose a folder on one that tells upper from lower case, or rename the classes"
+        )
+
+
 def _place(source: Any, row: int, target: Path, link: bool) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     tree, path = source.file_of(row)
-    file = tree.where(path)
-    if link:
-        os.link(file, target)
+    if not isinstance(tree, DiskTree):
+        target.write_bytes(tree.read(path))
+    elif link:
+        _link(tree.where(path), target)
     else:
-        shutil.copy2(file, target)
+        shutil.copy2(tree.where(path), target)
+
+
+def _link(file: str, target: Path) -> None:
+    try:
+        os.link(file, target)
+    except OSError as error:
+        if error.errno in _NO_LINKS:
+            raise DataError(
+                f"{file}: cannot be linked to from {target.parent.parent.parent.parent} ({error.strerror}); "
+                "leave --link out, files are then copied"
+            ) from error
+        raise
 
 
 def _draw(

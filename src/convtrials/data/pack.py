@@ -1,7 +1,9 @@
 """From a source to a pack: decode everything once, in parallel and in bounded memory."""
 
 import contextlib
+import errno
 import os
+import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -12,11 +14,11 @@ from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
 from convtrials.core.errors import DataError
-from convtrials.core.files import write_json
+from convtrials.core.files import flush, replace_file, write_json
 from convtrials.core.progress import progress_task
 from convtrials.data.hashes import content_fingerprint, pack_key
 from convtrials.data.options import DatasetOptions
-from convtrials.data.parallel import WorkerPool, blocks, pool_for
+from convtrials.data.parallel import WorkerPool, blocks, pool_for, reading_order
 from convtrials.data.pixel_scale import find_scale
 from convtrials.data.selection import (
     choose_rows,
@@ -42,16 +44,16 @@ class BlockDecoder:
     file: Path
     frame: Frame
 
-    def __call__(self, task: tuple[int, NDArray[np.int64]]) -> list[BadImage]:
-        """Decode the listing's `rows` to positions ``first:first + len(rows)``."""
-        first, rows = task
+    def __call__(self, task: tuple[NDArray[np.int64], NDArray[np.int64]]) -> list[BadImage]:
+        """Decode the listing's `rows` to their places in the file, ``(places, rows)``."""
+        places, rows = task
         # Opened for each block: pages of a closed map leave this process, so that memory stays bounded.
         images = np.lib.format.open_memmap(self.file, mode="r+")
         bad: list[BadImage] = []
         for run in np.split(np.arange(len(rows)), np.flatnonzero(np.diff(rows) != 1) + 1):
             start, stop = int(rows[run[0]]), int(rows[run[-1]]) + 1
             pixels, failed = self.source.read(start, stop, self.frame)
-            images[first + run[0] : first + run[-1] + 1] = pixels
+            images[places[run]] = pixels
             bad += failed
         return bad
 
@@ -123,7 +125,9 @@ def _decode(
     _reserve(file, (len(rows), *shape))
     bad: list[BadImage] = []
     with progress_task(f"pack {source.name}", len(rows)) as progress:
-        for (_, own), failed in pool.map(BlockDecoder(source, file, frame), blocks(rows, widest)):
+        order = reading_order(source, rows)
+        tasks = [(order[first : first + len(own)], own) for first, own in blocks(rows[order], widest)]
+        for (_, own), failed in pool.map(BlockDecoder(source, file, frame), tasks):
             bad += failed
             progress.advance(len(own))
             if bad:
@@ -138,6 +142,8 @@ def _reserve(file: Path, shape: tuple[int, ...]) -> None:
         # Claimed now: on a full disk this fails, where a write to the map later would kill the process.
         with open(file, "r+b") as handle:
             os.posix_fallocate(handle.fileno(), 0, file.stat().st_size)
+    elif shutil.disk_usage(file.parent).free < file.stat().st_size:  # or what others leave of it meanwhile
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(file))
 
 
 def _leave_out(rows: NDArray[np.int64], bad: Sequence[BadImage], file: Path) -> NDArray[np.int64]:
@@ -149,7 +155,7 @@ def _leave_out(rows: NDArray[np.int64], bad: Sequence[BadImage], file: Path) -> 
     _reserve(kept, (len(keep), *shape[1:]))
     for first, own in blocks(keep, int(np.prod(shape[1:]))):
         open_memmap(kept, mode="r+")[first : first + len(own)] = open_memmap(file, mode="r")[own]
-    os.replace(kept, file)
+    replace_file(kept, file)
     return rows[keep]
 
 
@@ -207,7 +213,7 @@ def _write_rest(
     if listing.notes:  # absent from older packs, which keep their keys
         manifest["notes"] = list(listing.notes)
     manifest["key"] = pack_key(manifest, paths)
-    with open(folder / "images.npy", "rb") as file, contextlib.suppress(OSError):
-        os.fsync(file.fileno())
+    with contextlib.suppress(OSError):
+        flush(folder / "images.npy")
     write_json(folder / "manifest.json", manifest)
     return manifest

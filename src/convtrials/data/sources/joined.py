@@ -139,6 +139,12 @@ class JoinedSource:
                 extent = extent.joined(source.extent(low, high))
         return extent
 
+    def position(self, index: int) -> int:
+        """Where one image lies among the others, of its source and of all: they are best read in this order."""
+        code, own = self._place(index)
+        source: Any = self.sources[code]
+        return (code << 56) + int(source.position(own) if hasattr(source, "position") else own)
+
     def path_of(self, index: int) -> str:
         """Where one image came from: its split, and the path or number in that source."""
         code, own = self._place(index)

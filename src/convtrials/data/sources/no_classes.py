@@ -13,8 +13,6 @@ from convtrials.data.sources.walk import Walk
 _UNKNOWN_PICTURES = frozenset(
     {
         *(
-            ".heic",
-            ".heif",
             ".dng",
             ".cr2",
             ".cr3",

@@ -15,7 +15,7 @@ from convtrials.core.process import StopRequest
 from convtrials.core.progress import progress_task
 from convtrials.data.dataset import Dataset
 from convtrials.training.engine.custom import try_custom_parts
-from convtrials.training.engine.execution import Execution, Precision, check_device
+from convtrials.training.engine.execution import Execution, Precision, check_execution
 from convtrials.training.engine.finish import finish_run
 from convtrials.training.engine.identity import (
     check_empty,
@@ -26,11 +26,13 @@ from convtrials.training.engine.identity import (
     identify,
     write_description,
 )
+from convtrials.training.engine.input_stats import normalised_as
 from convtrials.training.engine.loop import train_loop
-from convtrials.training.engine.network import initial_network, recipe_network
+from convtrials.training.engine.network import initial_network, names_layers, recipe_network
 from convtrials.training.engine.progress import CurveWriter, Progress, RunCallback, RunLength, stop_request
 from convtrials.training.engine.setup import begin_run, torch_left_as_it_was
 from convtrials.training.engine.step_timing import StepProbe, autotune_execution
+from convtrials.training.engine.weighting import log_weighting
 from convtrials.training.recipe.recipe import Recipe
 from convtrials.training.run_directory import Run, default_run_folder, load_run
 
@@ -98,12 +100,13 @@ def train(
     seed = operator.index(seed)  # of NumPy's integers too
     dataset = dataset_as_asked(recipe, dataset, out)
     check_trainable(recipe, dataset)
+    dataset = normalised_as(recipe, dataset)
     run = Run(out if out is not None else default_run_folder(recipe, dataset, seed))
     identity = identify(recipe, dataset, seed, recorded=run.identity if run.exists else None)
     if not run.exists:
         try_custom_parts(recipe, dataset.image_shape, len(dataset.class_names))
-    # Before anything is measured or written: a file of weights that does not fit is reported at once.
-    network = initial_network(recipe, dataset, seed) if recipe.initial_weights and not run.exists else None
+    # Before anything is measured or written: weights or names of layers that do not fit are reported at once.
+    network = initial_network(recipe, dataset, seed) if names_layers(recipe) and not run.exists else None
     with run.lock(), torch_left_as_it_was():
         if run.exists:
             asked = {
@@ -116,9 +119,10 @@ def train(
             if run.finished:
                 return run
             execution = run.execution
-            check_device(execution.device)
+            check_execution(execution)
         else:
             check_empty(run)
+            log_weighting(recipe, dataset)
             execution = execution or autotune_execution(
                 StepProbe.of(recipe, dataset),
                 precision=precision,
@@ -126,8 +130,13 @@ def train(
                 device=device,
                 channels_last=channels_last,
             )
+            check_execution(execution)
             write_description(run, recipe, dataset, identity, execution)
         _log.info(f"execution: {execution.describe()}")
+        if execution.device_type != "cpu":
+            _log.info(
+                f"device {execution.device}: resumed, a run is the same but for rounding; bit for bit on a CPU alone"
+            )
         with stop_request().listening() as stop, _writing_errors_reported(run):
             _train(run, recipe, dataset, seed, network, execution, stop, checkpoint_seconds, on_progress)
         if stop.asked:  # while the end was being written
@@ -209,6 +218,8 @@ def _train(
     if resuming:
         state.load(run)
         _log.info(f"resumed at step {state.step}")
+    if state.freezing is not None:
+        _log.info(state.freezing.describe())
     length = RunLength.of(recipe, len(train_split))
     seen, total = length.images_after(state.step), length.total_images
     with (
