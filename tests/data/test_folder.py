@@ -182,7 +182,7 @@ def test_folders_without_an_image(tmp_path: Path) -> None:
     assert data.class_names == ("x", "y")
     assert data.notes == ("no image in empty: no class",)
     (tmp_path / "bare" / "empty").mkdir(parents=True)
-    with pytest.raises(DataError, match="no image in it; expected bare/CLASS"):
+    with pytest.raises(DataError, match="no class folders, and no image; expected bare/CLASS"):
         load_dataset(tmp_path / "bare")
 
 

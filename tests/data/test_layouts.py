@@ -250,7 +250,7 @@ REFUSED = {
         "{bullet_train,test_tube}/3",
         "not names of classes.*--classes bullet_train",
     ),
-    "nothing": ("readme.txt", r"/set: no image in it; expected set/CLASS/image\.png"),
+    "nothing": ("readme.txt", r"/set: no class folders, and no image; expected set/CLASS/image\.png"),
     "images in one heap": (
         "{cat,dog}.{0,1,2}.jpg",
         "6 image.*no class folders.*\n.*cat, dog.*--labels-from-names",

@@ -130,7 +130,8 @@ def _write(
     if listing.paths is not None:
         for row, folder in zip(rows.tolist(), targets, strict=True):
             # A class folder's own folders are kept, so that a/1.png and b/1.png stay two files.
-            _place(source, row, _unused(folder.joinpath(*source.name_in_class(row).split("/"))), link)
+            target = _unused(folder.joinpath(*source.name_in_class(row).split("/")))
+            _place(*source.file_of(row), target, link)
             progress.advance()
     else:
         _draw(source, listing, rows, targets, progress)
@@ -163,9 +164,10 @@ def _refuse_merged(folder: Path, names: list[str]) -> None:
         )
 
 
-def _place(source: Any, row: int, target: Path, link: bool) -> None:
+def _place(tree: Any, path: str, target: Path, link: bool) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
-    tree, path = source.file_of(row)
+    if target.exists():
+        raise DataError(f"{path}: would overwrite another image: {target}")
     if not isinstance(tree, DiskTree):
         target.write_bytes(tree.read(path))
     elif link:

@@ -64,8 +64,8 @@ def refuse_one(walk: Walk, place: str, live: list[str]) -> NoReturn:
     loose = walk.folders[place].images
     if not walk.count(""):
         raise DataError(
-            f"{walk.show('')}: no image in it{unknown_pictures(walk, '')}; expected {walk.name}/CLASS/image.png or "
-            f"{walk.name}/train/CLASS/image.png"
+            f"{walk.show('')}: no class folders, and no image{unknown_pictures(walk, '')}; expected "
+            f"{walk.name}/CLASS/image.png or {walk.name}/train/CLASS/image.png"
         )
     if not live or len(loose) > walk.count(walk.join(place, live[0])):
         raise DataError(
