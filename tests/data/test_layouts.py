@@ -269,7 +269,10 @@ REFUSED = {
         "test, train are splits by their names.*\ntrain.csv",
     ),
     "a competition": ("train_images/3 test_images/2 train.csv", "splits by their names"),
-    "a heap for each split, deep": ("dogs/train/cat.{0,1}.jpg dogs/test1/2", "splits by their names"),
+    "a heap for each split, deep": (
+        "dogs/train/{cat,dog}.{0,1}.jpg dogs/test1/2",
+        "/set/dogs: test1, train are splits by their names.*\nFile names begin with cat, dog",
+    ),
     "a split in a split": ("train/{train,test}/3 test/{train,test}/2", "splits by their names"),
     "images and masks": ("images/3 masks/3", "images, masks are not names of classes"),
     "a sibling of splits": (
@@ -325,6 +328,17 @@ def test_classes_named_by_files(text: str, pattern: str, expected: str, notes: i
     contents = read(text, pattern=pattern)
     assert counted(contents) == expected
     assert len(contents.notes) == notes
+
+
+@pytest.mark.parametrize(
+    "text", ["{cat,dog}.{0,1}.jpg", "train/{cat,dog}.{0,1}.jpg test1/3", "x/{cat,dog}_{0,1}.jpg"]
+)
+def test_the_pattern_that_a_refusal_offers_works(text: str) -> None:
+    with pytest.raises(DataError) as refusal:
+        read(text)
+    offered = re.search("--labels-from-names '(.+)'", str(refusal.value))
+    assert offered
+    assert read(text, pattern=offered[1]).class_names == ("cat", "dog")
 
 
 def test_a_pattern_that_names_no_classes() -> None:

@@ -40,7 +40,8 @@ def refuse_no_classes(walk: Walk, place: str, live: list[str]) -> None:
         if len(codes) > 1:
             raise DataError(
                 f"{where}: {shortened(same)} are splits by their names, without class folders in them; {_LABELS}, or "
-                f"if they are classes, name them: {_flag(live)}{_tables(walk)}"
+                f"if they are classes, name them: {_flag(live)}"
+                f"{_prefixes(walk.folders[walk.join(place, min(same, key=_code))].images)}{_tables(walk)}"
             )
     if len(live) < 2:
         refuse_one(walk, place, live)
@@ -49,6 +50,12 @@ def refuse_no_classes(walk: Walk, place: str, live: list[str]) -> None:
             f"{where}: {shortened(live)} are not names of classes; {_LABELS}, or if they are classes, name them: "
             f"{_flag(live)}{_tables(walk)}"
         )
+
+
+def _code(name: str) -> int:
+    found = split_folder_name(name)
+    assert found is not None
+    return found.code
 
 
 def _flag(names: list[str]) -> str:
@@ -84,10 +91,11 @@ def _prefixes(names: list[str]) -> str:
     starts = Counter(name[: len(name) - len(name.lstrip(_LETTERS))].lower().rstrip("_-") for name in names)
     if 2 <= len(starts) <= 100 and "" not in starts and 2 * len(starts) <= len(names):
         few = shortened(sorted(starts), 3)
-        return f"\nFile names begin with {few}: if these are the classes, --labels-from-names '([A-Za-z]+)[^/]*$'"
+        return f"\nFile names begin with {few}: if these are the classes, --labels-from-names '{_PREFIX}'"
     return ""
 
 
+_PREFIX = "([A-Za-z_-]*[A-Za-z])[^/]*$"
 _LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_-"
 
 
