@@ -131,7 +131,8 @@ def _write(
         for row, folder in zip(rows.tolist(), targets, strict=True):
             # A class folder's own folders are kept, so that a/1.png and b/1.png stay two files.
             target = _unused(folder.joinpath(*source.name_in_class(row).split("/")))
-            _place(*source.file_of(row), target, link)
+            tree, path = source.file_of(row)
+            _place(tree, path, target, link)
             progress.advance()
     else:
         _draw(source, listing, rows, targets, progress)

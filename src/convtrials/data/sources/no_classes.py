@@ -95,7 +95,7 @@ def _prefixes(names: list[str]) -> str:
     return ""
 
 
-_PREFIX = "([A-Za-z_-]*[A-Za-z])[^/]*$"
+_PREFIX = "(?:^|/)([A-Za-z_-]*[A-Za-z])[^/]*$"
 _LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_-"
 
 
