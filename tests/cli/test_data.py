@@ -47,7 +47,8 @@ def test_pack_and_info_tell_what_there_is(folder: Path) -> None:
     data = load_dataset(folder, image_size=8, ratios=(0.5, 0.25, 0.25), split_seed=3)
     assert (facts["fingerprint"], facts["folder"]) == (data.fingerprint, str(data.folder))
     told = call("info", folder).stdout
-    assert "60 of 6 x 6, grey" in told
+    assert "60 images of 3 classes: c0 20, c1 20, c2 20" in told
+    assert "6 x 6 pixels, grey" in told
     assert "42 train, 9 val, 9 test" in told
 
 
@@ -136,7 +137,7 @@ def test_bad_files_stop_pack_and_are_skipped_on_demand(folder: Path, tmp_path: P
         call("pack", folder)
     facts = json.loads(call("pack", folder, "--skip-bad", "--json").stdout)
     assert facts["quarantined"] == [{"path": "c0/03.png", "reason": "not an image that Pillow can read"}]
-    assert "1 unreadable file(s), first: c0/03.png" in call("info", folder, "--skip-bad").stdout
+    assert "left out: 1 unreadable file(s), such as c0/03.png" in call("info", folder, "--skip-bad").stdout
     call("split", folder, tmp_path / "out", "--skip-bad")
     data = load_dataset(folder, skip_bad=True)
     assert len(files(tmp_path / "out")) == 59

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from convtrials.core.errors import DataError
 from convtrials.data.check import CheckReport, Finding, check_source
 from convtrials.data.open import load_dataset
 from convtrials.data.options import DatasetOptions
@@ -118,14 +119,19 @@ def test_unreadable_files_are_named(whole: Path) -> None:
     assert found["unreadable"].items[1] == "y/04.png: empty file"
 
 
-def test_empty_classes_and_strangers(whole: Path) -> None:
+def test_empty_folders_and_other_files(whole: Path) -> None:
     (whole / "z").mkdir()
     (whole / "x" / "notes.txt").write_text("hello")
     report, found = check(whole)
-    assert report.spoiled
-    assert found["empty-class"].items == ("z",)
+    assert not report.spoiled
+    assert report.notes == ("no image in z: no class",)
     assert found["not-an-image"].items == ("x/notes.txt",)
     assert not found["not-an-image"].spoils
+
+
+def test_one_class_is_no_dataset(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="one class only, x"):
+        check(arrays(tmp_path, x=5))
 
 
 def test_a_class_of_unreadable_files_is_an_empty_class(whole: Path) -> None:

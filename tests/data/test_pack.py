@@ -391,6 +391,8 @@ def test_a_set_of_hundreds_of_megabytes_packs_in_little_memory(tmp_path: Path) -
         with open(file, "wb") as stream:
             stream.write(bytes([0, 0, 8, len(axes)]) + b"".join(axis.to_bytes(4) for axis in axes))
             stream.truncate(4 + 4 * len(axes) + size)
+            if kind.startswith("labels"):
+                stream.write(b"\1")  # one class is no dataset
     command = f"""
 import resource
 import convtrials.data.pack, convtrials.data.sources.idx_folder

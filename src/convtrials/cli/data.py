@@ -60,6 +60,7 @@ def pack(
     ratios: opt.Ratios = opt.DEFAULT_RATIOS_TEXT,
     split_seed: _Seed = 0,
     groups: opt.Groups = None,
+    labels_from_names: opt.LabelsFromNames = None,
     columns: opt.Columns = None,
     fold: opt.Fold = None,
     skip_bad: opt.SkipBad = False,
@@ -99,14 +100,26 @@ def info(
     ratios: opt.Ratios = opt.DEFAULT_RATIOS_TEXT,
     split_seed: _Seed = 0,
     groups: opt.Groups = None,
+    labels_from_names: opt.LabelsFromNames = None,
     columns: opt.Columns = None,
     fold: opt.Fold = None,
     skip_bad: opt.SkipBad = False,
+    html: Annotated[
+        Path | None,
+        typer.Option("--html", metavar="PAGE", help="Write a page with examples of every class as well."),
+    ] = None,
     as_json: _Json = False,
 ) -> None:
-    """Show what a dataset holds: classes, sizes, splits, fingerprint. Packs it if it is new."""
-    given = {name: value for name, value in locals().items() if name not in ("source", "as_json")}
-    _show(_load(source, **given), as_json, every_class=True)
+    """Show what a dataset holds: classes, sizes, splits, and what was assumed or left out. Packs it if it is new."""
+    given = {name: value for name, value in locals().items() if name not in ("source", "as_json", "html")}
+    data = _load(source, **given)
+    if html is not None:
+        from convtrials.reports.data_page import write_data_page
+
+        write_data_page(data, html)
+    _show(data, as_json, every_class=True)
+    if html is not None and not as_json:
+        _console().print(f"page: {plain(str(html))}", soft_wrap=True)
 
 
 @app.command()
@@ -119,6 +132,7 @@ def check(
     ratios: opt.Ratios = opt.DEFAULT_RATIOS_TEXT,
     split_seed: _Seed = 0,
     groups: opt.Groups = None,
+    labels_from_names: opt.LabelsFromNames = None,
     columns: opt.Columns = None,
     fold: opt.Fold = None,
     as_json: _Json = False,
@@ -158,6 +172,7 @@ def split(
     ratios: opt.Ratios = opt.DEFAULT_RATIOS_TEXT,
     split_seed: _Seed = 0,
     groups: opt.Groups = None,
+    labels_from_names: opt.LabelsFromNames = None,
     columns: opt.Columns = None,
     fold: opt.Fold = None,
     link: Annotated[bool, typer.Option("--link", help="Hard links instead of copies.")] = False,
@@ -200,15 +215,20 @@ def _console() -> "Console":
 
 
 def _show(data: "Dataset", as_json: bool, *, every_class: bool = False) -> None:
+    from convtrials.data.summary import MOST_LINES, class_counts, summary_lines
+
     if as_json:
         facts = {key: value for key, value in data.manifest.items() if key != "files"}
-        print_json({"folder": str(data.folder), **facts})
+        counts = class_counts(data)
+        print_json({"folder": str(data.folder), "notes": [], **facts, "class_counts_by_split": counts})
         return
     from rich.table import Table
 
-    table = Table(
-        box=None, show_header=False, title=plain(data.name), title_justify="left", title_style="bold"
-    )
+    lines = summary_lines(data, None if every_class else MOST_LINES)
+    _console().print(f"[bold]{plain(lines[0])}[/bold]", soft_wrap=True)
+    for line in lines[1:]:
+        _console().print(plain(line), soft_wrap=True)
+    table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="cyan", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in {**_content(data), **_origin(data)}.items():
@@ -219,14 +239,9 @@ def _show(data: "Dataset", as_json: bool, *, every_class: bool = False) -> None:
 
 
 def _content(data: "Dataset") -> dict[str, str]:
-    """Say what is in a dataset."""
-    height, width, channels = data.image_shape
-    counts = ", ".join(f"{count:,} {name}" for name, count in data.counts().items())
+    """Say where a dataset is from, and what identifies it."""
     return {
         "source": data.manifest["location"],
-        "images": f"{len(data):,} of {height} x {width}, {'grey' if channels == 1 else 'colour'}",
-        "classes": f"{len(data.class_names)}: {_shortened(data.class_names)}",
-        "split": f"{counts} (by {data.manifest['split_by']})",
         "pixels": f"mean {_numbers(data.mean)}, deviation {_numbers(data.std)} (training split, 0 to 1)",
         "fingerprint": data.fingerprint,
         "pack": str(data.folder),
@@ -234,7 +249,7 @@ def _content(data: "Dataset") -> dict[str, str]:
 
 
 def _origin(data: "Dataset") -> dict[str, str]:
-    """Say what images came from, and which files are not in; only what there is."""
+    """Say what images came from; only what there is."""
     from convtrials.data.store import source_paths
 
     rows = {}
@@ -243,10 +258,6 @@ def _origin(data: "Dataset") -> dict[str, str]:
         rows["groups"] = f"{len(data.group_names)} of kind {data.group_kind}: {kind}"
     if paths := source_paths(data):
         rows["files"] = f"{paths[0]} to {paths[-1]}; all are listed in the pack's paths.json"
-    if left_alone := data.manifest.get("left_alone"):
-        rows["left alone"] = f"{left_alone:,} other file(s) (see: convtrials data check)"
-    if bad := data.manifest["quarantined"]:
-        rows["left out"] = f"{len(bad)} unreadable file(s), first: {bad[0]['path']}"
     return rows
 
 
@@ -256,10 +267,6 @@ def _show_classes(counts: dict[str, int]) -> None:
     widest = max(map(len, counts))
     items = [f"[cyan]{plain(name.ljust(widest))}[/cyan] {count:>7,}" for name, count in counts.items()]
     _console().print(Columns(items, padding=(0, 3)))
-
-
-def _shortened(names: tuple[str, ...], most: int = 40) -> str:
-    return " ".join(names[:most]) + (f" ... and {len(names) - most} more" if len(names) > most else "")
 
 
 def _numbers(values: tuple[float, ...]) -> str:
@@ -273,6 +280,8 @@ def _show_report(report: "CheckReport") -> None:
     console.print(
         f"{report.images:,} images, {len(report.classes)} classes; split by {report.split_by}: {counts}"
     )
+    for note in report.notes:
+        console.print(f"[cyan]read as[/cyan] {plain(note)}", soft_wrap=True)
     for finding in report.findings:
         _show_finding(finding, console)
     if report.spoiled:

@@ -82,6 +82,14 @@ Groups = Annotated[
         help="What each image came from (patient, writer): found in its path, or a table of path and group.",
     ),
 ]
+LabelsFromNames = Annotated[
+    str | None,
+    _option(
+        "--labels-from-names",
+        metavar="REGEX",
+        help="Class of each image by its path, as group 1: '([a-z]+)[.]' of cat.0.jpg. [dim]Default: by folders.[/dim]",
+    ),
+]
 Columns = Annotated[
     str | None,
     _option(

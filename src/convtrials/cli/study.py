@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from convtrials.cli.study_copies import merge, publish, report_copy
-from convtrials.cli.terminal import COMPUTING, ChannelsLastOption, DeviceOption, PrecisionOption
+from convtrials.cli.terminal import (
+    COMPUTING,
+    ChannelsLastOption,
+    DeviceOption,
+    PrecisionOption,
+    show_dataset,
+)
 
 if TYPE_CHECKING:
     from convtrials.data.dataset import Dataset
@@ -125,6 +131,7 @@ def _begin(
         if out is not None and out.resolve() != study.resolve():
             raise StudyError(f"{study}: a study directory goes on where it is; leave out --out")
         directory, plan, dataset = reopen_study(study, data=data)
+        show_dataset(dataset)
         return directory, prepare(directory, plan.spec, dataset, options), dataset
     if study.suffix == ".json":
         spec = read_plan(study, recorded=False).spec
@@ -136,6 +143,7 @@ def _begin(
     if study.suffix == ".json" and folder.resolve() == study.parent.resolve():
         raise StudyError(f"{study}: choose another --out; to go on with a study, name its directory")
     dataset = open_data(spec)
+    show_dataset(dataset)
     if study.suffix != ".json":
         return directory, prepare(directory, spec, dataset, options, file=study), dataset
     if dataset.fingerprint != read_plan(study).dataset_fingerprint:

@@ -6,11 +6,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from convtrials.core.console import writes_unicode
-from convtrials.core.log import quiet
+from convtrials.core.log import get_logger, quiet
 from convtrials.training.engine.device import ALLOWED, DEVICE
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from convtrials.data.dataset import Dataset
+
+_log = get_logger(__name__)
 
 #: The panel of options that change how fast a result comes, hardly the result.
 COMPUTING = "How it is computed"
@@ -60,6 +64,14 @@ def print_warnings(texts: Iterable[str], console: "Console | None" = None) -> No
     one_line = not console.is_terminal  # for programs that look for it
     for text in texts:
         console.print(f"warning: {text}", style="yellow", highlight=False, markup=False, soft_wrap=one_line)
+
+
+def show_dataset(dataset: "Dataset") -> None:
+    """Say what was asked for and what it was read as, before work begins."""
+    from convtrials.data.summary import summary_lines
+
+    for line in summary_lines(dataset):
+        _log.info(line)
 
 
 def without_lines(context: typer.Context, wanted: bool) -> bool:

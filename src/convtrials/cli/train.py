@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from convtrials.cli import data_options as opt
-from convtrials.cli.terminal import COMPUTING, ChannelsLastOption, DeviceOption, PrecisionOption
+from convtrials.cli.terminal import (
+    COMPUTING,
+    ChannelsLastOption,
+    DeviceOption,
+    PrecisionOption,
+    show_dataset,
+)
 
 if TYPE_CHECKING:
     from convtrials.data.dataset import Dataset
@@ -106,6 +112,7 @@ def train(
     ratios: opt.Ratios = opt.DEFAULT_RATIOS_TEXT,
     split_seed: opt.SplitSeed = 0,
     groups: opt.Groups = None,
+    labels_from_names: opt.LabelsFromNames = None,
     columns: opt.Columns = None,
     fold: opt.Fold = None,
     skip_bad: opt.SkipBad = False,
@@ -165,10 +172,12 @@ def train(
             ratios=ratios,
             split_seed=split_seed,
             groups=groups,
+            labels_from_names=labels_from_names,
             columns=columns,
             fold=fold,
             skip_bad=skip_bad,
         )
+        show_dataset(dataset)
         from convtrials.training.engine.train import train as train_run
 
         run = train_run(

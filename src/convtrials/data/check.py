@@ -19,9 +19,10 @@ from convtrials.data.imbalance import IMBALANCED_FROM, TO_TRY, ClassImbalance, c
 from convtrials.data.options import DatasetOptions
 from convtrials.data.parallel import pool_for
 from convtrials.data.pixel_scale import find_scale
-from convtrials.data.selection import split_rows
+from convtrials.data.selection import refuse_one_class, split_rows
 from convtrials.data.sources.base import Listing, Source
-from convtrials.data.sources.folder import FolderSource
+from convtrials.data.sources.image_files import ImageFiles
+from convtrials.data.sources.joined import JoinedSource
 from convtrials.data.split import SPLITS
 
 Kind = Literal[
@@ -87,6 +88,8 @@ class CheckReport:
         ``"source"`` or ``"convtrials"``.
     findings : tuple of Finding
         What spoils results first.
+    notes : tuple of str
+        What was assumed of the source, and what was left out and why.
     """
 
     location: str
@@ -96,6 +99,7 @@ class CheckReport:
     splits: dict[str, int]
     split_by: str
     findings: tuple[Finding, ...] = field(default=())
+    notes: tuple[str, ...] = ()
 
     @property
     def spoiled(self) -> bool:
@@ -128,12 +132,9 @@ def check_source(source: Source, options: DatasetOptions | None = None) -> Check
     CheckReport
     """
     options = options or DatasetOptions()
-    other_files: tuple[str, ...] = ()
-    if isinstance(source, FolderSource):
-        contents = source.contents()
-        listing, other_files = source.listing(contents), contents.other_files
-    else:
-        listing = source.scan()
+    listing = source.scan()
+    refuse_one_class(source.location, listing)
+    other_files = source.other_files() if isinstance(source, ImageFiles | JoinedSource) else ()
     with pool_for(source, len(listing.labels)) as pool:
         scale, _ = find_scale(source, listing, np.flatnonzero(listing.labels >= 0), options, pool)
     seen = hash_images(source, listing, options.frame(None, scale))
@@ -159,6 +160,7 @@ def check_source(source: Source, options: DatasetOptions | None = None) -> Check
         splits={name: int((split == code).sum()) for code, name in enumerate(SPLITS)},
         split_by="convtrials" if listing.split is None else "source",
         findings=tuple(sorted(findings, key=lambda finding: not finding.spoils)),
+        notes=listing.notes,
     )
 
 

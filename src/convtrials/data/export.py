@@ -19,11 +19,11 @@ from convtrials.data.options import DatasetOptions
 from convtrials.data.pack import bad_images_message
 from convtrials.data.parallel import blocks
 from convtrials.data.paths import typed_path
-from convtrials.data.selection import choose_rows, only_classes, split_rows
+from convtrials.data.selection import choose_rows, only_classes, refuse_one_class, split_rows
 from convtrials.data.sources.base import Listing, Source
 from convtrials.data.sources.find import find_source
-from convtrials.data.sources.folder import FolderSource
 from convtrials.data.sources.frame import Frame
+from convtrials.data.sources.joined import JoinedSource
 from convtrials.data.sources.tree import DiskTree
 from convtrials.data.split import SPLITS
 
@@ -71,9 +71,9 @@ def write_split(
     target = typed_path(out).resolve()
     _refuse_target(found, target)
     listing = only_classes(found.scan(), wanted.classes)
-    tree = getattr(found, "tree", None)
-    if link and not isinstance(tree, DiskTree):
+    if link and not _on_disk(found):
         raise DataError(f"{found.location}: holds no image files to link to; leave --link out")
+    refuse_one_class(found.location, listing)
     rows = choose_rows(listing, wanted.samples_per_class)
     if wanted.skip_bad:
         bad = hash_images(found, listing).bad
@@ -102,14 +102,15 @@ def write_split(
 def _refuse_target(source: Source, target: Path) -> None:
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise DataError(f"{target}: exists and is not empty; nothing is overwritten, choose another folder")
-    if Path(source.location) == target or Path(source.location) in target.parents:
-        raise DataError(
-            f"{target}: lies within the source, which would then contain itself; choose another folder"
-        )
+    for location in getattr(source, "locations", (source.location,)):
+        if Path(location) == target or Path(location) in target.parents:
+            raise DataError(
+                f"{target}: lies within the source, which would then contain itself; choose another folder"
+            )
 
 
 def _write(
-    source: Source,
+    source: Any,
     listing: Listing,
     rows: NDArray[np.int64],
     split: NDArray[np.uint8],
@@ -127,14 +128,30 @@ def _write(
         for row, code in zip(rows, split, strict=True)
     ]
     if listing.paths is not None:
-        # A class folder's own folders are kept, so that a/1.png and b/1.png stay two files.
-        above = 2 if isinstance(source, FolderSource) and source.contents().parts else 1
         for row, folder in zip(rows.tolist(), targets, strict=True):
-            path = listing.paths[row]
-            _place(source, path, folder.joinpath(*path.split("/")[above:]), link)
+            # A class folder's own folders are kept, so that a/1.png and b/1.png stay two files.
+            target = _unused(folder.joinpath(*source.name_in_class(row).split("/")))
+            tree, path = source.file_of(row)
+            _place(tree, path, target, link)
             progress.advance()
     else:
         _draw(source, listing, rows, targets, progress)
+
+
+def _on_disk(source: Any) -> bool:
+    """Whether every image is a file of its own on disk."""
+    parts = source.sources.values() if isinstance(source, JoinedSource) else [source]
+    return all(isinstance(getattr(part, "tree", None), DiskTree) for part in parts)
+
+
+def _unused(target: Path) -> Path:
+    """Return a file's place, or one like it: two spellings of a class may hold files of one name."""
+    number = 1
+    found = target
+    while found.exists():
+        number += 1
+        found = target.with_stem(f"{target.stem}-{number}")
+    return found
 
 
 def _refuse_merged(folder: Path, names: list[str]) -> None:
@@ -148,16 +165,16 @@ def _refuse_merged(folder: Path, names: list[str]) -> None:
         )
 
 
-def _place(source: Any, path: str, target: Path, link: bool) -> None:
+def _place(tree: Any, path: str, target: Path, link: bool) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     if target.exists():
-        raise DataError(f"{path}: would overwrite another image: the file system ignores case in its name")
-    if not isinstance(source.tree, DiskTree):
-        target.write_bytes(source.tree.read(path))
+        raise DataError(f"{path}: would overwrite another image: {target}")
+    if not isinstance(tree, DiskTree):
+        target.write_bytes(tree.read(path))
     elif link:
-        _link(source.tree.where(path), target)
+        _link(tree.where(path), target)
     else:
-        shutil.copy2(source.tree.where(path), target)
+        shutil.copy2(tree.where(path), target)
 
 
 def _link(file: str, target: Path) -> None:
@@ -173,12 +190,18 @@ def _link(file: str, target: Path) -> None:
 
 
 def _draw(
-    source: Source, listing: Listing, rows: NDArray[np.int64], targets: list[Path], progress: Task
+    source: Any, listing: Listing, rows: NDArray[np.int64], targets: list[Path], progress: Task
 ) -> None:
     from PIL import Image
 
     shape = listing.native_shape
-    assert shape is not None
+    if shape is None:  # images of several sizes, from several sources
+        for row, target in zip(rows.tolist(), targets, strict=True):
+            image = source.native(row, Frame())
+            picture = Image.fromarray(image[..., 0] if image.shape[2] == 1 else image)
+            picture.save(target / f"{row:07d}.png")
+            progress.advance()
+        return
     for first, own in blocks(rows, int(np.prod(shape))):
         start, stop = int(own[0]), int(own[-1]) + 1
         if stop - start == len(own):

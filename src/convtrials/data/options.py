@@ -44,6 +44,8 @@ class DatasetOptions:
     groups : str or None
         What each image came from (patient, writer, camera), for images in files: a regular expression whose group 1
         (or whole match) in the path names it, or a CSV file of path and group. Groups are kept whole within a split.
+    labels_from_names : str or None
+        Of images in folders that are no classes: a regular expression whose group 1, found in a path, names the class.
     columns : dict
         Of a table: which column is for what, by `COLUMN_ROLES`. Others are guessed from their names.
     fold : str or None
@@ -63,6 +65,7 @@ class DatasetOptions:
     pad: str = EDGE
     bits: int | None = None
     groups: str | None = None
+    labels_from_names: str | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
     fold: str | None = None
     val: str | None = None
@@ -207,6 +210,19 @@ def _groups(key: str, value: Any) -> str:
     return text
 
 
+def _label_pattern(key: str, value: Any) -> str:
+    text = _text(key, value)
+    try:
+        groups = re.compile(text).groups
+    except re.error as error:
+        raise OptionError(key, f"{text!r:.60}: not a regular expression ({error})") from None
+    if not groups:
+        raise OptionError(
+            key, f"{text!r:.60}: put what names the class in parentheses, such as '([a-z]+)[.]'"
+        )
+    return text
+
+
 def is_table_name(text: str) -> bool:
     """Whether a text names a table by its ending."""
     return text.lower().endswith((".csv", ".tsv"))
@@ -241,6 +257,7 @@ _CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "pad": _pad,
     "bits": _whole(1, 32),
     "groups": _groups,
+    "labels_from_names": _label_pattern,
     "columns": _columns,
     "fold": _fold,
     "val": _path,

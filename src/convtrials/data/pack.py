@@ -25,7 +25,9 @@ from convtrials.data.selection import (
     choose_shape,
     only_classes,
     read_headers,
+    refuse_one_class,
     refuse_untrained,
+    source_images,
     split_rows,
 )
 from convtrials.data.sources.base import BadImage, Listing, Source
@@ -78,6 +80,7 @@ def build_pack(source: Source, options: DatasetOptions, *, workers: int | None =
         Where the source is no dataset, or images are bad and `skip_bad` is off.
     """
     listing = only_classes(source.scan(), options.classes)
+    refuse_one_class(source.location, listing)
     rows = choose_rows(listing, options.samples_per_class)
     if not len(rows):
         raise DataError(f"{source.location}: holds no images")
@@ -92,7 +95,8 @@ def build_pack(source: Source, options: DatasetOptions, *, workers: int | None =
             if not options.skip_bad:
                 raise DataError(bad_images_message(source, bad))
             rows = _leave_out(rows, bad, folder / "images.npy")
-        manifest = _write_rest(source, listing, rows, frame, options, bad, folder)
+        at_source = source_images(listing, rows, headers)
+        manifest = _write_rest(source, listing, rows, frame, options, bad, folder, at_source)
         return publish(folder, manifest["key"])
 
 
@@ -163,6 +167,7 @@ def _write_rest(
     options: DatasetOptions,
     bad: Sequence[BadImage],
     folder: Path,
+    at_source: dict[str, Any] | None,
 ) -> dict[str, Any]:
     labels = listing.labels[rows].astype(np.int64)
     groups = None if listing.groups is None else listing.groups[rows].astype(np.int32)
@@ -203,6 +208,8 @@ def _write_rest(
     }
     if frame.scale != PixelScale():
         manifest["pixel_scale"] = asdict(frame.scale)
+    if at_source is not None:
+        manifest["source_images"] = at_source
     if listing.notes:  # absent from older packs, which keep their keys
         manifest["notes"] = list(listing.notes)
     manifest["key"] = pack_key(manifest, paths)

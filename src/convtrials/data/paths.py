@@ -10,8 +10,25 @@ from convtrials.core.errors import DataError
 _LEFT_ALONE = frozenset({"BUFR", "EPS", "FLI", "GRIB", "HDF5", "IPTC", "MPEG", "PDF", "WMF"})
 #: A Pillow built without them does not list their endings; such a file is then bad, with the reason, not left alone.
 _ALWAYS = frozenset({".avif", ".webp", ".heic", ".heif"})
-#: Left behind by file managers; not data.
-CLUTTER = frozenset({"Thumbs.db", "desktop.ini", "__MACOSX"})
+#: Left behind by file managers, systems and storage boxes; not data. What begins with a dot is left out as well, such
+#: as ``.ipynb_checkpoints``, ``.git``, and the ``._x.jpg`` of macOS.
+CLUTTER = frozenset(
+    {
+        *("Thumbs.db", "thumbs.db", "ehthumbs.db", "desktop.ini", "Desktop.ini", "Icon\r", "__MACOSX"),
+        *("$RECYCLE.BIN", "$Recycle.Bin", "RECYCLER", "System Volume Information", "lost+found"),
+        *(
+            "@eaDir",
+            "@Recycle",
+            "@Recently-Snapshot",
+            "@tmp",
+            "#recycle",
+            "#snapshot",
+            "__pycache__",
+            "node_modules",
+        ),
+        *("Network Trash Folder", "Temporary Items", "TheVolumeSettingsFolder"),
+    }
+)
 MAX_DEPTH = 8
 
 

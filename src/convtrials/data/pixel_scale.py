@@ -4,6 +4,7 @@ A 12-bit camera stores its 4,096 levels in 16-bit files: read on the scale of 16
 range is found over all images and not for each: how bright one is beside another is information.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,7 +32,7 @@ def find_scale(
     rows: NDArray[np.int64],
     options: DatasetOptions,
     pool: WorkerPool,
-    headers: set[Header] | None = None,
+    headers: Collection[Header] | None = None,
 ) -> tuple[PixelScale, tuple[str, ...]]:
     """Find what is white in a dataset.
 
@@ -39,7 +40,7 @@ def find_scale(
     ----------
     rows : ndarray of int64
         The images to use, by position in the listing.
-    headers : set of Header, optional
+    headers : collection of Header, optional
         Of all of them, where they have been read: without a wide one there is nothing to find.
 
     Returns

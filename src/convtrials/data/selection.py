@@ -1,7 +1,8 @@
 """What a pack will hold, decided before anything is decoded: which images, of which shape, in which split."""
 
 import difflib
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from convtrials.core.errors import DataError
 from convtrials.core.log import get_logger
 from convtrials.core.streams import stream_generator
+from convtrials.data.class_names import composed, likeness, shortened
 from convtrials.data.options import DatasetOptions
 from convtrials.data.parallel import WorkerPool, blocks, reading_order
 from convtrials.data.sources.base import Listing, Source
@@ -39,12 +41,28 @@ def only_classes(listing: Listing, wanted: Sequence[str] | None) -> Listing:
     """
     if wanted is None:
         return listing
+    wanted = [_as_spelled(name, listing.class_names) for name in wanted]
     _check_wanted(wanted, listing.class_names)
     kept = [label for label, name in enumerate(listing.class_names) if name in set(wanted)]
     new_labels = np.full(len(listing.class_names), -1, np.int64)
     new_labels[kept] = np.arange(len(kept))
     names = tuple(listing.class_names[label] for label in kept)
     return replace(listing, class_names=names, labels=new_labels[listing.labels])
+
+
+def _as_spelled(name: str, known: Sequence[str]) -> str:
+    """Return a typed name in the listing's spelling of Unicode."""
+    same = [one for one in known if composed(one) == composed(name)]
+    return same[0] if same and name not in known else name
+
+
+def refuse_one_class(where: str, listing: Listing) -> None:
+    """Refuse images of one class, or of none: nothing can be learned from them."""
+    if len(listing.class_names) < 2:
+        raise DataError(
+            f"{where}: one class only{', ' + listing.class_names[0] if listing.class_names else ''}; a classifier "
+            "needs two or more"
+        )
 
 
 def _check_wanted(wanted: Sequence[str], known: Sequence[str]) -> None:
@@ -93,22 +111,24 @@ def refuse_untrained(
     where: str, listing: Listing, labels: NDArray[np.int64], split: NDArray[np.uint8]
 ) -> None:
     """Refuse a split that leaves a class without an image to train on."""
-    trained = np.bincount(labels[split == 0], minlength=len(listing.class_names))
-    missing = [name for name, count in zip(listing.class_names, trained, strict=True) if not count]
+    names = listing.class_names
+    trained = np.bincount(labels[split == 0], minlength=len(names))
+    missing = [name for name, count in zip(names, trained, strict=True) if not count]
     if missing:
+        present = [name for name, count in zip(names, trained, strict=True) if count]
         raise DataError(
-            f"{where}: no training image for class {', '.join(missing[:5])}{' ...' if len(missing) > 5 else ''}"
+            f"{where}: no training image for class {shortened(missing)}{likeness(missing, present)}"
         )
 
 
 def choose_shape(
-    source: Source, listing: Listing, options: DatasetOptions, headers: set[Header] | None
+    source: Source, listing: Listing, options: DatasetOptions, headers: Collection[Header] | None
 ) -> tuple[int, int, int]:
     """(H, W, C) of the pack: as asked for, else as all images have it, else 64 x 64 and 3 channels.
 
     Parameters
     ----------
-    headers : set of Header or None
+    headers : collection of Header or None
         From `read_headers`.
     """
     side, channels = options.image_size, options.channels
@@ -131,25 +151,49 @@ def choose_shape(
 
 def read_headers(
     source: Source, listing: Listing, rows: NDArray[np.int64], options: DatasetOptions, pool: WorkerPool
-) -> set[Header] | None:
-    """Distinct headers of the chosen images; None where the source has no files, or nothing depends on them."""
+) -> Counter[Header] | None:
+    """Count the headers of the chosen images; None where the source has no files, or nothing depends on them."""
     if listing.native_shape or (options.image_size is not None and options.channels is not None):
         return None
-    headers: set[Header] = set()
+    headers: Counter[Header] = Counter()
     for _, found in pool.map(HeaderReader(source), blocks(rows[reading_order(source, rows)], 1)):
-        headers |= found
+        headers.update(found)
     return headers
+
+
+def source_images(
+    listing: Listing, rows: NDArray[np.int64], headers: Counter[Header] | None
+) -> dict[str, Any] | None:
+    """Say how large the chosen images are at the source, and how many are grey; None where nothing had to know.
+
+    Returns
+    -------
+    dict or None
+        ``smallest`` and ``largest``, height and width in pixels, by area; ``grey`` and ``colour``, numbers of images.
+    """
+    if listing.native_shape is not None:
+        headers = Counter({Header(*listing.native_shape, False): len(rows)})
+    if not headers:
+        return None
+    sizes = sorted({own[:2] for own in headers}, key=lambda size: (size[0] * size[1], size))
+    grey = sum(count for own, count in headers.items() if own.channels == 1)
+    return {
+        "smallest": list(sizes[0]),
+        "largest": list(sizes[-1]),
+        "grey": grey,
+        "colour": headers.total() - grey,
+    }
 
 
 @dataclass(frozen=True)
 class HeaderReader:
-    """Reads the headers of a source's files; returns the distinct ones."""
+    """Reads the headers of a source's files and counts them."""
 
     source: Any
 
-    def __call__(self, task: tuple[int, NDArray[np.int64]]) -> set[Header]:
+    def __call__(self, task: tuple[int, NDArray[np.int64]]) -> Counter[Header]:
         """Look at the listing's `rows`."""
-        headers: set[Header] = set()
+        headers: Counter[Header] = Counter()
         for row in task[1]:
-            headers |= self.source.headers(int(row), int(row) + 1)
+            headers.update(self.source.headers(int(row), int(row) + 1))
         return headers

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convtrials.core.errors import DataError
+from convtrials.data.class_names import composed
 from convtrials.data.sources.extent import Extent
 from convtrials.data.sources.frame import PixelScale
 from convtrials.data.sources.images import refuse_huge
@@ -132,7 +133,7 @@ def name_classes(
     """
     values, codes = np.unique(labels, return_inverse=True)
     if names is None:
-        return tuple(text_of(value) for value in values), codes.astype(np.int64)
+        return _one_spelling([text_of(value) for value in values], codes)
     texts = tuple(text_of(name) for name in names)
     if len(set(texts)) < len(texts):
         raise DataError(f"{what}: a name is listed twice")
@@ -145,6 +146,14 @@ def name_classes(
     if len(values) and (values[0] < 0 or values[-1] >= len(texts)):
         raise DataError(f"{what}: {len(texts)} names for labels {values[0]} to {values[-1]}")
     return texts, labels.astype(np.int64)
+
+
+def _one_spelling(texts: list[str], codes: NDArray[Any]) -> tuple[tuple[str, ...], NDArray[np.int64]]:
+    """Make two spellings of one name in Unicode one class."""
+    if len({composed(text) for text in texts}) == len(texts):
+        return tuple(texts), codes.astype(np.int64)
+    names, place = np.unique([composed(text) for text in texts], return_inverse=True)
+    return tuple(names.tolist()), place[codes].astype(np.int64)
 
 
 def text_of(value: Any) -> str:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convtrials.core.errors import DataError
+from convtrials.data.class_names import composed
 from convtrials.data.sources.frame import Frame
 
 
@@ -20,7 +21,7 @@ class Listing:
     Attributes
     ----------
     class_names : tuple of str
-        One name a class, in label order.
+        One name a class, in label order; each once.
     labels : ndarray of int64, shape (N,)
         Class of each image.
     native_shape : tuple of int or None
@@ -55,6 +56,13 @@ class Listing:
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        spelled: dict[str, str] = {}
+        for name in self.class_names:
+            other = spelled.get(composed(name))
+            if other is not None:
+                same = "listed twice" if other == name else "two spellings of one name in Unicode"
+                raise DataError(f"class name {name!r:.80}: {same}; each class needs a name of its own")
+            spelled[composed(name)] = name
         for kind, names in (("class", self.class_names), ("group", self.group_names)):
             for name in names:
                 try:

@@ -1,5 +1,6 @@
 """Which kind of source a name or a path is: a new kind gets its module here, a `Source`, and its line below."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from convtrials.core.errors import DataError
@@ -30,6 +31,14 @@ def find_source(source: str | Path, options: DatasetOptions | None = None) -> So
         Nothing of it is read yet beyond names.
     """
     options = options or DatasetOptions()
+    if options.val is not None or options.test is not None:
+        from convtrials.data.sources.joined import JoinedSource
+
+        alone = replace(options, val=None, test=None)
+        places = {0: source, 1: options.val, 2: options.test}
+        return JoinedSource(
+            {code: find_source(place, alone) for code, place in places.items() if place is not None}
+        )
     if source == "glyphs":
         from convtrials.data.sources.glyphs import GlyphsSource
 
@@ -41,7 +50,7 @@ def find_source(source: str | Path, options: DatasetOptions | None = None) -> So
         return EmnistSource()
     path = typed_path(source)
     try:
-        found = _source_at(path)
+        found = _source_at(path, options)
     except OSError as error:
         raise DataError(f"{error.filename or path}: {error.strerror}") from error
     if found is not None:
@@ -50,7 +59,7 @@ def find_source(source: str | Path, options: DatasetOptions | None = None) -> So
     raise DataError(f"{source}: no such file or folder, and not a built-in dataset ({names})")
 
 
-def _source_at(path: Path) -> Source | None:
+def _source_at(path: Path, options: DatasetOptions) -> Source | None:
     """The source at a path; None where nothing is."""
     if path.is_file() and path.suffix.lower() == ".npz":
         from convtrials.data.sources.npz import ArraySource
@@ -70,7 +79,7 @@ def _source_at(path: Path) -> Source | None:
         from convtrials.data.sources.archive import ArchiveTree
         from convtrials.data.sources.folder import FolderSource
 
-        return FolderSource(ArchiveTree(path))
+        return FolderSource(ArchiveTree(path), options.classes or (), options.labels_from_names)
     if path.is_dir():
         from convtrials.data.sources.idx_folder import IdxSource, idx_folder
 
@@ -83,7 +92,7 @@ def _source_at(path: Path) -> Source | None:
         from convtrials.data.sources.folder import FolderSource
         from convtrials.data.sources.tree import DiskTree
 
-        return FolderSource(DiskTree(path))
+        return FolderSource(DiskTree(path), options.classes or (), options.labels_from_names)
     if path.is_file():
         raise DataError(
             f"{path}: not a dataset; allowed are a folder, an archive (.zip, .tar, .tar.gz, ...), an .npz or .mat file"

@@ -49,7 +49,7 @@ class GlyphsSource:
     >>> source = GlyphsSource(samples_per_class=12)
     >>> source.location
     'glyphs?v1&samples_per_class=12'
-    >>> images, bad = source.read(0, 36, (28, 28, 1))
+    >>> images, bad = source.read(0, 36, Frame((28, 28, 1)))
     >>> images.shape, bad
     ((36, 28, 28, 1), [])
     """

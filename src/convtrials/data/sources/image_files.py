@@ -88,6 +88,18 @@ class ImageFiles:
         """Relative path of one image."""
         return self._listed()[index]
 
+    def file_of(self, index: int) -> tuple[FileTree, str]:
+        """Tree and relative path of one image."""
+        return self.tree, self.path_of(index)
+
+    def name_in_class(self, index: int) -> str:
+        """Path of one image below its class's folder, where it lies in one."""
+        return self.path_of(index)
+
+    def other_files(self) -> tuple[str, ...]:
+        """Files that are no images of a class, by name or place."""
+        return ()
+
     def headers(self, start: int, stop: int) -> set[Header]:
         """Distinct headers of files ``start:stop``; unreadable ones are left out."""
         headers = set()

@@ -1,80 +1,120 @@
-"""Which folders are splits, and which are classes."""
+"""Names of split folders: train, val and test as people write them."""
 
-import os
+import re
+from dataclasses import dataclass
 
-from convtrials.core.errors import DataError
-from convtrials.data.paths import image_endings
-from convtrials.data.sources.tree import FileTree
+TRAIN, VAL, TEST = 0, 1, 2
+#: Images to evaluate on: val where test is there as well, else test.
+EVALUATION = 3
+#: Images without labels.
+UNLABELLED = 4
 
-#: Names of split folders, in any case, and their codes.
-SPLIT_FOLDERS = {
-    "train": 0,
-    "training": 0,
-    "val": 1,
-    "valid": 1,
-    "validation": 1,
-    "test": 2,
-    "testing": 2,
+_CODES = {
+    **dict.fromkeys(("train", "training", "trn"), TRAIN),
+    **dict.fromkeys(("val", "valid", "validation", "validate", "dev", "development"), VAL),
+    **dict.fromkeys(("test", "testing", "holdout"), TEST),
+    **dict.fromkeys(("eval", "evaluation", "evaluate"), EVALUATION),
+    **dict.fromkeys(("pred", "predict", "prediction", "predictions", "inference", "submission"), UNLABELLED),
+    **dict.fromkeys(("unlabeled", "unlabelled"), UNLABELLED),
 }
-_KNOWN = "train or training; val, valid or validation; test or testing (in any case)"
-
-
-def split_folders(tree: FileTree, top: list[str]) -> list[tuple[str, int]]:
-    """Find the split folders among a source's outermost folders.
-
-    Parameters
-    ----------
-    tree : FileTree
-        The source.
-    top : list of str
-        Names of the folders in it.
-
-    Returns
-    -------
-    list of (str, int)
-        Name and code (0 train, 1 val, 2 test), by code; empty where the folders are classes.
-
-    Raises
-    ------
-    DataError
-        Where a folder next to train is no split, two mean the same split, or all look like splits by what is in
-        them while none is named as training.
-    """
-    codes = {name: SPLIT_FOLDERS[name.lower()] for name in top if name.lower() in SPLIT_FOLDERS}
-    training = [name for name, code in codes.items() if code == 0]
-    # Classes may well be called "train" and "test": then they hold images, not folders.
-    if not any(tree.entries(name)[1] for name in training):
-        _refuse_lookalikes(tree, top)
-        return []
-    where = tree.location
-    if len(codes) < len(top):
-        other = min(set(top) - set(codes))
-        raise DataError(
-            f"{where}: next to {training[0]} there is {other}, which is neither val nor test; known are {_KNOWN}"
-        )
-    for code, part in enumerate(("training", "validation", "test")):
-        same = sorted(name for name, own in codes.items() if own == code)
-        if len(same) > 1:
-            raise DataError(f"{where}: two {part} folders, {' and '.join(same)}; keep one")
-    return sorted(codes.items(), key=lambda item: item[1])
-
-
-def _refuse_lookalikes(tree: FileTree, top: list[str]) -> None:
-    """Refuse folders that all hold the same two or more folders and no image: splits by other names."""
-    if len(top) < 2:
-        return
-    endings = image_endings()
-    inner: list[str] = []
-    for name in top:
-        files, folders = tree.entries(name)
-        if len(folders) < 2 or (inner and folders != inner):
-            return
-        if any(os.path.splitext(file)[1].lower() in endings for file in files):
-            return
-        inner = folders
-    shown = ", ".join(top[:3]) + (" ..." if len(top) > 3 else "")
-    names = ", ".join(inner[:3]) + (" ..." if len(inner) > 3 else "")
-    raise DataError(
-        f"{tree.location}: {shown} all hold the same folders ({names}) and look like splits, not classes\n"
-        f"Names of splits are {_KNOWN}; if these are classes, put their images directly into them."
+#: Words that say nothing more of a split folder.
+_FILLERS = frozenset(
+    (
+        "set",
+        "sets",
+        "data",
+        "dataset",
+        "folder",
+        "dir",
+        "split",
+        "image",
+        "images",
+        "img",
+        "imgs",
+        "pictures",
+        "photos",
     )
+)
+#: Names that hold images of anything, and are no class where nothing else is there.
+CONTAINERS = frozenset(
+    {
+        *(
+            "image",
+            "images",
+            "img",
+            "imgs",
+            "jpegimages",
+            "picture",
+            "pictures",
+            "photo",
+            "photos",
+            "data",
+            "dataset",
+        ),
+        *(
+            "mask",
+            "masks",
+            "label",
+            "labels",
+            "annotation",
+            "annotations",
+            "segmentation",
+            "bboxes",
+            "unknown",
+            "all",
+        ),
+    }
+)
+_COMPOUND = re.compile(
+    rf"({'|'.join(sorted(_CODES, key=len, reverse=True))})({'|'.join(sorted(_FILLERS))})?\d*"
+)
+KNOWN = (
+    "train or training; val, valid, validation or dev; test, testing or holdout; eval or evaluation (in any case, and "
+    "within a name such as seg_train or training_set)"
+)
+
+
+@dataclass(frozen=True)
+class SplitFolderName:
+    """What a folder's name says of a split.
+
+    Attributes
+    ----------
+    code : int
+        `TRAIN`, `VAL`, `TEST`, `EVALUATION` or `UNLABELLED`.
+    rest : tuple of str
+        Other words of the name, lower-case: ``("seg",)`` of ``seg_train``; split folders of one dataset share them.
+    """
+
+    code: int
+    rest: tuple[str, ...]
+
+
+def split_folder_name(name: str) -> SplitFolderName | None:
+    """Read a folder's name as that of a split; None where it is none.
+
+    Examples
+    --------
+    >>> split_folder_name("seg_train"), split_folder_name("TestSet"), split_folder_name("tram")
+    (SplitFolderName(code=0, rest=('seg',)), SplitFolderName(code=2, rest=()), None)
+    """
+    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
+    words = re.sub(r"(hold|held)[\W_]?out", "holdout", spaced.lower())
+    parts = [word for word in re.split(r"[\W_]+", words) if word]
+    codes = {
+        place: _CODES[found[1]] for place, one in enumerate(parts) if (found := _COMPOUND.fullmatch(one))
+    }
+    # A word in the middle of a name names no split, nor do two of them: train_test_split.
+    if len(codes) != 1 or not {*codes} <= {0, len(parts) - 1}:
+        return None
+    place, code = codes.popitem()
+    rest = [
+        word for own, word in enumerate(parts) if own != place and word not in _FILLERS and not word.isdigit()
+    ]
+    return SplitFolderName(code, tuple(rest))
+
+
+def evaluation_meant(codes: dict[str, int]) -> dict[str, int]:
+    """Make an evaluation folder val where there is a test folder and no val, else test."""
+    meant = VAL if TEST in codes.values() and VAL not in codes.values() else TEST
+    return {name: meant if code == EVALUATION else code for name, code in codes.items()}
