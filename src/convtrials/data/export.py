@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from convtrials.core.errors import DataError
 from convtrials.core.files import staged_folder
 from convtrials.core.progress import Task, progress_task
+from convtrials.data.groups import complete_listing
 from convtrials.data.hashes import hash_images
 from convtrials.data.open import one_source
 from convtrials.data.options import DatasetOptions
@@ -22,6 +23,7 @@ from convtrials.data.sources.base import Listing, Source
 from convtrials.data.sources.find import find_source
 from convtrials.data.sources.folder import FolderSource
 from convtrials.data.sources.frame import Frame
+from convtrials.data.sources.images import UnreadableImageError
 from convtrials.data.split import SPLITS
 
 
@@ -64,7 +66,7 @@ def write_split(
     found = find_source(one_source(source, train), wanted)
     target = typed_path(out).resolve()
     _refuse_target(found, target)
-    listing = only_classes(found.scan(), wanted.classes)
+    listing = only_classes(complete_listing(found.scan(), found, wanted), wanted.classes)
     if link and listing.paths is None:
         raise DataError(f"{found.location}: holds no image files to link to; leave --link out")
     rows = choose_rows(listing, wanted.samples_per_class)
@@ -118,9 +120,12 @@ def _write(
     if listing.paths is not None:
         # A class folder's own folders are kept, so that a/1.png and b/1.png stay two files.
         above = 2 if isinstance(source, FolderSource) and source.contents().parts else 1
+        if hasattr(source, "table"):  # its folders are no classes
+            above = 0
         for row, folder in zip(rows.tolist(), targets, strict=True):
             path = listing.paths[row]
-            _place(source, path, folder.joinpath(*path.split("/")[above:]), link)
+            parts = [part for part in path.replace(":", "").split("/") if part not in ("", "..")]
+            _place(source, path, folder.joinpath(*parts[above:]), link)
             progress.advance()
     else:
         _draw(source, listing, rows, targets, progress)
@@ -141,7 +146,9 @@ def _draw(
     from PIL import Image
 
     shape = listing.native_shape
-    assert shape is not None
+    if shape is None:  # image files within a table
+        _draw_each(source, rows, targets, progress)
+        return
     for first, own in blocks(rows, int(np.prod(shape))):
         start, stop = int(own[0]), int(own[-1]) + 1
         if stop - start == len(own):
@@ -152,3 +159,18 @@ def _draw(
             picture = Image.fromarray(image[..., 0] if shape[2] == 1 else image)
             picture.save(targets[first + place] / f"{int(rows[first + place]):07d}.png")
             progress.advance()
+
+
+def _draw_each(source: Any, rows: NDArray[np.int64], targets: list[Path], progress: Task) -> None:
+    from PIL import Image
+
+    for row, folder in zip(rows.tolist(), targets, strict=True):
+        try:
+            image = source.native(row, Frame())
+        except UnreadableImageError as error:
+            raise DataError(
+                f"{source.location}, {source.path_of(row)}: {error}; --skip-bad leaves it out"
+            ) from error
+        picture = Image.fromarray(image[..., 0] if image.shape[2] == 1 else image)
+        picture.save(folder / f"{row:07d}.png")
+        progress.advance()

@@ -9,6 +9,8 @@ from convtrials.data.sources.base import Source
 
 #: Datasets known by name.
 BUILT_IN = ("glyphs", "emnist36")
+#: Files that may be tables of images.
+TABLE_ENDINGS = (".csv", ".tsv", ".tab", ".jsonl", ".parquet")
 #: A folder with one of these may be a copy of EMNIST; others need not import what downloads it.
 _EMNIST_SIGNS = ("emnist-balanced-*", "gzip", "gzip.zip")
 
@@ -40,16 +42,24 @@ def find_source(source: str | Path, options: DatasetOptions | None = None) -> So
         return EmnistSource()
     path = typed_path(source)
     try:
-        found = _source_at(path)
+        found = _source_at(path, options)
     except OSError as error:
         raise DataError(f"{error.filename or path}: {error.strerror}") from error
     if found is not None:
-        return found
+        return table_options_fit(found, options)
     names = " and ".join(BUILT_IN)
     raise DataError(f"{source}: no such file or folder, and not a built-in dataset ({names})")
 
 
-def _source_at(path: Path) -> Source | None:
+def table_options_fit(found: Source, options: DatasetOptions) -> Source:
+    """Refuse options of tables for a source that is none."""
+    if (options.columns or options.fold is not None) and not hasattr(found, "table"):
+        name = "columns" if options.columns else "fold"
+        raise DataError(f"{name}: {found.location} is no table")
+    return found
+
+
+def _source_at(path: Path, options: DatasetOptions) -> Source | None:
     """The source at a path; None where nothing is."""
     if path.is_file() and path.suffix.lower() == ".npz":
         from convtrials.data.sources.npz import NpzSource
@@ -67,9 +77,22 @@ def _source_at(path: Path) -> Source | None:
         if idx_files(path):
             return IdxSource(path)
         from convtrials.data.sources.folder import FolderSource
+        from convtrials.data.sources.table_find import table_in
+        from convtrials.data.sources.table_paths import LinkedTree
         from convtrials.data.sources.tree import DiskTree
 
-        return FolderSource(DiskTree(path))
+        table, remarks = table_in(LinkedTree(path), options)
+        if table is not None:
+            return table
+        folder = FolderSource(DiskTree(path))
+        folder.remarks = remarks
+        return folder
+    if path.is_file() and path.suffix.lower() in TABLE_ENDINGS:
+        from convtrials.data.sources.table_find import table_at
+
+        return table_at(path, options)
     if path.is_file():
-        raise DataError(f"{path}: not a dataset; allowed are a folder and an .npz file")
+        raise DataError(
+            f"{path}: not a dataset; allowed are a folder, a table (.csv, .tsv, .jsonl, .parquet) and an .npz file"
+        )
     return None

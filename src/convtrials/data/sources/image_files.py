@@ -14,6 +14,8 @@ class ImageFiles:
 
     tree: FileTree
     _paths: tuple[str, ...] | None
+    #: What was noticed where the source was looked for, such as a table that is not used: notes of the listing.
+    remarks: tuple[str, ...] = ()
 
     def scan(self) -> Listing:
         """List the images."""
