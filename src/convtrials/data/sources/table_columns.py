@@ -4,6 +4,7 @@ import difflib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import isqrt
 
 from convtrials.core.errors import DataError
 
@@ -34,6 +35,8 @@ _WEAK = {"image": ("id",)}
 _PIXEL = re.compile(
     r"(?:pixels?|px|p|x|v|f|feature|attr|attribute)?[ _.]?\d+(?:x\d+)?(?:\.\d+)?", re.IGNORECASE
 )
+#: What pandas calls columns without names; zeros that repeat are numbered.
+_COUNTED = re.compile(r"\d+(\.\d+)?")
 #: Fewer numbers than this are no image.
 _FEWEST_PIXELS = 16
 
@@ -126,7 +129,7 @@ def find_roles(
             found[role] = candidates[0]
             used.add(candidates[0])
     rest = tuple(place for place in range(len(names)) if place not in used)
-    if not headed:
+    if not headed or all(_COUNTED.fullmatch(name) for name in names):
         return _without_names(found, names, rest, sample)
     pixels: tuple[int, ...] = ()
     if "image" not in given and (found.get("image") is None or found["image"] not in encoded):
@@ -146,6 +149,8 @@ def _without_names(
         if len(rest) >= _FEWEST_PIXELS:
             if found.get("label") is not None:
                 return _roles(found, rest)
+            if not _is_image(len(rest) - 1):
+                return _roles(found, rest)  # as they are handed in, without labels
             return replace(_roles(found, rest), label=rest[0], label_is_open=True)
         paths = [place for place in rest if sample and all(_is_path(row[place]) for row in sample)]
         if len(paths) == 1:
@@ -167,6 +172,11 @@ def _roles(found: Mapping[str, int | None], pixels: tuple[int, ...]) -> Roles:
         found.get("fold"),
         found.get("weight"),
     )
+
+
+def _is_image(pixels: int) -> bool:
+    """Whether so many numbers are a square, grey or in colour."""
+    return any(isqrt(pixels // channels) ** 2 * channels == pixels for channels in (1, 3))
 
 
 def _is_path(text: str) -> bool:

@@ -71,7 +71,7 @@ class TableFile(Protocol):
         ...
 
     def numbers(self, columns: Sequence[int]) -> Iterator[NDArray[Any]]:
-        """Yield all rows of some columns, in pieces (n, columns): uint8 where all are whole and 0 to 255, else float64."""
+        """Yield all rows of some columns, in pieces (n, columns): uint8 where all are whole, 0 to 255, else float64."""
         ...
 
 
