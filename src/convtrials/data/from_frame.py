@@ -11,9 +11,6 @@ from convtrials.data.paths import typed_path
 if TYPE_CHECKING:
     from convtrials.data.dataset import Dataset
 
-#: How the location of a pack made of a data frame begins.
-FRAME = "data frame "
-
 
 def frame_dataset(
     frame: Any,
@@ -24,6 +21,7 @@ def frame_dataset(
 ) -> "Dataset":
     """Pack a data frame as `Dataset.from_frame` documents it, or open the pack that there is."""
     from convtrials.data.open import pack_source
+    from convtrials.data.sources.find import FRAME
     from convtrials.data.sources.table import first_look
     from convtrials.data.sources.table_columns import refuse_incomplete
     from convtrials.data.sources.table_files import PathTableSource, table_source
@@ -40,7 +38,6 @@ def frame_dataset(
     refuse_incomplete(table.where, table.names, table.roles)
     source = table_source(tree, table, "", skip_bad=wanted.skip_bad, transposed=False)
     of_files = isinstance(source, PathTableSource)
-    if folder is None or not of_files:
-        source.name = "frame"
+    source.name = "frame"
     source.location = f"{FRAME}{file.digest}" + (f" of {tree.location}" if of_files else "")
     return pack_source(source, wanted, verify=False, workers=workers)

@@ -9,6 +9,8 @@ from convtrials.data.sources.base import Source
 
 #: Datasets known by name.
 BUILT_IN = ("glyphs", "emnist36")
+#: How the location of a pack made of a data frame begins.
+FRAME = "data frame "
 #: Files that may be tables of images.
 TABLE_ENDINGS = (".csv", ".tsv", ".tab", ".jsonl", ".parquet")
 #: A folder with one of these may be a copy of EMNIST; others need not import what downloads it.
@@ -40,6 +42,8 @@ def find_source(source: str | Path, options: DatasetOptions | None = None) -> So
         from convtrials.data.sources.emnist import EmnistSource
 
         return EmnistSource()
+    if str(source).startswith(FRAME):
+        raise DataError("the data was made of a data frame; make it again: Dataset.from_frame(...)")
     path = typed_path(source)
     try:
         found = _source_at(path, options)
