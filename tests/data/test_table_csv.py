@@ -1,7 +1,9 @@
 """CSV in every way it is written, and what is no CSV."""
 
+import contextlib
 import csv
 import io
+import re
 from pathlib import Path
 from typing import Any
 
@@ -68,15 +70,12 @@ def test_any_table_reads_back(
             writer = csv.writer(file, delimiter=delimiter, quoting=quoting, lineterminator=end)
             writer.writerow(frame.columns)
             writer.writerows(frame.itertuples(index=False))
-    several = any(
-        part in labels for label in labels if "," in label for part in label.replace(" ", "").split(",")
-    )
-    try:
-        images, found = listing_of(path)
-    except DataError as error:
-        assert several, error
-        assert "several classes" in str(error)
+    several = any(part in labels for label in labels if "," in label for part in re.split(r"\s*,\s*", label))
+    if several:  # such as "a,b" next to "a"
+        with pytest.raises(DataError, match="several classes"):
+            listing_of(path)
         return
+    images, found = listing_of(path)
     assert images == files
     assert found == labels
 
@@ -109,10 +108,8 @@ def test_any_bytes_are_read_or_refused(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "t.csv").write_bytes(data)
     (tmp_path / "t.jsonl").write_bytes(data)
     for name in ("t.csv", "t.jsonl"):
-        try:
+        with contextlib.suppress(DataError):  # any other exception fails
             find_source(tmp_path / name).scan()
-        except DataError as error:
-            assert len(str(error).splitlines()) <= 3
 
 
 def test_spreadsheets_of_other_countries(tmp_path: Path) -> None:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 from little_tables import CLASSES, PIXELS, check_pixels, labels, refusal, write_csv, write_images
+from PIL import Image
 
 from convtrials.core.errors import DataError
 from convtrials.data.check import check_source

@@ -8,14 +8,14 @@ import pandas
 import pytest
 from little_tables import PIXELS, check_pixels, labels, pixel_rows, refusal, write_csv
 
+from convtrials.core.errors import DataError
+from convtrials.data.check import check_source
 from convtrials.data.export import write_split
 from convtrials.data.open import load_dataset
 from convtrials.data.sources.find import find_source
 from convtrials.data.sources.frame import Frame
 from convtrials.data.sources.idx_folder import IdxSource
 from convtrials.data.sources.table_pixels import PixelTableSource, side_and_channels
-from convtrials.data.check import check_source
-from convtrials.core.errors import DataError
 
 ROOT = Path(__file__).parents[2]
 REAL = ROOT.parent / "shared" / "data" / "emnist36"
@@ -114,9 +114,6 @@ def emnist(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, np.ndarray, 
     upright = IdxSource(REAL)
     listing = upright.scan()
     assert listing.native_shape is not None
-    every = np.random.default_rng(3).permutation(100)[:100]
-    count = int((listing.split == 255).sum()) if listing.split is not None else 0
-    del every, count
     places = np.concatenate([np.flatnonzero(listing.labels == label)[:6] for label in range(36)])
     images = np.concatenate(
         [upright.read(int(p), int(p) + 1, Frame(listing.native_shape))[0] for p in places]

@@ -21,7 +21,7 @@ _SAMPLE_LINES = 50
 _SAMPLE_BYTES = 1 << 22
 _DELIMITERS = (",", ";", "\t")
 #: Pixels are handed over in pieces of so many bytes.
-_PIECE_BYTES = 4 << 20
+_PIECE_BYTES = 16 << 20
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
