@@ -365,6 +365,21 @@ class TestFolders:
         assert data.counts()["test"] == 20
         check_pixels(data)
 
+    def test_within_an_archive_and_a_folder(self, tmp_path: Path) -> None:
+        table(tmp_path / "birds", ["file", "label"], NAMES, labels())
+        check_pixels(load_dataset(tmp_path))
+        for form in ("zip", "gztar"):
+            archive = shutil.make_archive(str(tmp_path / "packed"), form, tmp_path, "birds")
+            data = load_dataset(archive)
+            check_pixels(data)
+            assert any("label from column 'label'" in note for note in data.notes)
+            counts = write_split(archive, tmp_path / f"out-{form}")
+            assert sum(counts.values()) == 40
+        outside = [f"../{name}" for name in NAMES]
+        write_csv(tmp_path / "birds" / "labels.csv", zip(outside, labels(), strict=True), ["file", "label"])
+        archive = shutil.make_archive(str(tmp_path / "outside"), "zip", tmp_path / "birds")
+        assert "lies outside the archive" in refusal(Path(archive))
+
     def test_metadata_at_the_top(self, tmp_path: Path) -> None:
         table(tmp_path, ["file_name", "label"], NAMES, labels(), home="").rename(tmp_path / "metadata.csv")
         check_pixels(load_dataset(tmp_path))

@@ -1,6 +1,7 @@
 """Tables of one pixel a column: the files that people have, and what their numbers mean."""
 
 import gzip
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -142,6 +143,14 @@ def test_emnist_is_upright_and_named(emnist: tuple[Path, np.ndarray, np.ndarray]
     assert (ell[18:].sum(0) > ell.max() / 4).sum() > (ell[:8].sum(0) > ell.max() / 4).sum()
 
 
+def test_emnist_in_an_archive(emnist: tuple[Path, np.ndarray, np.ndarray], tmp_path: Path) -> None:
+    folder, images, _ = emnist
+    archive = shutil.make_archive(str(tmp_path / "emnist"), "zip", folder)
+    data = load_dataset(archive, ratios=[0.8, 0.2, 0.0])
+    np.testing.assert_array_equal(data.images, images)
+    assert data.class_names == tuple("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+
+
 def test_the_real_files_are_the_ground_truth() -> None:
     if not REAL.is_dir():
         pytest.skip("no real images here")
@@ -201,6 +210,12 @@ class TestNumbers:
         assert "are read" in text or "is no number" in text
         if isinstance(wrong, str):
             assert f"line {row + 2}, column 'pixel4'" in text
+
+    def test_more_bits_where_they_are_named(self, tmp_path: Path) -> None:
+        rows = pixel_rows(PIXELS.astype(int) * 257, numbers())
+        file = write_csv(tmp_path / "t.csv", rows, ["label", *NAMES])
+        assert "others with --bits" in refusal(file)
+        check_pixels(load_dataset(file, bits=16))
 
     @pytest.mark.parametrize("change", [-1, 1])
     def test_rows_of_other_lengths(self, tmp_path: Path, change: int) -> None:

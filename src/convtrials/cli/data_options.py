@@ -69,9 +69,9 @@ Bits = Annotated[
     int | None,
     _option(
         "--bits",
-        min=8,
+        min=1,
         max=32,
-        help="Bits of images stored in more than 8. [dim]Default: found over all images.[/dim]",
+        help="Bits of brightness, such as 12 in 16-bit files. [dim]Default: found over all images.[/dim]",
     ),
 ]
 Groups = Annotated[
@@ -99,7 +99,7 @@ DEFAULT_RATIOS_TEXT = "0.7,0.15,0.15"
 
 
 def dataset_options(
-    ratios: str, classes: str | None, columns: str | None = None, **others: Any
+    ratios: str, classes: str | None = None, columns: str | None = None, **others: Any
 ) -> dict[str, Any]:
     """Return keywords of `load_dataset` from what was typed."""
     return {

@@ -17,6 +17,8 @@ from convtrials.core.few_images import (
 from convtrials.data.groups import complete_listing
 from convtrials.data.hashes import ImageHashes, hash_images
 from convtrials.data.options import DatasetOptions
+from convtrials.data.parallel import pool_for
+from convtrials.data.pixel_scale import find_scale
 from convtrials.data.selection import split_rows
 from convtrials.data.sources.base import Listing, Source
 from convtrials.data.sources.folder import FolderSource
@@ -134,7 +136,9 @@ def check_source(source: Source, options: DatasetOptions | None = None) -> Check
     else:
         listing = source.scan()
     listing = complete_listing(listing, source, options)
-    seen = hash_images(source, listing)
+    with pool_for(source, len(listing.labels)) as pool:
+        scale, _ = find_scale(source, listing, np.flatnonzero(listing.labels >= 0), options, pool)
+    seen = hash_images(source, listing, options.frame(None, scale))
     rows = np.array(sorted(seen.digests), np.int64)
     split = np.full(len(listing.labels), 255, np.uint8)
     if len(rows):

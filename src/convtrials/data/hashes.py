@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convtrials.core.progress import progress_task
-from convtrials.data.parallel import blocks, pool_for
+from convtrials.data.parallel import blocks, pool_for, reading_order
 from convtrials.data.rows import rows_of
 from convtrials.data.sources.base import BadImage, Listing, Source
 from convtrials.data.sources.frame import Frame
@@ -112,24 +112,25 @@ class ImageHashes:
 class _ImageHasher:
     source: Any
     shape: tuple[int, int, int] | None
+    frame: Frame
 
     def __call__(self, task: tuple[int, NDArray[np.int64]]) -> tuple[list[tuple[int, bytes]], list[BadImage]]:
         good: list[tuple[int, bytes]] = []
         bad: list[BadImage] = []
         for index in task[1].tolist() if self.shape is None else ():
             try:
-                good.append((index, pixel_digest(self.source.native(index, _NATIVE))))
+                good.append((index, pixel_digest(self.source.native(index, self.frame))))
             except UnreadableImageError as error:
                 bad.append(BadImage(index, self.source.path_of(index), str(error)))
         if self.shape is not None:
             start, stop = int(task[1][0]), int(task[1][-1]) + 1
-            images, bad = self.source.read(start, stop, Frame(self.shape))
+            images, bad = self.source.read(start, stop, replace(self.frame, shape=self.shape))
             failed = {item.index for item in bad}
             good = [(start + i, pixel_digest(own)) for i, own in enumerate(images) if start + i not in failed]
         return good, bad
 
 
-def hash_images(source: Source, listing: Listing) -> ImageHashes:
+def hash_images(source: Source, listing: Listing, frame: Frame = _NATIVE) -> ImageHashes:
     """Decode every image at its own size and hash its pixels.
 
     Parameters
@@ -138,6 +139,8 @@ def hash_images(source: Source, listing: Listing) -> ImageHashes:
         Array sources are read at their native shape; a folder decodes file by file.
     listing : Listing
         The source's.
+    frame : Frame
+        Its scale is used; sizes are the images' own.
 
     Returns
     -------
@@ -145,13 +148,15 @@ def hash_images(source: Source, listing: Listing) -> ImageHashes:
         Sixteen bytes per image are kept, no pixels.
     """
     found = ImageHashes({}, [])
-    rows = np.arange(len(listing.labels))
+    rows = reading_order(source, np.arange(len(listing.labels)))
     size = int(np.prod(listing.native_shape)) if listing.native_shape else 1
     with (
         pool_for(source, len(rows)) as pool,
         progress_task(f"read {source.name}", len(rows)) as progress,
     ):
-        for (_, own), (good, bad) in pool.map(_ImageHasher(source, listing.native_shape), blocks(rows, size)):
+        for (_, own), (good, bad) in pool.map(
+            _ImageHasher(source, listing.native_shape, frame), blocks(rows, size)
+        ):
             found.digests.update(good)
             found.bad.extend(bad)
             progress.advance(len(own))

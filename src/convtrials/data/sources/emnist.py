@@ -185,11 +185,21 @@ def find_emnist(path: Path) -> Path | None:
     """
     path = Path(path)
     if path.is_file():
-        return path if zipfile.is_zipfile(path) else None
+        return path if _holds_emnist(path) else None
     for folder in (path, path / "gzip"):
         if _files(folder):
             return folder
     return path / _ARCHIVE if (path / _ARCHIVE).is_file() else None
+
+
+def _holds_emnist(path: Path) -> bool:
+    """Whether a zip file is NIST's archive, or one like it."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = [Path(name).name for name in archive.namelist()]
+            return any(name.startswith("emnist-balanced-") and "-idx" in name for name in names)
+    except (OSError, ValueError, zipfile.BadZipFile):
+        return False
 
 
 def _member_name(part: str, kind: str, axes: int) -> str:

@@ -6,6 +6,7 @@ from convtrials.core.errors import DataError
 from convtrials.data.options import DatasetOptions
 from convtrials.data.paths import typed_path
 from convtrials.data.sources.base import Source
+from convtrials.data.sources.tree import FileTree, is_archive
 
 #: Datasets known by name.
 BUILT_IN = ("glyphs", "emnist36")
@@ -66,37 +67,55 @@ def table_options_fit(found: Source, options: DatasetOptions) -> Source:
 def _source_at(path: Path, options: DatasetOptions) -> Source | None:
     """The source at a path; None where nothing is."""
     if path.is_file() and path.suffix.lower() == ".npz":
-        from convtrials.data.sources.npz import NpzSource
+        from convtrials.data.sources.npz import ArraySource
 
-        return NpzSource(path)
+        return ArraySource(path)
     # Before the general IDX folder, which would keep the lower-case classes.
     if path.suffix.lower() == ".zip" or any(next(path.glob(sign), None) for sign in _EMNIST_SIGNS):
         from convtrials.data.sources.emnist import EmnistSource, find_emnist
 
         if find_emnist(path) is not None:
             return EmnistSource(path)
-    if path.is_dir():
-        from convtrials.data.sources.idx_folder import IdxSource, idx_files
+    if path.is_file() and path.suffix.lower() == ".mat":
+        from convtrials.data.sources.mat import MatSource
 
-        if idx_files(path):
-            return IdxSource(path)
-        from convtrials.data.sources.folder import FolderSource
-        from convtrials.data.sources.table_find import table_in
-        from convtrials.data.sources.table_paths import LinkedTree
+        return MatSource(path)
+    if path.is_file() and is_archive(path):
+        from convtrials.data.sources.archive import ArchiveTree
+
+        return _in_tree(ArchiveTree(path), options)
+    if path.is_dir():
+        from convtrials.data.sources.idx_folder import IdxSource, idx_folder
+
+        if holder := idx_folder(path):
+            return IdxSource(holder)
+        from convtrials.data.sources.npz import ArraySource, array_files
+
+        if array_files(path):
+            return ArraySource(path)
         from convtrials.data.sources.tree import DiskTree
 
-        table, remarks = table_in(LinkedTree(path), options)
-        if table is not None:
-            return table
-        folder = FolderSource(DiskTree(path))
-        folder.remarks = remarks
-        return folder
+        return _in_tree(DiskTree(path), options)
     if path.is_file() and path.suffix.lower() in TABLE_ENDINGS:
         from convtrials.data.sources.table_find import table_at
 
         return table_at(path, options)
     if path.is_file():
         raise DataError(
-            f"{path}: not a dataset; allowed are a folder, a table (.csv, .tsv, .jsonl, .parquet) and an .npz file"
+            f"{path}: not a dataset; allowed are a folder, an archive (.zip, .tar, .tar.gz, ...), a table (.csv, .tsv, "
+            ".jsonl, .parquet), an .npz or .mat file"
         )
     return None
+
+
+def _in_tree(tree: FileTree, options: DatasetOptions) -> Source:
+    """The source that a folder or an archive holds: a table of images, or class folders."""
+    from convtrials.data.sources.folder import FolderSource
+    from convtrials.data.sources.table_find import table_in
+
+    table, remarks = table_in(tree, options)
+    if table is not None:
+        return table
+    folder = FolderSource(tree)
+    folder.remarks = remarks
+    return folder

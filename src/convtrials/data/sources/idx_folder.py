@@ -22,6 +22,10 @@ _PART = re.compile(
 _CODES = {"train": 0, "val": 1, "valid": 1, "validation": 1, "test": 2, "t10k": 2}
 
 
+#: A larger mapping file is none.
+MAX_MAPPING = 1 << 20
+
+
 @dataclass
 class IdxSource:
     """A directory of EMNIST-layout IDX files.
@@ -53,7 +57,9 @@ class IdxSource:
 
     def __post_init__(self) -> None:
         self.folder = Path(self.folder).resolve()
-        self.name, self.location = self.folder.name, str(self.folder)
+        # torchvision's MNIST/raw is MNIST.
+        self.name = self.folder.parent.name if self.folder.name == "raw" else self.folder.name
+        self.location = str(self.folder)
         if self.transposed is None:
             files = self._parts()
             self.transposed = _mapping_file(self.folder) is not None or any(
@@ -156,7 +162,28 @@ class IdxSource:
 
 def idx_files(folder: Path) -> list[Path]:
     """Files of a folder that are named as EMNIST names its IDX files, sorted."""
-    return sorted(path for path in Path(folder).iterdir() if _PART.fullmatch(path.name))
+    return (
+        sorted(path for path in Path(folder).iterdir() if _PART.fullmatch(path.name))
+        if folder.is_dir()
+        else []
+    )
+
+
+def idx_folder(folder: Path) -> Path | None:
+    """Find the IDX files in a folder, or where torchvision puts them below it: ``MNIST/raw``, ``raw``.
+
+    Raises
+    ------
+    DataError
+        Several datasets lie below.
+    """
+    if idx_files(folder):
+        return folder
+    found = sorted({path for pattern in ("raw", "*/raw") for path in folder.glob(pattern) if idx_files(path)})
+    if len(found) > 1:
+        names = " and ".join(str(path.relative_to(folder)) for path in found)
+        raise DataError(f"{folder}: holds {names}; give the path of one")
+    return found[0] if found else None
 
 
 def read_mapping(path: Path) -> dict[int, str]:
@@ -167,10 +194,16 @@ def read_mapping(path: Path) -> dict[int, str]:
     dict
         Label to class name.
     """
+    with open(path, "rb") as file:
+        return parse_mapping(file.read(MAX_MAPPING + 1), str(path))
+
+
+def parse_mapping(data: bytes, path: str) -> dict[int, str]:
+    """Read the bytes of a mapping file, as `read_mapping` does; `path` is for messages."""
     names: dict[int, str] = {}
-    if path.stat().st_size > 1 << 20:
+    if len(data) > MAX_MAPPING:
         raise DataError(f"{path}: too large for a mapping file")
-    for number, line in enumerate(path.read_text(encoding="ascii", errors="replace").splitlines(), 1):
+    for number, line in enumerate(data.decode("ascii", "replace").splitlines(), 1):
         fields = line.split()
         if not fields:
             continue

@@ -3,14 +3,13 @@
 import posixpath
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from convtrials.core.errors import DataError
 from convtrials.data.sources.base import Listing
-from convtrials.data.sources.idx_folder import read_mapping
+from convtrials.data.sources.idx_folder import MAX_MAPPING, parse_mapping
 from convtrials.data.sources.table_columns import Roles, find_roles, refuse_incomplete
 from convtrials.data.sources.table_csv import TableFile, open_csv, open_jsonl
 from convtrials.data.sources.table_values import (
@@ -46,7 +45,7 @@ class Table:
     fold : str or None
         The fold that is the test split.
     mapping : str or None
-        File on disk that names the classes: lines of label and ASCII code.
+        Path in the tree of the file that names the classes: lines of label and ASCII code.
     notes : tuple of str
         What was found out so far.
     """
@@ -272,10 +271,11 @@ def _labels(table: Table, found: list[list[str]], place: Places) -> tuple[Labell
     if names_of is not None:
         return _numbered(texts, dict(enumerate(names_of)), table.where, place), ["class names from the file"]
     if table.mapping is not None:
-        mapping = read_mapping(Path(table.mapping))
-        return _numbered(texts, mapping, table.mapping, place), [
-            f"class names from {Path(table.mapping).name}"
-        ]
+        tree = table.files[0].tree
+        with tree.open(table.mapping) as file:
+            mapping = parse_mapping(file.read(MAX_MAPPING + 1), tree.where(table.mapping))
+        note = f"class names from {posixpath.basename(table.mapping)}"
+        return _numbered(texts, mapping, tree.where(table.mapping), place), [note]
     labelled = read_labels(texts, place)
     if roles.pixels and all(name.isdigit() for name in labelled.names):
         stem = posixpath.splitext(posixpath.basename(table.files[0].path))[0]

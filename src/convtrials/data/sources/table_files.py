@@ -5,6 +5,7 @@ import posixpath
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from io import BytesIO
 from typing import Any
 
 import numpy as np
@@ -12,13 +13,20 @@ from numpy.typing import NDArray
 
 from convtrials.core.errors import DataError
 from convtrials.data.sources.base import BadImage, Listing
+from convtrials.data.sources.extent import Extent
 from convtrials.data.sources.frame import Frame
 from convtrials.data.sources.image_files import ImageFiles
-from convtrials.data.sources.images import UnreadableImageError, decode_image, header_shape
+from convtrials.data.sources.images import (
+    Header,
+    UnreadableImageError,
+    decode_image,
+    largest_value,
+    read_header,
+)
 from convtrials.data.sources.table import Places, Rows, Table, listing_of, read_rows
 from convtrials.data.sources.table_frame import FrameRows, FrameTable
 from convtrials.data.sources.table_parquet import EncodedRows, ParquetTable
-from convtrials.data.sources.table_paths import image_folders, locate
+from convtrials.data.sources.table_paths import LinkedTree, image_folders, locate
 from convtrials.data.sources.table_pixels import table_stamp
 from convtrials.data.sources.tree import FileTree
 
@@ -63,6 +71,8 @@ class PathTableSource(ImageFiles):
 
     def stamp(self) -> str:
         """Sizes and times of the tables, times of the folders with images."""
+        if not isinstance(self.tree, LinkedTree):
+            return table_stamp(self.table)
         digest = blake2b(table_stamp(self.table).encode(errors="surrogateescape"), digest_size=16)
         for file, code in zip(self.table.files, self.table.codes, strict=True):
             (values,), _ = file.texts([self.table.roles.image])  # type: ignore[list-item]
@@ -218,17 +228,26 @@ class EncodedTableSource:
         name = self._at(index)[1]
         return f"row {int(self._listed()[index]) + 1}" + (f" ({name:.80})" if name else "")
 
-    def header_shapes(self, start: int, stop: int) -> set[tuple[int, int, int]]:
-        """(H, W, C) of images ``start:stop`` by their headers; unreadable ones are left out."""
-        from io import BytesIO
+    def extent(self, start: int, stop: int) -> Extent:
+        """Largest values of the images that have more than 8 bits."""
+        every = Extent()
+        for index in range(start, stop):
+            found = largest_value(self._at(index)[0] or b"")
+            if found is not None:
+                kind, value = found
+                own = Extent(floats=value) if kind == "floats" else Extent(**{kind: int(value)})
+                every = every.joined(own)
+        return every
 
-        shapes = set()
+    def headers(self, start: int, stop: int) -> set[Header]:
+        """Distinct headers of images ``start:stop``; unreadable ones are left out."""
+        headers = set()
         for index in range(start, stop):
             try:
-                shapes.add(header_shape(BytesIO(self._at(index)[0] or b"")))
+                headers.add(read_header(BytesIO(self._at(index)[0] or b"")))
             except UnreadableImageError:
                 continue  # decoding will say what is wrong with it
-        return shapes
+        return headers
 
     def _at(self, index: int) -> tuple[bytes | None, str]:
         row = int(self._listed()[index])

@@ -15,7 +15,7 @@ from convtrials.data.sources.table import Table, first_look, open_file
 from convtrials.data.sources.table_columns import refuse_incomplete
 from convtrials.data.sources.table_files import table_source
 from convtrials.data.sources.table_paths import LinkedTree, locate
-from convtrials.data.sources.tree import FileTree
+from convtrials.data.sources.tree import DiskTree, FileTree
 
 if TYPE_CHECKING:
     from convtrials.data.options import DatasetOptions
@@ -32,7 +32,10 @@ _NO_DATA = re.compile(r"(sample|example).?submission|submission", re.IGNORECASE)
 _METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
 #: Where a snapshot from Hugging Face has its files.
 _SNAPSHOT = ("", "data", "default")
-_ENDINGS = (".csv", ".tsv", ".tab", ".jsonl")
+TEXTS = (".csv", ".tsv", ".tab", ".jsonl")
+TABLE_ENDINGS = (*TEXTS, ".parquet")
+_MOST_CLASSES = 1000
+_MOST_WRAPPERS = 3
 _MOST_FILES = 4096
 _MOST_TABLES = 64
 
@@ -78,7 +81,10 @@ def table_in(tree: FileTree, options: "DatasetOptions") -> tuple[Source | None, 
     DataError
         Several tables may be meant.
     """
-    sets = _candidates(tree)
+    if isinstance(tree, DiskTree):
+        tree = LinkedTree(tree.folder)
+    home = _home(tree)
+    sets = _candidates(tree, home)
     if not sets:
         return None, ()
     usable: dict[str, Table] = {}
@@ -93,10 +99,10 @@ def table_in(tree: FileTree, options: "DatasetOptions") -> tuple[Source | None, 
         if table is not None:
             usable[stem] = table
     if not usable:
-        if broken and not _class_folders(tree):
+        if broken and not _class_folders(tree, home):
             raise broken[0]
         return None, ()
-    if _class_folders(tree):
+    if _class_folders(tree, home):
         spread = {stem: table for stem, table in usable.items() if not _in_one_folder(tree, table)}
         ignored = tuple(
             f"{posixpath.basename(file.path)} is not used, since folders name the classes; name the file to use it"
@@ -124,45 +130,62 @@ def _source(tree: FileTree, table: Table, place: str, options: "DatasetOptions")
     return found
 
 
-def _candidates(tree: FileTree) -> dict[str, list[tuple[str, int]]]:
+def _home(tree: FileTree) -> str:
+    """Descend through folders that hold nothing but one folder, as unpacking leaves them."""
+    home = ""
+    for _ in range(_MOST_WRAPPERS):
+        files, folders = tree.entries(home)
+        if len(folders) != 1 or any(name.lower().endswith(TABLE_ENDINGS) for name in files):
+            return home
+        if _code(folders[0]) is not None or folders[0].lower() in _SNAPSHOT:
+            return home
+        home = posixpath.join(home, folders[0])
+    return ""
+
+
+def _candidates(tree: FileTree, home: str) -> dict[str, list[tuple[str, int]]]:
     """Tables of a folder by the set that their names say, each with its split."""
-    files, folders = tree.entries("")
-    metadata = _metadata(tree, files, folders)
+    files, folders = tree.entries(home)
+    metadata = _metadata(tree, home, files, folders)
     if metadata:
         return {"metadata": metadata}
-    parquet = _parquet(tree, folders)
+    parquet = _parquet(tree, home, folders)
     if parquet:
         return parquet
-    tables = sorted(name for name in files if name.lower().endswith(_ENDINGS) and not _NO_DATA.search(name))
+    tables = sorted(name for name in files if name.lower().endswith(TEXTS) and not _NO_DATA.search(name))
     if len(tables) > _MOST_TABLES:
         return {}
-    return _by_stem(tables)
+    return _by_stem(posixpath.join(home, name) for name in tables)
 
 
-def _metadata(tree: FileTree, files: Sequence[str], folders: Sequence[str]) -> list[tuple[str, int]]:
+def _metadata(
+    tree: FileTree, home: str, files: Sequence[str], folders: Sequence[str]
+) -> list[tuple[str, int]]:
     """Hugging Face's ``metadata.csv``: at the top, or in each split's folder."""
-    top = [(name, 255) for name in _METADATA if name in files]
+    top = [(posixpath.join(home, name), 255) for name in _METADATA if name in files]
     if top:
         return top[:1]
     found = []
     for folder in folders:
         code = _code(folder)
         if code is not None:
-            own = [name for name in _METADATA if name in tree.entries(folder)[0]]
-            found += [(f"{folder}/{name}", code) for name in own[:1]]
+            place = posixpath.join(home, folder)
+            own = [name for name in _METADATA if name in tree.entries(place)[0]]
+            found += [(posixpath.join(place, name), code) for name in own[:1]]
     return sorted(found, key=lambda item: item[1])
 
 
-def _parquet(tree: FileTree, folders: Sequence[str]) -> dict[str, list[tuple[str, int]]]:
-    for place in _SNAPSHOT:
-        if place and place not in folders:
+def _parquet(tree: FileTree, home: str, folders: Sequence[str]) -> dict[str, list[tuple[str, int]]]:
+    for inner in _SNAPSHOT:
+        if inner and inner not in folders:
             continue
-        names, inner = tree.entries(place)
+        place = posixpath.join(home, inner) if inner else home
+        names, splits = tree.entries(place)
         found = [posixpath.join(place, name) for name in sorted(names) if name.lower().endswith(".parquet")]
         if found:
             return _by_stem(found[:_MOST_FILES])
         within = []
-        for folder in inner if place == "default" else ():
+        for folder in splits if inner == "default" else ():
             code = _code(folder)
             if code is not None:
                 own = sorted(
@@ -227,7 +250,7 @@ def _joined(
 
 def _with_mapping(tree: FileTree, table: Table) -> Table:
     """Look for the file that names the classes of a table of pixels, as EMNIST has it."""
-    if not table.roles.pixels or not isinstance(tree, LinkedTree):
+    if not table.roles.pixels:
         return table
     folder, name = posixpath.split(table.files[0].path)
     stem = os.path.splitext(name)[0]
@@ -235,23 +258,21 @@ def _with_mapping(tree: FileTree, table: Table) -> Table:
     wanted = [f"{stem}-mapping.txt"] + ([f"{match['stem']}-mapping.txt"] if match else [])
     files = tree.entries(folder)[0]
     found = next((name for name in wanted if name in files), None)
-    return table if found is None else replace(table, mapping=tree.where(posixpath.join(folder, found)))
+    return table if found is None else replace(table, mapping=posixpath.join(folder, found))
 
 
-def _class_folders(tree: FileTree) -> bool:
+def _class_folders(tree: FileTree, top: str) -> bool:
     """Whether two or more folders hold images, at the top or in a split's folder."""
     from convtrials.data.paths import image_endings
     from convtrials.data.sources.split_folders import SPLIT_FOLDERS
 
     endings = image_endings()
-    top = tree.entries("")[1]
-    homes = ["", *(name for name in top if name.lower() in SPLIT_FOLDERS)]
-    for home in homes:
-        folders = top if not home else tree.entries(home)[1]
+    folders = tree.entries(top)[1]
+    splits = [posixpath.join(top, name) for name in folders if name.lower() in SPLIT_FOLDERS]
+    for home in (top, *splits):
         holding = 0
-        for folder in folders[:1000]:
-            place = posixpath.join(home, folder)
-            files, _ = tree.entries(place)
+        for folder in (folders if home == top else tree.entries(home)[1])[:_MOST_CLASSES]:
+            files, _ = tree.entries(posixpath.join(home, folder))
             holding += any(os.path.splitext(name)[1].lower() in endings for name in files)
             if holding > 1:
                 return True

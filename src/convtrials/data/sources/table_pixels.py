@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from convtrials.core.errors import DataError
 from convtrials.data.sources.base import BadImage, Listing
-from convtrials.data.sources.frame import Frame
+from convtrials.data.sources.frame import Frame, PixelScale
 from convtrials.data.sources.images import fit_images, refuse_huge
 from convtrials.data.sources.table import Rows, Table, listing_of, read_rows, settle_label
 from convtrials.data.sources.table_frame import FrameTable
@@ -44,7 +44,7 @@ class PixelLayout:
             if not (low >= 0 and high <= self.white):
                 raise DataError(
                     f"{where}: pixels from {low:g} to {high:g}; whole numbers or decimals from 0 to 255, or decimals "
-                    "from 0 to 1, are read: undo any normalisation before"
+                    "from 0 to 1, are read, others with --bits (white is 2**bits - 1): undo any normalisation before"
                 )
             rows = np.rint(rows.astype(np.float64) * (255.0 / self.white)).astype(np.uint8)
         shape = (len(rows), self.side, self.side, self.channels)
@@ -139,7 +139,10 @@ class PixelTableSource:
         assert self._layout is not None
         if self._reader is None:
             self._reader = _Reader(self.table)
-        images = self._layout.images(self._reader.rows(self._rows[start:stop]), self.table.where)
+        layout = self._layout
+        if frame.scale != PixelScale():  # as options say
+            layout = replace(layout, white=float(frame.scale.integers))
+        images = layout.images(self._reader.rows(self._rows[start:stop]), self.table.where)
         if self.transposed:
             images = np.ascontiguousarray(images.transpose(0, 2, 1, 3))
         return fit_images(images, frame), []
@@ -162,7 +165,8 @@ class PixelTableSource:
 
 def table_stamp(table: Table) -> str:
     """Sizes and times of a table's files, and of the file that names its classes."""
-    paths = [file.where for file in table.files] + ([table.mapping] if table.mapping else [])
+    tree = table.files[0].tree
+    paths = [file.where for file in table.files] + ([tree.where(table.mapping)] if table.mapping else [])
     facts = [file.digest for file in table.files if isinstance(file, FrameTable)]
     for path in paths:
         if os.path.exists(path):
