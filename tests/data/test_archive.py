@@ -4,6 +4,7 @@ import io
 import pickle
 import tarfile
 import zipfile
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -90,16 +91,9 @@ def test_a_stream_in_any_order_is_read_once_through(tmp_path: Path, monkeypatch:
     files = members()
     names = sorted(files, key=lambda name: hash(name[::-1]))
     path = write_tar(tmp_path / "set.tar.gz", {name: files[name] for name in names}, "w:gz")
-    source = find_source(path)
-    listing = source.scan()
-    positions = [source.tree.position(name) for name in listing.paths or ()]  # type: ignore[attr-defined]
-    assert positions == sorted(positions)
     data = load_dataset(path)
-    for place, name in enumerate(listing.paths or ()):
-        np.testing.assert_array_equal(
-            data.images[place, ..., 0], np.asarray(Image.open(io.BytesIO(files[name])))
-        )
-        assert data.class_names[data.labels[place]] == name.split("/")[0]
+    assert sum(later < earlier for earlier, later in pairwise(asked)) <= 1  # headers, then pixels
+    assert data.fingerprint == load_dataset(write_folder(tmp_path / "set", files)).fingerprint
 
 
 @pytest.mark.parametrize("name", ["set.zip", "set.tar", "set.tar.gz"])

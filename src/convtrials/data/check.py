@@ -16,6 +16,7 @@ from convtrials.core.few_images import (
 )
 from convtrials.data.groups import complete_listing
 from convtrials.data.hashes import ImageHashes, hash_images
+from convtrials.data.imbalance import IMBALANCED_FROM, TO_TRY, ClassImbalance, class_imbalance
 from convtrials.data.options import DatasetOptions
 from convtrials.data.parallel import pool_for
 from convtrials.data.pixel_scale import find_scale
@@ -151,7 +152,7 @@ def check_source(source: Source, options: DatasetOptions | None = None) -> Check
         *_duplicates(listing, seen, split),
         *_split_groups(listing, split),
         *_other_files(other_files),
-        *_imbalance(listing, rows),
+        *_imbalance(listing, rows, split),
     ]
     counts = np.bincount(listing.labels[rows], minlength=len(listing.class_names))
     return CheckReport(
@@ -302,16 +303,14 @@ def _name(listing: Listing, split: NDArray[np.uint8], index: int) -> str:
     return f"image {index} (class {listing.class_names[listing.labels[index]]}, {where})"
 
 
-def _imbalance(listing: Listing, rows: NDArray[np.int64]) -> list[Finding]:
-    counts = np.bincount(listing.labels[rows], minlength=len(listing.class_names))
-    if not counts.any():
+def _imbalance(listing: Listing, rows: NDArray[np.int64], split: NDArray[np.uint8]) -> list[Finding]:
+    def among(which: NDArray[Any]) -> ClassImbalance | None:
+        counts = np.bincount(listing.labels[which], minlength=len(listing.class_names))
+        return class_imbalance(counts, listing.class_names)
+
+    found, trained = among(rows), among(split == SPLITS.index("train"))
+    if found is None or found.ratio < IMBALANCE_FROM:
         return []
-    low, high = int(np.where(counts > 0, counts, counts.max()).argmin()), int(counts.argmax())
-    ratio = counts[high] / counts[low]
-    if ratio < IMBALANCE_FROM:
-        return []
-    summary = (
-        f"class {listing.class_names[high]} has {ratio:.1f} times the images of class {listing.class_names[low]} "
-        f"({counts[high]:,} to {counts[low]:,}); read macro F1 as well as accuracy"
-    )
-    return [Finding("imbalance", False, summary)]
+    summary = f"{found.text}; read macro F1 as well as accuracy"
+    large = trained is not None and trained.ratio > IMBALANCED_FROM
+    return [Finding("imbalance", False, summary, remedy=TO_TRY if large else "")]

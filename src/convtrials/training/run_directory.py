@@ -430,6 +430,31 @@ def load_run(folder: str | Path) -> Run:
     return run
 
 
+def weights_file(place: str | Path) -> Path:
+    """Return the file that initial weights are in: the file itself, or the weights of the run in a folder."""
+    path = Path(place).expanduser()
+    return Run(path).weights_path if path.is_dir() else path
+
+
+def existing_weights_file(place: str | Path) -> Path:
+    """Return the file that initial weights are in, as `weights_file`.
+
+    Raises
+    ------
+    RunError
+        The folder holds no finished run with its weights. (A missing file is for its reader to name.)
+    """
+    path = weights_file(place)
+    if path != Path(place).expanduser() and not path.is_file():
+        run = Run(path.parent)
+        status = f"the run is {run.status}" if run.exists else _why_no_run(run.folder)
+        raise RunError(
+            f"initial_weights: {place}: no {path.name} in this folder ({status}); "
+            "needed: a finished run with its weights (a study keeps those of each arm's first seed)"
+        )
+    return path
+
+
 def default_run_folder(recipe: Recipe, dataset: Dataset, seed: int) -> Path:
     """Name a run after what it is, so that the same command finds the same directory.
 
