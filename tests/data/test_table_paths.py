@@ -319,10 +319,21 @@ class TestFolders:
         assert data.class_names == tuple(sorted(CLASSES))
         assert any("labels.csv is not used, since folders name the classes" in note for note in data.notes)
 
+    def test_a_table_of_one_class_does_not_win(self, tmp_path: Path) -> None:
+        for name in CLASSES:
+            write_images(tmp_path / name, 10)
+        rows = [(f"cat/{number:03d}.png", "ab"[number % 2]) for number in range(10)]
+        write_csv(tmp_path / "cats.csv", rows, ["file", "label"])
+        data = load_dataset(tmp_path)
+        assert data.class_names == tuple(sorted(CLASSES))
+        assert any("cats.csv is not used" in note for note in data.notes)
+
     def test_a_table_of_one_folder_wins_over_other_folders(self, tmp_path: Path) -> None:
         file = table(tmp_path, ["file", "label"], NAMES, labels())
         write_images(tmp_path / "masks", 10)
-        assert load_dataset(tmp_path).class_names == load_dataset(file).class_names == tuple(sorted(CLASSES))
+        data = load_dataset(tmp_path)
+        assert data.class_names == load_dataset(file).class_names == tuple(sorted(CLASSES))
+        assert "other folders with images are not used, since the table says the labels" in data.notes
 
     def test_two_tables_are_refused(self, tmp_path: Path) -> None:
         table(tmp_path, ["file", "label"], NAMES, labels())

@@ -67,7 +67,7 @@ class PathTableSource(ImageFiles):
 
     def __post_init__(self) -> None:
         self.location = self.tree.where(self.place)
-        self.name = self.location.replace("\\", "/").rpartition("/")[2]
+        self.name = posixpath.basename(self.place) if self.place else self.tree.name
 
     def stamp(self) -> str:
         """Sizes and times of the tables, times of the folders with images."""
@@ -180,7 +180,7 @@ class EncodedTableSource:
 
     def __post_init__(self) -> None:
         self.location = self.tree.where(self.place)
-        self.name = self.location.replace("\\", "/").rpartition("/")[2]
+        self.name = posixpath.basename(self.place) if self.place else self.tree.name
         column = self.table.roles.image
         first = 0
         for file in self.table.files:

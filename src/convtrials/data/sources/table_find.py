@@ -14,7 +14,7 @@ from convtrials.data.sources.base import Source
 from convtrials.data.sources.table import Table, first_look, open_file
 from convtrials.data.sources.table_columns import refuse_incomplete
 from convtrials.data.sources.table_files import table_source
-from convtrials.data.sources.table_paths import LinkedTree, locate
+from convtrials.data.sources.table_paths import USUAL, LinkedTree, locate
 from convtrials.data.sources.tree import DiskTree, FileTree
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def table_in(tree: FileTree, options: "DatasetOptions") -> tuple[Source | None, 
         if table is not None:
             usable[stem] = table
     if not usable:
-        if broken and not _class_folders(tree, home):
+        if broken and (options.columns or not _class_folders(tree, home)):
             raise broken[0]
         return None, ()
     if _class_folders(tree, home):
@@ -112,6 +112,7 @@ def table_in(tree: FileTree, options: "DatasetOptions") -> tuple[Source | None, 
         usable = {stem: table for stem, table in usable.items() if stem not in spread}
         if not usable:
             return None, ignored
+        notes.append("other folders with images are not used, since the table says the labels")
     if len(usable) > 1:
         more = " ..." if len(usable) > 4 else ""
         names = [table.files[0].path for table in usable.values()]
@@ -280,16 +281,23 @@ def _class_folders(tree: FileTree, top: str) -> bool:
 
 
 def _in_one_folder(tree: FileTree, table: Table) -> bool:
-    """Whether all images of a table lie in one folder, for each of its files; pixels lie in none."""
+    """Whether all images of a table lie in one folder that is no class, for each of its files; pixels lie in none."""
     if table.roles.pixels or table.roles.image in table.files[0].encoded:
         return False  # the folders hold other images
     for file in table.files:
+        home = posixpath.dirname(file.path)
         (values,), _ = file.texts([table.roles.image])  # type: ignore[list-item]
         try:
-            paths = locate(tree, posixpath.dirname(file.path), values, where=file.where).paths
+            paths = locate(tree, home, values, where=file.where).paths
         except DataError:
             return False
         folders = {posixpath.dirname(path) for path in paths if path is not None}
-        if len(folders) != 1:
+        if len(folders) != 1 or not _is_no_class(next(iter(folders)), home):
             return False
     return True
+
+
+def _is_no_class(folder: str, home: str) -> bool:
+    """Whether a folder of images is the table's own, or has a name that no class has."""
+    name = posixpath.basename(folder).lower()
+    return folder == home or name in USUAL or name.endswith("images") or _code(name) is not None

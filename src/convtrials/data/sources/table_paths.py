@@ -10,7 +10,7 @@ from convtrials.data.paths import image_endings
 from convtrials.data.sources.tree import DiskTree, FileTree
 
 #: Folders within the table's that are looked into first.
-_USUAL = (
+USUAL = (
     "images", "image", "imgs", "img", "train", "train_images", "photos", "pictures", "jpg", "jpeg", "png", "data",
 )  # fmt: skip
 #: Other folders are looked into only where they are few: shards such as ``images_part_1``.
@@ -116,7 +116,7 @@ def _tidy(value: str, where: str) -> str:
 def _bases(tree: FileTree, home: str, first: Sequence[str]) -> list[str]:
     folders = tree.entries(home)[1]
     lower = {name.lower(): name for name in reversed(folders)}
-    named = [lower[name] for name in (*first, *_USUAL) if name in lower]
+    named = [lower[name] for name in (*first, *USUAL) if name in lower]
     others = [name for name in folders if name not in named]
     inner = dict.fromkeys(named + (others if len(others) <= _MOST_OTHERS else []))
     return [home, *(f"{home}/{name}" if home else name for name in inner)]

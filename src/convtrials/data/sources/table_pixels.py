@@ -1,6 +1,7 @@
 """Tables of one pixel a column: what shape and scale the numbers have, and images read from front to back."""
 
 import os
+import posixpath
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from math import isqrt
@@ -101,7 +102,7 @@ class PixelTableSource:
 
     def __post_init__(self) -> None:
         self.location = self.tree.where(self.place)
-        self.name = self.location.replace("\\", "/").rpartition("/")[2]
+        self.name = posixpath.basename(self.place) if self.place else self.tree.name
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_reader": None}
