@@ -104,6 +104,7 @@ HABITS = {
 #: Functions of Python blocks (``ct.Run`` is found as ``Run``) whose first argument must be there, and what it is.
 _READERS = {
     "load_dataset": "images",
+    "pandas.read_csv": "images",
     "Run": "run",
     "load_run": "run",
     "build_study_report": "study",
