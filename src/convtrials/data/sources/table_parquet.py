@@ -15,6 +15,7 @@ from convtrials.data.sources.tree import FileTree
 
 _SAMPLE_ROWS = 50
 _BATCH_ROWS = 4096
+_STREAM_ROWS = 256
 _PIECE_BYTES = 4 << 20
 #: Parts of a file up to so many bytes are read whole, by several processes; larger ones by one, front to back.
 MAX_PART_BYTES = 64 << 20
@@ -233,11 +234,12 @@ class EncodedRows:
     table: ParquetTable
     column: int
     _start: int = field(default=0, init=False)
-    _batch: Any = field(default=None, init=False, repr=False)
+    _files: Any = field(default=None, init=False, repr=False)
+    _names: Any = field(default=None, init=False, repr=False)
     _stream: Any = field(default=None, init=False, repr=False)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_batch": None, "_stream": None, "_start": 0}
+        return {**self.__dict__, "_files": None, "_names": None, "_stream": None, "_start": 0}
 
     @property
     def in_order(self) -> bool:
@@ -246,14 +248,11 @@ class EncodedRows:
 
     def at(self, row: int) -> tuple[bytes | None, str]:
         """Return the file at a row, and its name if it has one; None where the row holds none."""
-        if self._batch is None or not 0 <= row - self._start < len(self._batch):
+        if self._files is None or not 0 <= row - self._start < len(self._files):
             self._load(row)
-        value = self._batch[row - self._start]
-        if value.is_valid and hasattr(value, "items"):
-            data = value["bytes"].as_py()
-            path = value["path"].as_py() if "path" in value.type.names else None
-            return data, str(path or "")
-        return value.as_py(), ""
+        place = row - self._start
+        name = None if self._names is None else self._names[place].as_py()
+        return self._files[place].as_py(), str(name or "")
 
     def _load(self, row: int) -> None:
         name = self.table.names[self.column]
@@ -263,16 +262,24 @@ class EncodedRows:
                 for number, (count, _) in enumerate(self.table.parts):
                     if row < first + count:
                         with _opened(self.table.tree, self.table.path) as file:
-                            column = file.read_row_group(number, columns=[name]).column(0)
-                        self._start, self._batch = first, column.combine_chunks()
-                        if hasattr(self._batch, "num_chunks"):  # more than 2 GiB stay in pieces
-                            self._batch = column
+                            self._keep(first, file.read_row_group(number, columns=[name]).column(0))
                         return
                     first += count
                 raise IndexError(row)
             if self._stream is None or row < self._start:
-                self._stream = self.table._batches([name], 256)
-                self._start, self._batch = 0, next(self._stream).column(0)
-            while row >= self._start + len(self._batch):
-                self._start += len(self._batch)
-                self._batch = next(self._stream).column(0)
+                self._stream = self.table._batches([name], _STREAM_ROWS)
+                self._keep(0, next(self._stream).column(0))
+            while row >= self._start + len(self._files):
+                self._keep(self._start + len(self._files), next(self._stream).column(0))
+
+    def _keep(self, first: int, column: Any) -> None:
+        """Hold a piece of the column: its files, and its paths where it is a struct of both."""
+        if hasattr(column, "chunks") and len(column.chunks) == 1:
+            column = column.chunks[0]
+        self._start, self._files, self._names = first, column, None
+        kind = column.type
+        if kind.num_fields:  # a struct; bytes have none
+            names = [kind.field(number).name for number in range(kind.num_fields)]
+            parts = dict(zip(names, column.flatten(), strict=True))
+            self._files = parts["bytes"]
+            self._names = parts.get("path")
