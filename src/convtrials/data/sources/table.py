@@ -165,8 +165,8 @@ def first_look(
         and columns.get("label") is None
         and sample
     ):
-        taken = {roles.image, roles.split, roles.group, roles.fold, roles.weight}
-        rest = [place for place in range(len(one.names)) if place not in taken]
+        used = {roles.image, roles.split, roles.group, roles.fold, roles.weight}
+        rest = [place for place in range(len(one.names)) if place not in used]
         roles = replace(roles, one_hot=one_hot_columns(sample, rest))
     return Table(tuple(files), tuple(codes), roles, columns, fold)
 
