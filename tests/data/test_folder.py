@@ -235,9 +235,9 @@ def test_impossible_options_are_told(tmp_path: Path, options: dict[str, int]) ->
 def test_names_that_are_no_dataset(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="glyphs and emnist36"):
         load_dataset("glyhps")
-    (tmp_path / "table.csv").write_text("1,2")
-    with pytest.raises(DataError, match=r"table\.csv: not a dataset"):
-        load_dataset(tmp_path / "table.csv")
+    (tmp_path / "notes.txt").write_text("1,2")
+    with pytest.raises(DataError, match=r"notes\.txt: not a dataset"):
+        load_dataset(tmp_path / "notes.txt")
 
 
 @pytest.mark.parametrize(

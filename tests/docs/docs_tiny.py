@@ -104,6 +104,7 @@ HABITS = {
 #: Functions of Python blocks (``ct.Run`` is found as ``Run``) whose first argument must be there, and what it is.
 _READERS = {
     "load_dataset": "images",
+    "pandas.read_csv": "images",
     "Run": "run",
     "load_run": "run",
     "build_study_report": "study",
@@ -140,14 +141,25 @@ class Stock:
         for number, image in enumerate(pixels):
             character = self.images / "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"[number % 36]
             character.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(image[..., 0]).save(character / f"{number}.png")
+            Image.fromarray(image[..., 0]).save(character / f"p{number // 36}_{number}.png")
         Image.fromarray(pixels[0, ..., 0]).convert("RGB").resize((50, 40)).save(self.photo)
+        self._make_table(folder / "table", pixels)
         recipe = ct.Recipe(width=0.125, epochs=1)
         data = ct.load_dataset(self.images)
         with _little_measured():
             ct.train(recipe, data, out=self.run)
             in_memory = replace(data, folder=None)  # no process is started for it
             ct.Study(recipe, {"gelu": {"activation": "gelu"}}, seeds=2).run(in_memory, self.study)
+
+    def _make_table(self, folder: Path, pixels: Any) -> None:
+        """Write ``labels.csv`` and the images that it names."""
+        self.table = folder
+        (folder / "images").mkdir(parents=True)
+        rows = ["file,species,site,patient_id,fold"]
+        for number, image in enumerate(pixels[:360]):
+            Image.fromarray(image[..., 0]).save(folder / "images" / f"{number}.png")
+            rows.append(f"{number}.png,bird {number % 4},{number % 7},p{number // 12},{number // 12 % 5}")
+        (folder / "labels.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
 
     def path(self, kind: str) -> Path:
         """Where the thing is; the export is made when it is first wanted."""
@@ -188,6 +200,10 @@ class Workplace:
         if self.folder.parent not in place.parents or str(path).startswith("~"):
             raise PageError(f"{path}: a page names places from where the reader stands")
         place.parent.mkdir(parents=True, exist_ok=True)
+        if kind == "images" and place.suffix == ".csv":
+            shutil.copytree(self._stock.table, place.parent, dirs_exist_ok=True)
+            (place.parent / "labels.csv").rename(place)
+            return
         source = self._stock.path(kind)
         (shutil.copytree if source.is_dir() else shutil.copy)(source, place)
 

@@ -14,6 +14,7 @@ from convtrials.core.few_images import (
     few_images_sentence,
     interval_of_share,
 )
+from convtrials.data.groups import complete_listing
 from convtrials.data.hashes import ImageHashes, hash_images
 from convtrials.data.imbalance import IMBALANCED_FROM, TO_TRY, ClassImbalance, class_imbalance
 from convtrials.data.options import DatasetOptions
@@ -36,6 +37,7 @@ Kind = Literal[
     "leakage",
     "duplicate",
     "imbalance",
+    "group-leakage",
 ]
 
 #: Largest class over smallest from which imbalance is worth a note.
@@ -132,7 +134,7 @@ def check_source(source: Source, options: DatasetOptions | None = None) -> Check
     CheckReport
     """
     options = options or DatasetOptions()
-    listing = source.scan()
+    listing = complete_listing(source.scan(), source, options)
     refuse_one_class(source.location, listing)
     other_files = source.other_files() if isinstance(source, ImageFiles | JoinedSource) else ()
     with pool_for(source, len(listing.labels)) as pool:
@@ -148,6 +150,7 @@ def check_source(source: Source, options: DatasetOptions | None = None) -> Check
         *_few_test_images(listing, split),
         *_small_splits(split),
         *_duplicates(listing, seen, split),
+        *_split_groups(listing, split),
         *_other_files(other_files),
         *_imbalance(listing, rows, split),
     ]
@@ -262,6 +265,25 @@ def _duplicates(listing: Listing, seen: ImageHashes, split: NDArray[np.uint8]) -
         _same(listing, split, "duplicate", harmless, "picture(s) more than once in one class and split", ""),
     ]
     return [finding for finding in findings if finding is not None]
+
+
+def _split_groups(listing: Listing, split: NDArray[np.uint8]) -> list[Finding]:
+    """Name the groups, of a sample of many, that lie in more than one split: test images are then not of new ones."""
+    if listing.groups is None or not listing.groups_are_sampled:
+        return []
+    parts = np.zeros((len(listing.group_names), len(SPLITS)), np.int64)
+    there = split < len(SPLITS)
+    np.add.at(parts, (listing.groups[there], split[there]), 1)
+    items = tuple(
+        f"{listing.group_names[group]}: "
+        + ", ".join(f"{count} {part}" for part, count in zip(SPLITS, parts[group], strict=True) if count)
+        for group in np.flatnonzero((parts > 0).sum(1) > 1)
+    )
+    if not items:
+        return []
+    summary = f"leakage by group: {len(items)} of {len(parts)} {listing.group_kind}(s) in more than one split"
+    remedy = "keep each in one split; without splits in the source convtrials does"
+    return [Finding("group-leakage", True, summary, items, remedy)]
 
 
 def _same(

@@ -3,7 +3,7 @@
 import base64
 import html
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -125,6 +125,50 @@ class Dataset:
         (('cat', 'dog'), {'train': 28, 'val': 6, 'test': 6})
         """
         return cls(**dataset_fields(images, labels, class_names, groups, split, name, ratios, seed))
+
+    @classmethod
+    def from_frame(
+        cls,
+        frame: Any,
+        folder: str | Path | None = None,
+        *,
+        columns: Mapping[str, str] | None = None,
+        workers: int | None = None,
+        **options: Any,
+    ) -> "Dataset":
+        """Make a dataset of a pandas data frame: as of a table on disk, with a pack in the cache.
+
+        Parameters
+        ----------
+        frame : pandas.DataFrame
+            A row for each image: its path, its file as bytes, a Pillow picture, a ``uint8`` array, or a column for
+            each pixel; and its label. Columns for split, group, fold and weight are optional.
+        folder : str or Path, optional
+            What paths are relative to; the current folder where none is given.
+        columns : dict, optional
+            Which column is for what: ``image``, ``label``, ``split``, ``group``, ``fold``, ``weight``. Others are
+            guessed by their names; `Dataset.notes` says how.
+        workers : int or None
+            Processes that decode; None: one a processor.
+        **options
+            As for `convtrials.load_dataset`.
+
+        Raises
+        ------
+        DataError
+            A column is missing or may be meant in two ways, an image is not there, a value is none.
+
+        Examples
+        --------
+        >>> import pandas
+        >>> images = np.random.default_rng(0).integers(0, 256, (40, 8, 8), dtype=np.uint8)
+        >>> frame = pandas.DataFrame({"image": list(images), "label": ["cat", "dog"] * 20})
+        >>> Dataset.from_frame(frame).counts()
+        {'train': 28, 'val': 6, 'test': 6}
+        """
+        from convtrials.data.from_frame import frame_dataset
+
+        return frame_dataset(frame, folder, columns, workers, options)
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -13,6 +13,7 @@ from convtrials.core.errors import DataError
 from convtrials.core.files import WINDOWS, move_folder, staged_folder
 from convtrials.core.names import merged_names, windows_refuses
 from convtrials.core.progress import Task, progress_task
+from convtrials.data.groups import complete_listing
 from convtrials.data.hashes import hash_images
 from convtrials.data.open import one_source
 from convtrials.data.options import DatasetOptions
@@ -23,6 +24,7 @@ from convtrials.data.selection import choose_rows, only_classes, refuse_one_clas
 from convtrials.data.sources.base import Listing, Source
 from convtrials.data.sources.find import find_source
 from convtrials.data.sources.frame import Frame
+from convtrials.data.sources.images import UnreadableImageError
 from convtrials.data.sources.joined import JoinedSource
 from convtrials.data.sources.tree import DiskTree
 from convtrials.data.split import SPLITS
@@ -70,8 +72,8 @@ def write_split(
     found = find_source(one_source(source, train), wanted)
     target = typed_path(out).resolve()
     _refuse_target(found, target)
-    listing = only_classes(found.scan(), wanted.classes)
-    if link and not _on_disk(found):
+    listing = only_classes(complete_listing(found.scan(), found, wanted), wanted.classes)
+    if link and (listing.paths is None or not _on_disk(found)):
         raise DataError(f"{found.location}: holds no image files to link to; leave --link out")
     refuse_one_class(found.location, listing)
     rows = choose_rows(listing, wanted.samples_per_class)
@@ -195,12 +197,8 @@ def _draw(
     from PIL import Image
 
     shape = listing.native_shape
-    if shape is None:  # images of several sizes, from several sources
-        for row, target in zip(rows.tolist(), targets, strict=True):
-            image = source.native(row, Frame())
-            picture = Image.fromarray(image[..., 0] if image.shape[2] == 1 else image)
-            picture.save(target / f"{row:07d}.png")
-            progress.advance()
+    if shape is None:  # images of several sizes, from several sources or within a table
+        _draw_each(source, rows, targets, progress)
         return
     for first, own in blocks(rows, int(np.prod(shape))):
         start, stop = int(own[0]), int(own[-1]) + 1
@@ -212,3 +210,18 @@ def _draw(
             picture = Image.fromarray(image[..., 0] if shape[2] == 1 else image)
             picture.save(targets[first + place] / f"{int(rows[first + place]):07d}.png")
             progress.advance()
+
+
+def _draw_each(source: Any, rows: NDArray[np.int64], targets: list[Path], progress: Task) -> None:
+    from PIL import Image
+
+    for row, folder in zip(rows.tolist(), targets, strict=True):
+        try:
+            image = source.native(row, Frame())
+        except UnreadableImageError as error:
+            raise DataError(
+                f"{source.location}, {source.path_of(row)}: {error}; --skip-bad leaves it out"
+            ) from error
+        picture = Image.fromarray(image[..., 0] if image.shape[2] == 1 else image)
+        picture.save(folder / f"{row:07d}.png")
+        progress.advance()

@@ -9,8 +9,10 @@ import numpy as np
 from convtrials.core.errors import DataError
 from convtrials.core.log import get_logger, quiet
 from convtrials.data.dataset import Dataset
+from convtrials.data.groups import groups_stamp
 from convtrials.data.options import DatasetOptions
 from convtrials.data.pack import build_pack
+from convtrials.data.sources.base import Source
 from convtrials.data.sources.find import BUILT_IN, find_source
 from convtrials.data.store import index_path, look_up, open_pack, plain_disk_errors, remember
 
@@ -60,12 +62,16 @@ def load_dataset(
     {'train': 288, 'val': 72, 'test': 72}
     """
     wanted = DatasetOptions.make(options)
-    found = find_source(one_source(source, train), wanted)
+    return pack_source(find_source(one_source(source, train), wanted), wanted, verify=verify, workers=workers)
+
+
+def pack_source(found: Source, wanted: DatasetOptions, *, verify: bool, workers: int | None) -> Dataset:
+    """Open the pack of a source, or make it, as `load_dataset` does."""
     entry = index_path(found.location, wanted.document())
     started = time.perf_counter()
     with plain_disk_errors():
         # Read before the source is read: what changes during the reading is seen the next time.
-        stamp = found.stamp()
+        stamp = found.stamp() + groups_stamp(wanted)
         known = None if verify else look_up(entry, stamp)
         if known is not None:
             return known

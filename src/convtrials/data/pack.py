@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from convtrials.core.errors import DataError
 from convtrials.core.files import flush, replace_file, write_json
 from convtrials.core.progress import progress_task
+from convtrials.data.groups import complete_listing
 from convtrials.data.hashes import content_fingerprint, pack_key
 from convtrials.data.options import DatasetOptions
 from convtrials.data.parallel import WorkerPool, blocks, pool_for, reading_order
@@ -79,7 +80,7 @@ def build_pack(source: Source, options: DatasetOptions, *, workers: int | None =
     DataError
         Where the source is no dataset, or images are bad and `skip_bad` is off.
     """
-    listing = only_classes(source.scan(), options.classes)
+    listing = only_classes(complete_listing(source.scan(), source, options), options.classes)
     refuse_one_class(source.location, listing)
     rows = choose_rows(listing, options.samples_per_class)
     if not len(rows):

@@ -7,10 +7,14 @@ from convtrials.core.errors import DataError
 from convtrials.data.options import DatasetOptions
 from convtrials.data.paths import typed_path
 from convtrials.data.sources.base import Source
-from convtrials.data.sources.tree import is_archive
+from convtrials.data.sources.tree import FileTree, is_archive
 
 #: Datasets known by name.
 BUILT_IN = ("glyphs", "emnist36")
+#: How the location of a pack made of a data frame begins.
+FRAME = "data frame "
+#: Files that may be tables of images.
+TABLE_ENDINGS = (".csv", ".tsv", ".tab", ".jsonl", ".parquet")
 #: A folder with one of these may be a copy of EMNIST; others need not import what downloads it.
 _EMNIST_SIGNS = ("emnist-balanced-*", "gzip", "gzip.zip")
 
@@ -48,15 +52,25 @@ def find_source(source: str | Path, options: DatasetOptions | None = None) -> So
         from convtrials.data.sources.emnist import EmnistSource
 
         return EmnistSource()
+    if str(source).startswith(FRAME):
+        raise DataError("the data was made of a data frame; make it again: Dataset.from_frame(...)")
     path = typed_path(source)
     try:
         found = _source_at(path, options)
     except OSError as error:
         raise DataError(f"{error.filename or path}: {error.strerror}") from error
     if found is not None:
-        return found
+        return table_options_fit(found, options)
     names = " and ".join(BUILT_IN)
     raise DataError(f"{source}: no such file or folder, and not a built-in dataset ({names})")
+
+
+def table_options_fit(found: Source, options: DatasetOptions) -> Source:
+    """Refuse options of tables for a source that is none."""
+    if (options.columns or options.fold is not None) and not hasattr(found, "table"):
+        name = "columns" if options.columns else "fold"
+        raise DataError(f"{name}: {found.location} is no table")
+    return found
 
 
 def _source_at(path: Path, options: DatasetOptions) -> Source | None:
@@ -77,9 +91,8 @@ def _source_at(path: Path, options: DatasetOptions) -> Source | None:
         return MatSource(path)
     if path.is_file() and is_archive(path):
         from convtrials.data.sources.archive import ArchiveTree
-        from convtrials.data.sources.folder import FolderSource
 
-        return FolderSource(ArchiveTree(path), options.classes or (), options.labels_from_names)
+        return _in_tree(ArchiveTree(path), options)
     if path.is_dir():
         from convtrials.data.sources.idx_folder import IdxSource, idx_folder
 
@@ -89,12 +102,29 @@ def _source_at(path: Path, options: DatasetOptions) -> Source | None:
 
         if array_files(path):
             return ArraySource(path)
-        from convtrials.data.sources.folder import FolderSource
         from convtrials.data.sources.tree import DiskTree
 
-        return FolderSource(DiskTree(path), options.classes or (), options.labels_from_names)
+        return _in_tree(DiskTree(path), options)
+    if path.is_file() and path.suffix.lower() in TABLE_ENDINGS:
+        from convtrials.data.sources.table_find import table_at
+
+        return table_at(path, options)
     if path.is_file():
         raise DataError(
-            f"{path}: not a dataset; allowed are a folder, an archive (.zip, .tar, .tar.gz, ...), an .npz or .mat file"
+            f"{path}: not a dataset; allowed are a folder, an archive (.zip, .tar, .tar.gz, ...), a table (.csv, .tsv, "
+            ".jsonl, .parquet), an .npz or .mat file"
         )
     return None
+
+
+def _in_tree(tree: FileTree, options: DatasetOptions) -> Source:
+    """The source that a folder or an archive holds: a table of images, or class folders."""
+    from convtrials.data.sources.folder import FolderSource
+    from convtrials.data.sources.table_find import table_in
+
+    folder = FolderSource(tree, options.classes or (), options.labels_from_names)
+    if options.labels_from_names is None:
+        table, folder.remarks = table_in(tree, options)
+        if table is not None:
+            return table
+    return folder

@@ -22,6 +22,10 @@ _PART = re.compile(
 _CODES = {"train": 0, "val": 1, "valid": 1, "validation": 1, "test": 2, "t10k": 2}
 
 
+#: A larger mapping file is none.
+MAX_MAPPING = 1 << 20
+
+
 @dataclass
 class IdxSource:
     """A directory of EMNIST-layout IDX files.
@@ -190,10 +194,16 @@ def read_mapping(path: Path) -> dict[int, str]:
     dict
         Label to class name.
     """
+    with open(path, "rb") as file:
+        return parse_mapping(file.read(MAX_MAPPING + 1), str(path))
+
+
+def parse_mapping(data: bytes, path: str) -> dict[int, str]:
+    """Read the bytes of a mapping file, as `read_mapping` does; `path` is for messages."""
     names: dict[int, str] = {}
-    if path.stat().st_size > 1 << 20:
+    if len(data) > MAX_MAPPING:
         raise DataError(f"{path}: too large for a mapping file")
-    for number, line in enumerate(path.read_text(encoding="ascii", errors="replace").splitlines(), 1):
+    for number, line in enumerate(data.decode("ascii", "replace").splitlines(), 1):
         fields = line.split()
         if not fields:
             continue

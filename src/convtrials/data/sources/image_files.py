@@ -29,6 +29,8 @@ class ImageFiles:
 
     tree: FileTree
     _paths: tuple[str, ...] | None
+    #: What was noticed where the source was looked for, such as a table that is not used: notes of the listing.
+    remarks: tuple[str, ...] = ()
 
     @property
     def in_order(self) -> bool:

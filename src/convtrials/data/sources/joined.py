@@ -63,6 +63,15 @@ class JoinedSource:
         """Of all sources."""
         return tuple(source.location for source in self.sources.values())
 
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What was noticed where the sources were looked for."""
+        return tuple(
+            f"{SPLITS[code]}: {remark}"
+            for code, source in self.sources.items()
+            for remark in getattr(source, "remarks", ())
+        )
+
     def scan(self) -> Listing:
         """List the images of all, those to train on first.
 

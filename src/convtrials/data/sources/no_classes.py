@@ -104,7 +104,9 @@ def _tables(walk: Walk) -> str:
     tables = sorted(
         one for one in walk.folders[""].others if one.lower().endswith((".csv", ".tsv", ".parquet"))
     )
-    return f"\n{tables[0]} may hold the labels: it is not read for a folder like this." if tables else ""
+    if not tables:
+        return ""
+    return f"\n{tables[0]} may hold the labels, but names no images here; give its path to see why, or use --columns."
 
 
 def refuse_mostly_loose(walk: Walk, place: str) -> None:
