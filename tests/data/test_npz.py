@@ -10,6 +10,7 @@ import pytest
 
 from convtrials.core.errors import DataError
 from convtrials.data.open import load_dataset
+from convtrials.data.sources.frame import Frame
 from convtrials.data.sources.npz import NpzSource
 
 RANDOM = np.random.default_rng(5)
@@ -26,7 +27,7 @@ def pixels(path: Path) -> np.ndarray:
     source = NpzSource(path)
     listing = source.scan()
     assert listing.native_shape is not None
-    return source.read(0, len(listing.labels), listing.native_shape)[0]
+    return source.read(0, len(listing.labels), Frame(listing.native_shape))[0]
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
-"""What is wrong with a dataset: unreadable files, empty classes, duplicates, leakage, imbalance."""
+"""What is wrong with a dataset: unreadable files, empty classes, duplicates, near-duplicates, leakage, imbalance."""
 
 from collections import defaultdict
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -16,10 +15,13 @@ from convtrials.core.few_images import (
     interval_of_share,
 )
 from convtrials.data.hashes import ImageHashes, hash_images
+from convtrials.data.near.find import NEAR_DISTANCE, NearDuplicates, NearPair, find_near_duplicates
+from convtrials.data.near.store import thumbnail_store
+from convtrials.data.options import DatasetOptions
 from convtrials.data.selection import split_rows
 from convtrials.data.sources.base import Listing, Source
 from convtrials.data.sources.folder import FolderSource
-from convtrials.data.split import DEFAULT_RATIOS, SPLITS, check_ratios
+from convtrials.data.split import SPLITS
 
 Kind = Literal[
     "unreadable",
@@ -31,6 +33,11 @@ Kind = Literal[
     "label-conflict",
     "leakage",
     "duplicate",
+    "near-conflict",
+    "near-leakage",
+    "look-alike",
+    "near-duplicate",
+    "not-compared",
     "imbalance",
 ]
 
@@ -84,6 +91,10 @@ class CheckReport:
         ``"source"`` or ``"convtrials"``.
     findings : tuple of Finding
         What spoils results first.
+    near_pairs : tuple of NearPair
+        Every pair of pictures that show the same with other pixels, across splits and classes first.
+    native_shape : tuple of int or None
+        (H, W, C) where all images share it.
     """
 
     location: str
@@ -93,6 +104,8 @@ class CheckReport:
     splits: dict[str, int]
     split_by: str
     findings: tuple[Finding, ...] = field(default=())
+    near_pairs: tuple[NearPair, ...] = ()
+    native_shape: tuple[int, int, int] | None = None
 
     @property
     def spoiled(self) -> bool:
@@ -110,7 +123,11 @@ class CheckReport:
 
 
 def check_source(
-    source: Source, *, ratios: Sequence[float] = DEFAULT_RATIOS, split_seed: int = 0
+    source: Source,
+    options: DatasetOptions | None = None,
+    *,
+    near: bool = True,
+    near_distance: float = NEAR_DISTANCE,
 ) -> CheckReport:
     """Look at every image and name what is wrong.
 
@@ -118,31 +135,39 @@ def check_source(
     ----------
     source : Source
         From `convtrials.data.sources.find.find_source`.
-    ratios, split_seed
+    options : DatasetOptions, optional
         As for `convtrials.data.open.load_dataset`: where the source is not split, duplicates are judged by the
-        split that these would make of its readable images.
+        split that ratios and seed would make of its readable images.
+    near : bool
+        Look for near-duplicates too: the same picture resized, compressed, shifted a little, brighter or darker.
+    near_distance : float
+        Pairs up to this distance count, from 0 (equal) to 1 (as far apart as unrelated images of the dataset).
 
     Returns
     -------
     CheckReport
     """
+    options = options or DatasetOptions()
     other_files: tuple[str, ...] = ()
     if isinstance(source, FolderSource):
         contents = source.contents()
         listing, other_files = source.listing(contents), contents.other_files
     else:
         listing = source.scan()
-    seen = hash_images(source, listing)
+    seen, alike = _look(source, listing, near, near_distance)
     rows = np.array(sorted(seen.digests), np.int64)
     split = np.full(len(listing.labels), 255, np.uint8)
     if len(rows):
-        split[rows] = split_rows(listing, rows, check_ratios(ratios), split_seed)
+        split[rows] = split_rows(listing, rows, options.ratios, options.split_seed)
+    pairs = _near_pairs(listing, split, alike)
     findings = [
         *_unreadable(seen),
         *_classes(listing, split),
         *_few_test_images(listing, split),
         *_small_splits(split),
         *_duplicates(listing, seen, split),
+        *_near_duplicates(pairs, _where(listing)),
+        *_not_compared(listing, split, alike),
         *_other_files(other_files),
         *_imbalance(listing, rows),
     ]
@@ -155,7 +180,23 @@ def check_source(
         splits={name: int((split == code).sum()) for code, name in enumerate(SPLITS)},
         split_by="convtrials" if listing.split is None else "source",
         findings=tuple(sorted(findings, key=lambda finding: not finding.spoils)),
+        near_pairs=pairs,
+        native_shape=listing.native_shape,
     )
+
+
+def _look(
+    source: Source, listing: Listing, near: bool, distance: float
+) -> tuple[ImageHashes, NearDuplicates | None]:
+    """Decode every image once; where `near` is wanted, compare what is like others, too."""
+    if not near:
+        return hash_images(source, listing), None
+    with thumbnail_store(len(listing.labels)) as store:
+        seen = hash_images(source, listing, store)
+        first = {digest: index for index, digest in sorted(seen.digests.items(), reverse=True)}
+        # Of equal pictures, which are a finding of their own, one is compared with the others.
+        alike = find_near_duplicates(store, np.array(sorted(first.values()), np.int64), distance=distance)
+    return seen, alike
 
 
 def _unreadable(seen: ImageHashes) -> list[Finding]:
@@ -240,9 +281,7 @@ def _duplicates(listing: Listing, seen: ImageHashes, split: NDArray[np.uint8]) -
     leaks = [own for own in sets if len({int(split[i]) for i in own}) > 1]
     spoiling = {own[0] for own in conflicts + leaks}
     harmless = [own for own in sets if own[0] not in spoiling]
-    where = "in more than one split"
-    if listing.split is None:
-        where = "that would be in more than one split (convtrials splits this source)"
+    where = _where(listing)
     findings = [
         _same(
             listing,
@@ -256,6 +295,90 @@ def _duplicates(listing: Listing, seen: ImageHashes, split: NDArray[np.uint8]) -
         _same(listing, split, "duplicate", harmless, "picture(s) more than once in one class and split", ""),
     ]
     return [finding for finding in findings if finding is not None]
+
+
+def _where(listing: Listing) -> str:
+    """Say what a leak is: of the source's split, or of the one that convtrials would make."""
+    if listing.split is None:
+        return "that would be in more than one split (convtrials splits this source)"
+    return "in more than one split"
+
+
+def _near_pairs(
+    listing: Listing, split: NDArray[np.uint8], alike: NearDuplicates | None
+) -> tuple[NearPair, ...]:
+    if alike is None:
+        return ()
+    pairs = [
+        NearPair(
+            files=(_name(listing, split, one), _name(listing, split, two)),
+            indices=(one, two),
+            classes=(listing.class_names[listing.labels[one]], listing.class_names[listing.labels[two]]),
+            splits=(SPLITS[split[one]], SPLITS[split[two]]),
+            distance=round(float(alike.distance[place]), 4),
+            correlation=round(float(alike.correlation[place]), 4),
+            certain=bool(alike.certain[place]),
+        )
+        for place, (one, two) in enumerate(zip(alike.first.tolist(), alike.second.tolist(), strict=True))
+    ]
+    return tuple(sorted(pairs, key=lambda pair: (not (pair.across or pair.conflict), pair.distance)))
+
+
+def _near_duplicates(pairs: tuple[NearPair, ...], where: str) -> list[Finding]:
+    certain = [pair for pair in pairs if pair.certain]
+    look = "look at them (--html PAGE shows both pictures of each)"
+    kinds: list[tuple[Kind, bool, list[NearPair], str, str]] = [
+        (
+            "near-conflict",
+            True,
+            [pair for pair in certain if pair.conflict],
+            "pair(s) of nearly equal pictures under two classes",
+            "keep the right label",
+        ),
+        (
+            "near-leakage",
+            True,
+            [pair for pair in certain if pair.across and not pair.conflict],
+            f"pair(s) of nearly equal pictures {where}",
+            "keep one of each, or both in one split",
+        ),
+        (
+            "look-alike",
+            False,
+            [pair for pair in pairs if not pair.certain and (pair.across or pair.conflict)],
+            "pair(s) of pictures under two classes or in two splits may show the same",
+            look,
+        ),
+        (
+            "near-duplicate",
+            False,
+            [pair for pair in pairs if not (pair.across or pair.conflict)],
+            "pair(s) of pictures in one class and split are, or may be, nearly equal",
+            "",
+        ),
+    ]
+    return [
+        Finding(kind, spoils, f"{len(own):,} {what}", tuple(map(str, own)), remedy)
+        for kind, spoils, own, what, remedy in kinds
+        if own
+    ]
+
+
+def _not_compared(
+    listing: Listing, split: NDArray[np.uint8], alike: NearDuplicates | None
+) -> list[Finding]:
+    findings = []
+    if alike is not None and len(alike.flat):
+        items = tuple(_name(listing, split, index) for index in alike.flat.tolist())
+        summary = f"{len(items):,} image(s) of one colour all over, too uniform to compare for near-duplicates"
+        findings.append(Finding("not-compared", False, summary, items))
+    if alike is not None and len(alike.crowded):
+        summary = (
+            f"too uniform to compare fully: {len(alike.crowded):,} image(s) resemble so many others that only the most "
+            "similar were compared; near-duplicates among them may be missing here"
+        )
+        findings.append(Finding("not-compared", False, summary))
+    return findings
 
 
 def _same(

@@ -15,9 +15,11 @@ from convtrials.data.near.thumbnails import Thumbnails, hashed, thumbnail
 from convtrials.data.parallel import blocks, pool_for
 from convtrials.data.rows import rows_of
 from convtrials.data.sources.base import BadImage, Listing, Source
+from convtrials.data.sources.frame import Frame
 from convtrials.data.sources.images import UnreadableImageError
 
 _PIECE_BYTES = 4 << 20
+_NATIVE = Frame()
 
 
 @dataclass(frozen=True)
@@ -35,14 +37,15 @@ def content_fingerprint(
     split: NDArray[np.uint8],
     groups: NDArray[np.int32] | None,
     listing: Listing,
+    weights: NDArray[np.float32] | None = None,
 ) -> Content:
-    """Hash images, labels, class names, split and groups; take mean and deviation of the training images.
+    """Hash images, labels, class names, split, groups and weights; take mean and deviation of the training images.
 
     Parameters
     ----------
     images : ndarray of uint8, shape (N, H, W, C)
         Memory-mapped or not; read in pieces.
-    labels, split, groups : ndarray, shape (N,)
+    labels, split, groups, weights : ndarray, shape (N,)
         As in `convtrials.data.dataset.Dataset`.
     listing : Listing
         Gives class names and what groups are.
@@ -64,7 +67,7 @@ def content_fingerprint(
         total += values.sum(0, dtype=np.uint64)
         squares += np.square(values, dtype=np.uint16).sum(0, dtype=np.uint64)
         pixels += len(values)
-    for array in (labels, split, groups):
+    for array in (labels, split, groups, weights):
         if array is not None:
             digest.update(np.ascontiguousarray(array).data)
     mean, std = _moments(total, squares, pixels)
@@ -138,14 +141,14 @@ class _ImageHasher:
         """Yield the images one by one; those that cannot be decoded are put into `bad`."""
         if self.shape is not None:
             start, stop = int(rows[0]), int(rows[-1]) + 1
-            images, failed = self.source.read(start, stop, self.shape)
+            images, failed = self.source.read(start, stop, Frame(self.shape))
             bad += failed
             gone = {item.index for item in failed}
             yield from ((start + i, own) for i, own in enumerate(images) if start + i not in gone)
             return
         for index in rows.tolist():
             try:
-                image = self.source.native(index)
+                image = self.source.native(index, _NATIVE)
             except UnreadableImageError as error:
                 bad.append(BadImage(index, self.source.path_of(index), str(error)))
             else:

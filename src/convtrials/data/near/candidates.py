@@ -113,13 +113,14 @@ class _Table:
     def similar(
         self, hashes: NDArray[np.uint64], first: int, shift: int, crowded: NDArray[np.bool_]
     ) -> Iterator[NDArray[np.uint64]]:
-        """Yield codes of pairs of images `first` and on with images of equal keys; mark those in a crowd."""
+        """Yield codes of pairs of images `first` and on with others of equal keys; mark unshifted ones in a crowd."""
         moved = self._moved(hashes)
         keys = self._keys(moved)
         start = self._starts[keys]
         length = self._starts[keys + 1] - start
         crowd = np.flatnonzero(length > MOST_OF_A_KEY)
-        crowded[first + crowd] = True
+        if not shift:
+            crowded[first + crowd] = True
         middle = np.searchsorted(self._moved_hashes, moved[crowd]) - MOST_OF_A_KEY // 2
         last = start[crowd] + length[crowd] - MOST_OF_A_KEY
         start[crowd] = np.clip(middle, start[crowd], last)

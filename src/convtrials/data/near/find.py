@@ -17,6 +17,47 @@ CERTAIN_DISTANCE = 0.15
 CERTAIN_CORRELATION = 0.98
 
 
+@dataclass(frozen=True)
+class NearPair:
+    """Two pictures that show the same with other pixels.
+
+    Attributes
+    ----------
+    files : tuple of two str
+        Their files, or their positions where the source has no file for each.
+    indices : tuple of two int
+        Positions in the listing.
+    classes, splits : tuple of two str
+    distance : float
+        0 for equal pictures, about 1 for unrelated ones.
+    correlation : float
+        Of grey pixels, after the best shift.
+    certain : bool
+        Whether it is one picture beyond doubt.
+    """
+
+    files: tuple[str, str]
+    indices: tuple[int, int]
+    classes: tuple[str, str]
+    splits: tuple[str, str]
+    distance: float
+    correlation: float
+    certain: bool
+
+    @property
+    def across(self) -> bool:
+        """Whether they are in two splits."""
+        return self.splits[0] != self.splits[1]
+
+    @property
+    def conflict(self) -> bool:
+        """Whether they are under two classes."""
+        return self.classes[0] != self.classes[1]
+
+    def __str__(self) -> str:
+        return f"{self.files[0]} ~ {self.files[1]} (distance {self.distance:.2f})"
+
+
 @dataclass(frozen=True, eq=False)
 class NearDuplicates:
     """Pairs of images that show the same, nearest first.

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from convtrials.core.errors import DataError
+from convtrials.data.options import DatasetOptions
 from convtrials.data.paths import typed_path
 from convtrials.data.sources.base import Source
 
@@ -12,25 +13,27 @@ BUILT_IN = ("glyphs", "emnist36")
 _EMNIST_SIGNS = ("emnist-balanced-*", "gzip", "gzip.zip")
 
 
-def find_source(source: str | Path, *, samples_per_class: int | None = None) -> Source:
+def find_source(source: str | Path, options: DatasetOptions | None = None) -> Source:
     """Say what kind of source a name or path is.
 
     Parameters
     ----------
     source : str or Path
         As for `load_dataset`.
-    samples_per_class : int or None
-        For sources that make their images.
+    options : DatasetOptions, optional
+        Those that say how a source is to be read.
 
     Returns
     -------
     Source
         Nothing of it is read yet beyond names.
     """
+    options = options or DatasetOptions()
     if source == "glyphs":
         from convtrials.data.sources.glyphs import GlyphsSource
 
-        return GlyphsSource() if samples_per_class is None else GlyphsSource(samples_per_class)
+        samples = options.samples_per_class
+        return GlyphsSource() if samples is None else GlyphsSource(samples)
     if source == "emnist36":
         from convtrials.data.sources.emnist import EmnistSource
 
@@ -64,8 +67,9 @@ def _source_at(path: Path) -> Source | None:
         if idx_files(path):
             return IdxSource(path)
         from convtrials.data.sources.folder import FolderSource
+        from convtrials.data.sources.tree import DiskTree
 
-        return FolderSource(path)
+        return FolderSource(DiskTree(path))
     if path.is_file():
         raise DataError(f"{path}: not a dataset; allowed are a folder and an .npz file")
     return None

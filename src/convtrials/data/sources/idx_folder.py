@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from convtrials.core.errors import DataError
 from convtrials.data.sources.array_stream import RowStream, read_across
 from convtrials.data.sources.base import BadImage, Listing
+from convtrials.data.sources.frame import Frame
 from convtrials.data.sources.idx import MAX_LABELS, idx_rows, read_idx
 from convtrials.data.sources.images import fit_images, refuse_huge
 
@@ -99,15 +100,13 @@ class IdxSource:
         native = (width, height, 1) if self.transposed else (height, width, 1)
         return Listing(class_names, every, native, split if len(codes) > 1 else None)
 
-    def read(
-        self, start: int, stop: int, shape: tuple[int, int, int]
-    ) -> tuple[NDArray[np.uint8], list[BadImage]]:
+    def read(self, start: int, stop: int, frame: Frame) -> tuple[NDArray[np.uint8], list[BadImage]]:
         """Return images ``start:stop``, train first, then val, then test; none can be bad alone."""
         pieces = [rows for rows, _ in read_across(self._streams(), start, stop)]
         images = np.concatenate(pieces).astype(np.uint8, copy=False)
         if self.transposed:
             images = images.transpose(0, 2, 1)
-        return fit_images(np.ascontiguousarray(images[..., None]), shape), []
+        return fit_images(np.ascontiguousarray(images[..., None]), frame), []
 
     def _streams(self) -> list[RowStream]:
         if self._images is None:

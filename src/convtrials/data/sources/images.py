@@ -1,13 +1,15 @@
 """From an image file, or an array, to uint8 pixels of one size and one number of channels."""
 
-from io import BytesIO, FileIO
+from io import BytesIO
 from math import prod
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from convtrials.core.errors import DataError
+from convtrials.data.sources.frame import Frame, PixelScale
 
 #: Images of more pixels are refused (Pillow's own threshold for decompression bombs).
 MAX_PIXELS = 89_478_485
@@ -33,19 +35,18 @@ class UnreadableImageError(Exception):
     """Bytes that do not become an image; the message says why in a few words."""
 
 
-def decode_image(data: bytes, shape: tuple[int, int, int] | None) -> NDArray[np.uint8]:
+def decode_image(data: bytes, frame: Frame) -> NDArray[np.uint8]:
     """Decode any image that Pillow reads.
 
     Turned as EXIF says; transparency is laid over white; 16-bit grey is scaled, not clipped; the first frame of
-    several counts. A size other than the one asked for is reached by scaling the image until it covers the
-    frame and cutting the middle out, so that nothing is stretched.
+    several counts.
 
     Parameters
     ----------
     data : bytes
         The file.
-    shape : tuple of int or None
-        (H, W, C) wanted, C 1 or 3. None: as it is, C 1 for grey and 3 for colour.
+    frame : Frame
+        Size, channels and scale wanted.
 
     Returns
     -------
@@ -58,7 +59,7 @@ def decode_image(data: bytes, shape: tuple[int, int, int] | None) -> NDArray[np.
     """
     try:
         with Image.open(BytesIO(data)) as image:
-            return _decode(image, shape)
+            return _decode(image, frame)
     except UnreadableImageError:
         raise
     except Image.DecompressionBombError as error:
@@ -69,7 +70,8 @@ def decode_image(data: bytes, shape: tuple[int, int, int] | None) -> NDArray[np.
         raise UnreadableImageError(str(error) or type(error).__name__) from error
 
 
-def _decode(image: Image.Image, shape: tuple[int, int, int] | None) -> NDArray[np.uint8]:
+def _decode(image: Image.Image, frame: Frame) -> NDArray[np.uint8]:
+    shape = frame.shape
     width, height = image.size
     if width * height > MAX_PIXELS:
         raise UnreadableImageError(f"too many pixels ({width} x {height})")
@@ -84,21 +86,21 @@ def _decode(image: Image.Image, shape: tuple[int, int, int] | None) -> NDArray[n
     image.load()
     if any(key in image.info for key in _TURNING):
         image = ImageOps.exif_transpose(image)
-    plain = to_plain(image)
+    plain = to_plain(image, frame.scale)
     if wanted is not None and plain.mode != wanted:
         plain = plain.convert(wanted)
-    return np.atleast_3d(np.asarray(plain if shape is None else fit(plain, shape[:2])))
+    return np.atleast_3d(np.asarray(plain if shape is None else fit(plain, frame)))
 
 
 def _needs_care(image: Image.Image) -> bool:
     return "transparency" in image.info or any(key in image.info for key in _TURNING)
 
 
-def to_plain(image: Image.Image) -> Image.Image:
+def to_plain(image: Image.Image, scale: PixelScale) -> Image.Image:
     """Bring an image of any mode to ``L`` (grey) or ``RGB``."""
     grey = image.mode in GREY_MODES
     if image.mode.startswith("I") or image.mode == "F":
-        return _scaled(image)
+        return _scaled(image, scale)
     if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
         layered = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
@@ -106,38 +108,41 @@ def to_plain(image: Image.Image) -> Image.Image:
     return image.convert("L" if grey else "RGB")
 
 
-def _scaled(image: Image.Image) -> Image.Image:
-    # Wider than 8 bits: 65535 is white for integers, 1.0 for floats. Pillow's convert("L") would clip at 255.
+def _scaled(image: Image.Image, scale: PixelScale) -> Image.Image:
+    # Wider than 8 bits. Pillow's convert("L") would clip at 255.
     values = np.asarray(image)
     low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 0.0)
-    full = 1.0 if image.mode == "F" else 65535.0
+    full = scale.floats if image.mode == "F" else float(scale.integers)
     if not (low >= 0 and high <= full):
         raise UnreadableImageError(f"pixel values {low:g} to {high:g}; 0 to {full:g} are supported")
     return Image.fromarray(np.rint(values.astype(np.float64) * (255.0 / full)).astype(np.uint8))
 
 
-def fit(image: Image.Image, size: tuple[int, int]) -> Image.Image:
-    """Scale an ``L`` or ``RGB`` image to cover (H, W) and cut the middle out; the exact size is left alone."""
-    height, width = size
+def fit(image: Image.Image, frame: Frame) -> Image.Image:
+    """Bring an ``L`` or ``RGB`` image to the frame's height and width; the exact size is left alone."""
+    assert frame.shape is not None
+    height, width, _ = frame.shape
     if image.size == (width, height):
         return image
     return ImageOps.fit(image, (width, height), method=_RESAMPLE)
 
 
-def fit_images(images: NDArray[np.uint8], shape: tuple[int, int, int]) -> NDArray[np.uint8]:
-    """Bring a batch of equal images to ``shape``.
+def fit_images(images: NDArray[np.uint8], frame: Frame) -> NDArray[np.uint8]:
+    """Bring a batch of images of one shape to the frame's.
 
     Parameters
     ----------
     images : ndarray of uint8, shape (n, h, w, c)
         c is 1 or 3.
-    shape : tuple of int
-        (H, W, C) wanted, C 1 or 3.
+    frame : Frame
+        With a shape.
 
     Returns
     -------
     ndarray of uint8, shape (n, H, W, C)
     """
+    shape = frame.shape
+    assert shape is not None
     if images.shape[1:] == shape:
         return images
     if images.shape[3] not in (1, 3) or shape[2] not in (1, 3):
@@ -148,7 +153,7 @@ def fit_images(images: NDArray[np.uint8], shape: tuple[int, int, int]) -> NDArra
     for target, own in zip(out, images, strict=True):
         image = Image.fromarray(own[..., 0] if own.shape[2] == 1 else own)
         image = image.convert("L" if shape[2] == 1 else "RGB")
-        target[...] = np.atleast_3d(np.asarray(fit(image, shape[:2])))
+        target[...] = np.atleast_3d(np.asarray(fit(image, frame)))
     return out
 
 
@@ -160,29 +165,28 @@ def refuse_huge(what: str, shape: tuple[int, ...]) -> None:
         )
 
 
-def header_shape(path: str) -> tuple[int, int, int]:
-    """(H, W, C) of an image file by its header alone; C is 1 where the pixels have no colour."""
+def header_shape(file: BinaryIO) -> tuple[int, int, int]:
+    """(H, W, C) of an image file, open and seekable, by its header alone; C is 1 where the pixels have no colour."""
     try:
-        with open(path, "rb", buffering=0) as file:
-            head = file.read(_HEAD_BYTES)
-            png = head[:8] == _PNG and head[12:16] == b"IHDR" and len(head) >= 26
-            turned = png and _may_be_turned(file, head, whole=len(head) < _HEAD_BYTES)
-            if png and not turned and head[25] != 3:
-                width, height = int.from_bytes(head[16:20]), int.from_bytes(head[20:24])
-                return height, width, 3 if head[25] & 2 else 1
-            file.seek(0)
-            with Image.open(file) as image:
-                width, height = image.size
-                if turned and width * height <= MAX_PIXELS:
-                    image.load()  # what stands behind the pixels counts as well
-                if any(key in image.info for key in _TURNING) and image.getexif().get(_ORIENTATION, 1) >= 5:
-                    width, height = height, width
-                return height, width, 1 if _is_grey(image) else 3
+        head = file.read(_HEAD_BYTES)
+        png = head[:8] == _PNG and head[12:16] == b"IHDR" and len(head) >= 26
+        turned = png and _may_be_turned(file, head, whole=len(head) < _HEAD_BYTES)
+        if png and not turned and head[25] != 3:
+            width, height = int.from_bytes(head[16:20]), int.from_bytes(head[20:24])
+            return height, width, 3 if head[25] & 2 else 1
+        file.seek(0)
+        with Image.open(file) as image:
+            width, height = image.size
+            if turned and width * height <= MAX_PIXELS:
+                image.load()  # what stands behind the pixels counts as well
+            if any(key in image.info for key in _TURNING) and image.getexif().get(_ORIENTATION, 1) >= 5:
+                width, height = height, width
+            return height, width, 1 if _is_grey(image) else 3
     except Exception as error:  # as in decode_image
         raise UnreadableImageError(str(error) or type(error).__name__) from error
 
 
-def _may_be_turned(file: FileIO, head: bytes, *, whole: bool) -> bool:
+def _may_be_turned(file: BinaryIO, head: bytes, *, whole: bool) -> bool:
     """Whether a PNG file holds EXIF or XMP, which may say how the picture is to be turned.
 
     Only heads of chunks beyond `head`, the file's beginning (`whole`: all of it), are read. True as well for a file of

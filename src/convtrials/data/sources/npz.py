@@ -20,6 +20,7 @@ from convtrials.data.sources.array_stream import (
 )
 from convtrials.data.sources.arrays import image_layout, label_vector, name_classes, text_of, to_bytes
 from convtrials.data.sources.base import BadImage, Listing
+from convtrials.data.sources.frame import Frame
 from convtrials.data.sources.images import fit_images
 
 IMAGE_NAMES = ("images", "image", "x", "data", "imgs", "features")
@@ -97,15 +98,13 @@ class NpzSource:
             groups_are_sampled=sampled,
         )
 
-    def read(
-        self, start: int, stop: int, shape: tuple[int, int, int]
-    ) -> tuple[NDArray[np.uint8], list[BadImage]]:
+    def read(self, start: int, stop: int, frame: Frame) -> tuple[NDArray[np.uint8], list[BadImage]]:
         """Return images ``start:stop``, train first, then val, then test; none can be bad alone."""
         if self._streams is None:
             self._opened(self._parts())
         assert self._streams is not None
         pieces = [
-            fit_images(to_bytes(rows, stream.what), shape)
+            fit_images(to_bytes(rows, stream.what), frame)
             for rows, stream in read_across(self._streams, start, stop)
         ]
         return np.concatenate(pieces), []
