@@ -13,7 +13,7 @@ from PIL import Image
 
 from convtrials.data.sources import images as module
 from convtrials.data.sources.frame import Frame
-from convtrials.data.sources.images import UnreadableImageError, decode_image, fit_images, header_shape
+from convtrials.data.sources.images import UnreadableImageError, decode_image, fit_images, read_header
 
 GREY = np.random.default_rng(1).integers(0, 256, (9, 7), dtype=np.uint8)
 COLOUR = np.random.default_rng(2).integers(0, 256, (9, 7, 3), dtype=np.uint8)
@@ -21,7 +21,7 @@ COLOUR = np.random.default_rng(2).integers(0, 256, (9, 7, 3), dtype=np.uint8)
 
 def shape_of(path: Path) -> tuple[int, int, int]:
     with open(path, "rb", buffering=0) as file:
-        return header_shape(file)
+        return read_header(file)[:3]
 
 
 def encoded(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:

@@ -69,9 +69,9 @@ Bits = Annotated[
     int | None,
     _option(
         "--bits",
-        min=8,
+        min=1,
         max=32,
-        help="Bits of images stored in more than 8. [dim]Default: found over all images.[/dim]",
+        help="Bits of brightness, such as 12 in 16-bit files. [dim]Default: found over all images.[/dim]",
     ),
 ]
 Groups = Annotated[

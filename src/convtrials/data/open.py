@@ -4,8 +4,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from convtrials.core.errors import DataError
-from convtrials.core.log import get_logger
+from convtrials.core.log import get_logger, quiet
 from convtrials.data.dataset import Dataset
 from convtrials.data.options import DatasetOptions
 from convtrials.data.pack import build_pack
@@ -82,6 +84,37 @@ def one_source(source: str | Path | None, train: str | Path | None) -> str | Pat
         problem = "both given" if train is not None else "no data given"
         raise DataError(f"{problem}: name one source; or train (images to train on) and test")
     return source if source is not None else train  # type: ignore[return-value]
+
+
+def reframed(dataset: Dataset, options: dict[str, Any]) -> Dataset:
+    """Return the same images brought to another size, or in another way.
+
+    Parameters
+    ----------
+    options : dict
+        ``image_size``, ``fit`` and ``pad``, as far as they are asked for.
+
+    Raises
+    ------
+    DataError
+        The dataset was made in memory and stays as it is, or its source gives other images now.
+    """
+    own = DatasetOptions.make(dataset.manifest.get("options") or {})
+    height, width, _ = dataset.image_shape
+    other = {key: value for key, value in options.items() if value != getattr(own, key)}
+    if other.get("image_size") == height == width:
+        del other["image_size"]
+    if not other:
+        return dataset
+    asked = ", ".join(f"{key} {value}" for key, value in other.items())
+    source = source_name(dataset)
+    if source is None:
+        raise DataError(f"{asked}: the dataset was made in memory and stays as it is, {height} x {width}")
+    with quiet():
+        found = load_dataset(source, **own.document() | other)
+    if not (np.array_equal(found.labels, dataset.labels) and np.array_equal(found.split, dataset.split)):
+        raise DataError(f"{asked}: {source} does not give the same images in this way")
+    return found
 
 
 def describe(dataset: Dataset, seconds: float) -> str:

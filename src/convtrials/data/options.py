@@ -39,7 +39,8 @@ class DatasetOptions:
     fit, pad : str
         How an image of another size is brought to this one: `convtrials.data.sources.frame.Frame`.
     bits : int or None
-        Bits of the images that are stored in more than 8, from 8 to 32. None: found over all images.
+        Bits that images have, 1 to 32: white is ``2**bits - 1``. Below 8 of images of 8 bits, too. None: found over
+        all images that are stored in more than 8.
     groups : str or None
         What each image came from (patient, writer, camera), for images in files: a regular expression whose group 1
         (or whole match) in the path names it, or a CSV file of path and group. Groups are kept whole within a split.
@@ -238,7 +239,7 @@ _CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "classes": _names,
     "fit": _one_of(*FITS),
     "pad": _pad,
-    "bits": _whole(8, 32),
+    "bits": _whole(1, 32),
     "groups": _groups,
     "columns": _columns,
     "fold": _fold,

@@ -3,7 +3,7 @@
 import contextlib
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,12 @@ from convtrials.core.progress import progress_task
 from convtrials.data.hashes import content_fingerprint, pack_key
 from convtrials.data.options import DatasetOptions
 from convtrials.data.parallel import WorkerPool, blocks, pool_for
+from convtrials.data.pixel_scale import find_scale
 from convtrials.data.selection import (
     choose_rows,
     choose_shape,
     only_classes,
+    read_headers,
     refuse_untrained,
     split_rows,
 )
@@ -78,14 +80,17 @@ def build_pack(source: Source, options: DatasetOptions, *, workers: int | None =
     if not len(rows):
         raise DataError(f"{source.location}: holds no images")
     with building_folder() as folder, pool_for(source, len(rows), workers) as pool:
-        shape = choose_shape(source, listing, rows, options, pool)
-        frame = options.frame(shape, PixelScale())
+        headers = read_headers(source, listing, rows, options, pool)
+        shape = choose_shape(source, listing, options, headers)
+        scale, notes = find_scale(source, listing, rows, options, pool, headers)
+        listing = replace(listing, notes=(*listing.notes, *notes))
+        frame = options.frame(shape, scale)
         bad = _decode(source, listing, rows, frame, folder / "images.npy", pool)
         if bad:
             if not options.skip_bad:
                 raise DataError(bad_images_message(source, bad))
             rows = _leave_out(rows, bad, folder / "images.npy")
-        manifest = _write_rest(source, listing, rows, shape, options, bad, folder)
+        manifest = _write_rest(source, listing, rows, frame, options, bad, folder)
         return publish(folder, manifest["key"])
 
 
@@ -148,7 +153,7 @@ def _write_rest(
     source: Source,
     listing: Listing,
     rows: NDArray[np.int64],
-    shape: tuple[int, int, int],
+    frame: Frame,
     options: DatasetOptions,
     bad: Sequence[BadImage],
     folder: Path,
@@ -175,7 +180,7 @@ def _write_rest(
         "location": source.location,
         "fingerprint": content.digest,
         "count": len(rows),
-        "shape": list(shape),
+        "shape": list(frame.shape or ()),
         "class_names": list(listing.class_names),
         "counts": {name: int((split == code).sum()) for code, name in enumerate(SPLITS)},
         "class_counts": [int(count) for count in np.bincount(labels, minlength=len(listing.class_names))],
@@ -190,6 +195,8 @@ def _write_rest(
         "quarantined": [{"path": item.path, "reason": item.reason} for item in bad],
         "files": {path.name: path.stat().st_size for path in sorted(folder.iterdir())},
     }
+    if frame.scale != PixelScale():
+        manifest["pixel_scale"] = asdict(frame.scale)
     if listing.notes:  # absent from older packs, which keep their keys
         manifest["notes"] = list(listing.notes)
     manifest["key"] = pack_key(manifest, paths)

@@ -14,6 +14,7 @@ from convtrials.core.streams import stream_generator
 from convtrials.data.options import DatasetOptions
 from convtrials.data.parallel import WorkerPool, blocks
 from convtrials.data.sources.base import Listing, Source
+from convtrials.data.sources.images import Header
 from convtrials.data.split import assign_splits, share_out
 
 _log = get_logger(__name__)
@@ -101,17 +102,17 @@ def refuse_untrained(
 
 
 def choose_shape(
-    source: Source,
-    listing: Listing,
-    rows: NDArray[np.int64],
-    options: DatasetOptions,
-    pool: WorkerPool,
+    source: Source, listing: Listing, options: DatasetOptions, headers: set[Header] | None
 ) -> tuple[int, int, int]:
-    """(H, W, C) of the pack: as asked for, else as all images have it, else 64 x 64 and 3 channels."""
+    """(H, W, C) of the pack: as asked for, else as all images have it, else 64 x 64 and 3 channels.
+
+    Parameters
+    ----------
+    headers : set of Header or None
+        From `read_headers`.
+    """
     side, channels = options.image_size, options.channels
-    if side is not None and channels is not None:
-        return side, side, channels
-    native = {listing.native_shape} if listing.native_shape else _header_shapes(source, rows, pool)
+    native = {listing.native_shape} if listing.native_shape else {own[:3] for own in headers or ()}
     if channels is None:
         channels = 1 if native and all(own[2] == 1 for own in native) else 3
     if side is not None:
@@ -128,22 +129,27 @@ def choose_shape(
     return DEFAULT_SIDE, DEFAULT_SIDE, channels
 
 
-def _header_shapes(source: Source, rows: NDArray[np.int64], pool: WorkerPool) -> set[tuple[int, int, int]]:
-    shapes: set[tuple[int, int, int]] = set()
+def read_headers(
+    source: Source, listing: Listing, rows: NDArray[np.int64], options: DatasetOptions, pool: WorkerPool
+) -> set[Header] | None:
+    """Distinct headers of the chosen images; None where the source has no files, or nothing depends on them."""
+    if listing.native_shape or (options.image_size is not None and options.channels is not None):
+        return None
+    headers: set[Header] = set()
     for _, found in pool.map(HeaderReader(source), blocks(rows, 1)):
-        shapes |= found
-    return shapes
+        headers |= found
+    return headers
 
 
 @dataclass(frozen=True)
 class HeaderReader:
-    """Reads the headers of a source's files; returns their distinct shapes."""
+    """Reads the headers of a source's files; returns the distinct ones."""
 
     source: Any
 
-    def __call__(self, task: tuple[int, NDArray[np.int64]]) -> set[tuple[int, int, int]]:
+    def __call__(self, task: tuple[int, NDArray[np.int64]]) -> set[Header]:
         """Look at the listing's `rows`."""
-        shapes: set[tuple[int, int, int]] = set()
+        headers: set[Header] = set()
         for row in task[1]:
-            shapes |= self.source.header_shapes(int(row), int(row) + 1)
-        return shapes
+            headers |= self.source.headers(int(row), int(row) + 1)
+        return headers

@@ -130,22 +130,6 @@ def read_one(path: Path, member: str) -> Any:
     return values[0]
 
 
-def refuse_narrow(streams: Sequence[RowStream]) -> None:
-    """Refuse uint16 images that hold 0 to 255: on the scale of uint16, 0 to 65535, they would be almost black."""
-    most = 0
-    for stream in streams:
-        step = stream.at_once(_PIECE_BYTES)
-        for start in range(0, len(stream) if stream.dtype == np.uint16 else 0, step):
-            most = max(most, int(stream.read(start, min(start + step, len(stream))).max()))
-            if most > 255:
-                return  # within the first rows, unless something is amiss
-    if most:
-        raise DataError(
-            f"{streams[0].what}: uint16 that ends at {most}; uint16 is read on the scale 0 to 65535, where this "
-            "is almost black: save .astype(np.uint8)"
-        )
-
-
 def open_member(path: Path, member: str) -> BinaryIO:
     """Open a member of the archive as a seekable stream."""
     try:

@@ -25,10 +25,13 @@ class PixelScale:
         White of images stored as 16-bit or 32-bit integers, such as 4095 for 12 bits.
     floats : float
         White of images stored as floats: 1 or 255.
+    bytes : int
+        White of images stored in 8 bits; below 255 where fewer are used.
     """
 
     integers: int = 65535
     floats: float = 1.0
+    bytes: int = 255
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,27 @@
 """Sources of one file per image: reading, decoding and measuring files of a listing."""
 
+import os
+from contextlib import suppress
+
 import numpy as np
 from numpy.typing import NDArray
 
 from convtrials.data.sources.base import BadImage, Listing
+from convtrials.data.sources.extent import Extent
 from convtrials.data.sources.frame import Frame
-from convtrials.data.sources.images import UnreadableImageError, decode_image, header_shape
+from convtrials.data.sources.images import (
+    Header,
+    UnreadableImageError,
+    decode_image,
+    largest_value,
+    png_bits,
+    read_header,
+)
 from convtrials.data.sources.tree import FileTree
+
+#: Formats of 8 bits; files of others are opened.
+_ALWAYS_8_BITS = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".gif", ".bmp", ".webp"})
+_PNG_HEAD = 32
 
 
 class ImageFiles:
@@ -31,6 +46,31 @@ class ImageFiles:
                 bad.append(BadImage(start + place, path, str(error)))
         return images, bad
 
+    def extent(self, start: int, stop: int) -> Extent:
+        """Largest values of the files that have more than 8 bits."""
+        largest = {"integers": -1.0, "floats": -1.0, "reduced": -1.0}
+        for path in self._listed()[start:stop]:
+            if not self._may_be_wide(path):
+                continue
+            with suppress(UnreadableImageError):
+                found = largest_value(self.tree.read(path))
+                if found is not None:
+                    largest[found[0]] = max(largest[found[0]], found[1])
+        return Extent(int(largest["integers"]), largest["floats"], int(largest["reduced"]))
+
+    def _may_be_wide(self, path: str) -> bool:
+        """Whether a file may have more than 8 bits, by its ending or its first bytes."""
+        ending = os.path.splitext(path)[1].lower()
+        if ending in _ALWAYS_8_BITS:
+            return False
+        if ending != ".png":
+            return True
+        try:
+            with self.tree.open(path) as file:
+                return png_bits(file.read(_PNG_HEAD)) > 8
+        except OSError:
+            return False
+
     def native(self, index: int, frame: Frame) -> NDArray[np.uint8]:
         """Decode one file at its own size, shape (H, W, C); raises `UnreadableImageError`."""
         return decode_image(self.tree.read(self.path_of(index)), frame.as_it_is())
@@ -39,16 +79,16 @@ class ImageFiles:
         """Relative path of one image."""
         return self._listed()[index]
 
-    def header_shapes(self, start: int, stop: int) -> set[tuple[int, int, int]]:
-        """(H, W, C) of files ``start:stop`` by their headers; unreadable ones are left out."""
-        shapes = set()
+    def headers(self, start: int, stop: int) -> set[Header]:
+        """Distinct headers of files ``start:stop``; unreadable ones are left out."""
+        headers = set()
         for path in self._listed()[start:stop]:
             try:
                 with self.tree.open(path) as file:
-                    shapes.add(header_shape(file))
+                    headers.add(read_header(file))
             except (UnreadableImageError, OSError):
                 continue  # decoding will say what is wrong with it
-        return shapes
+        return headers
 
     def _listed(self) -> tuple[str, ...]:
         if self._paths is None:

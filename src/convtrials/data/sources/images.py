@@ -2,14 +2,14 @@
 
 from io import BytesIO
 from math import prod
-from typing import BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from convtrials.core.errors import DataError
-from convtrials.data.sources.frame import Frame, PixelScale
+from convtrials.data.sources.frame import Frame, PixelScale, pad_colour
 
 #: Images of more pixels are refused (Pillow's own threshold for decompression bombs).
 MAX_PIXELS = 89_478_485
@@ -76,7 +76,8 @@ def _decode(image: Image.Image, frame: Frame) -> NDArray[np.uint8]:
     if width * height > MAX_PIXELS:
         raise UnreadableImageError(f"too many pixels ({width} x {height})")
     wanted = None if shape is None else ("L" if shape[2] == 1 else "RGB")
-    if wanted == image.mode and shape is not None and (height, width) == shape[:2] and image.format == "PNG":
+    same = shape is not None and wanted == image.mode and (height, width) == shape[:2]
+    if same and image.format == "PNG" and frame.scale.bytes == 255:
         image.load()
         if not _needs_care(image):
             return np.frombuffer(image.tobytes(), np.uint8).reshape(shape)
@@ -100,7 +101,9 @@ def to_plain(image: Image.Image, scale: PixelScale) -> Image.Image:
     """Bring an image of any mode to ``L`` (grey) or ``RGB``."""
     grey = image.mode in GREY_MODES
     if image.mode.startswith("I") or image.mode == "F":
-        return _scaled(image, scale)
+        return Image.fromarray(to_8_bits(np.asarray(image), scale))
+    if scale.bytes != 255 and image.mode in ("L", "RGB") and "transparency" not in image.info:
+        return Image.fromarray(to_8_bits(np.asarray(image), scale))
     if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
         layered = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
@@ -108,14 +111,50 @@ def to_plain(image: Image.Image, scale: PixelScale) -> Image.Image:
     return image.convert("L" if grey else "RGB")
 
 
-def _scaled(image: Image.Image, scale: PixelScale) -> Image.Image:
-    # Wider than 8 bits. Pillow's convert("L") would clip at 255.
-    values = np.asarray(image)
+def to_8_bits(values: NDArray[Any], scale: PixelScale) -> NDArray[np.uint8]:
+    """Scale numbers of one image, or of several, so that white becomes 255.
+
+    Raises
+    ------
+    UnreadableImageError
+        Values below 0 or above white, or NaN.
+    """
+    if values.dtype == np.uint8:
+        full = float(scale.bytes)
+    else:
+        full = scale.floats if values.dtype.kind == "f" else float(scale.integers)
     low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 0.0)
-    full = scale.floats if image.mode == "F" else float(scale.integers)
     if not (low >= 0 and high <= full):
         raise UnreadableImageError(f"pixel values {low:g} to {high:g}; 0 to {full:g} are supported")
-    return Image.fromarray(np.rint(values.astype(np.float64) * (255.0 / full)).astype(np.uint8))
+    return np.rint(values.astype(np.float64) * (255.0 / full)).astype(np.uint8)
+
+
+def largest_value(data: bytes) -> tuple[str, float] | None:
+    """Look at an image that is stored in more than 8 bits.
+
+    Returns
+    -------
+    (str, float) or None
+        ``"integers"`` or ``"floats"`` and the largest pixel value; ``"reduced"`` and the largest of the 8 bits that are
+        decoded of 16-bit colour. None for an image of 8 bits or fewer, or one that cannot be read.
+    """
+    try:
+        with Image.open(BytesIO(data)) as image:
+            if image.size[0] * image.size[1] > MAX_PIXELS:
+                return None
+            if image.mode.startswith("I") or image.mode == "F":
+                return ("floats" if image.mode == "F" else "integers"), float(np.asarray(image).max())
+            if not _is_16_bit(image):
+                return None
+            colours = image.convert("RGB")  # transparency may hide any colour
+            return "reduced", float(np.asarray(colours).max())
+    except Exception:  # decoding will say what is wrong with it
+        return None
+
+
+def _is_16_bit(image: Image.Image) -> bool:
+    """Whether Pillow decodes only the high bytes of a file's 16-bit samples."""
+    return any("16" in str(tile[3]) for tile in getattr(image, "tile", ()))
 
 
 def fit(image: Image.Image, frame: Frame) -> Image.Image:
@@ -124,7 +163,27 @@ def fit(image: Image.Image, frame: Frame) -> Image.Image:
     height, width, _ = frame.shape
     if image.size == (width, height):
         return image
+    if frame.fit == "stretch":
+        return image.resize((width, height), _RESAMPLE)
+    if frame.fit == "pad":
+        return _padded(image, (width, height), frame.pad)
     return ImageOps.fit(image, (width, height), method=_RESAMPLE)
+
+
+def _padded(image: Image.Image, size: tuple[int, int], pad: str) -> Image.Image:
+    """Scale an image until it fits into (width, height), put it into the middle, and fill the rest."""
+    scale = min(size[0] / image.width, size[1] / image.height)
+    inner = max(1, round(image.width * scale)), max(1, round(image.height * scale))
+    image = image.resize(inner, _RESAMPLE)
+    left, top = (size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2
+    colour = pad_colour(pad)
+    if colour is None:
+        values = np.asarray(image)
+        sides = [(top, size[1] - inner[1] - top), (left, size[0] - inner[0] - left), (0, 0)][: values.ndim]
+        return Image.fromarray(np.pad(values, sides, mode="edge"))
+    filled = Image.new("RGB", size, colour).convert(image.mode)
+    filled.paste(image, (left, top))
+    return filled
 
 
 def fit_images(images: NDArray[np.uint8], frame: Frame) -> NDArray[np.uint8]:
@@ -165,25 +224,50 @@ def refuse_huge(what: str, shape: tuple[int, ...]) -> None:
         )
 
 
-def header_shape(file: BinaryIO) -> tuple[int, int, int]:
-    """(H, W, C) of an image file, open and seekable, by its header alone; C is 1 where the pixels have no colour."""
+class Header(NamedTuple):
+    """What the header of an image file says.
+
+    Attributes
+    ----------
+    height, width : int
+        As the picture is looked at, turned as EXIF says.
+    channels : int
+        1 where the pixels have no colour, else 3.
+    wide : bool
+        Whether the samples have more than 8 bits.
+    """
+
+    height: int
+    width: int
+    channels: int
+    wide: bool
+
+
+def read_header(file: BinaryIO) -> Header:
+    """Read the header of an image file, open and seekable."""
     try:
         head = file.read(_HEAD_BYTES)
         png = head[:8] == _PNG and head[12:16] == b"IHDR" and len(head) >= 26
         turned = png and _may_be_turned(file, head, whole=len(head) < _HEAD_BYTES)
         if png and not turned and head[25] != 3:
             width, height = int.from_bytes(head[16:20]), int.from_bytes(head[20:24])
-            return height, width, 3 if head[25] & 2 else 1
+            return Header(height, width, 3 if head[25] & 2 else 1, head[24] > 8)
         file.seek(0)
         with Image.open(file) as image:
             width, height = image.size
+            wide = image.mode.startswith("I") or image.mode == "F" or _is_16_bit(image)
             if turned and width * height <= MAX_PIXELS:
                 image.load()  # what stands behind the pixels counts as well
             if any(key in image.info for key in _TURNING) and image.getexif().get(_ORIENTATION, 1) >= 5:
                 width, height = height, width
-            return height, width, 1 if _is_grey(image) else 3
+            return Header(height, width, 1 if _is_grey(image) else 3, wide)
     except Exception as error:  # as in decode_image
         raise UnreadableImageError(str(error) or type(error).__name__) from error
+
+
+def png_bits(head: bytes) -> int:
+    """Return the bits of each sample by a file's first 32 bytes or more: more than 8 where it is no PNG file."""
+    return head[24] if head[:8] == _PNG and head[12:16] == b"IHDR" and len(head) >= 26 else 16
 
 
 def _may_be_turned(file: BinaryIO, head: bytes, *, whole: bool) -> bool:

@@ -16,10 +16,17 @@ from convtrials.data.sources.array_stream import (
     read_across,
     read_one,
     read_small,
-    refuse_narrow,
 )
-from convtrials.data.sources.arrays import image_layout, label_vector, name_classes, text_of, to_bytes
+from convtrials.data.sources.arrays import (
+    extent_of,
+    image_layout,
+    label_vector,
+    name_classes,
+    text_of,
+    to_bytes,
+)
 from convtrials.data.sources.base import BadImage, Listing
+from convtrials.data.sources.extent import Extent
 from convtrials.data.sources.frame import Frame
 from convtrials.data.sources.images import fit_images
 
@@ -39,10 +46,11 @@ _HELP = (
 class NpzSource:
     """An ``.npz`` file of images and labels.
 
-    Images are (N, H, W), (N, H, W, C) or (N, C, H, W), C 1, 3 or (last) 4: uint8, bool, other integers within 0 to
-    255, uint16 on the scale 0 to 65535 (refused where it ends at 255 or below), floats on the scale 0 to 1. Labels
-    are integers, strings or one-hot rows. Groups count as a sample (writers), kept whole within a split, unless a
-    member ``groups_are_sampled`` is false; a member ``group_kind`` names what they are. Pickled objects are refused.
+    Images are (N, H, W), (N, H, W, C) or (N, C, H, W), C 1, 3 or (last) 4: uint8, bool, other integers, floats (for
+    their range: `convtrials.data.pixel_scale`).
+
+    Labels are integers, strings or one-hot rows. Groups count as a sample (writers), kept whole within a split, unless
+    a member ``groups_are_sampled`` is false; a member ``group_kind`` names what they are. Pickled objects are refused.
 
     Parameters
     ----------
@@ -78,7 +86,6 @@ class NpzSource:
             raise DataError(
                 f"{self.path}: images of {len(shapes)} sizes: {sorted(shapes)}; all must have one"
             )
-        refuse_narrow(streams)
         labels = [
             self._labels(parts[code]["labels"], len(stream)) for code, stream in self._pairs(parts, streams)
         ]
@@ -104,10 +111,17 @@ class NpzSource:
             self._opened(self._parts())
         assert self._streams is not None
         pieces = [
-            fit_images(to_bytes(rows, stream.what), frame)
+            fit_images(to_bytes(rows, stream.what, frame.scale), frame)
             for rows, stream in read_across(self._streams, start, stop)
         ]
         return np.concatenate(pieces), []
+
+    def extent(self, start: int, stop: int) -> Extent:
+        """Largest values of images ``start:stop`` that are stored in more than 8 bits."""
+        found = Extent()
+        for rows, _ in read_across(self._opened(self._parts()), start, stop):
+            found = found.joined(extent_of(rows))
+        return found
 
     def _opened(self, parts: dict[int, dict[str, str]]) -> list[RowStream]:
         if self._streams is None:

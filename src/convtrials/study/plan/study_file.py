@@ -48,8 +48,7 @@ def _rules(text: LinedYaml, baseline: Recipe, data: str | None) -> dict[str, Any
         rules["alpha"] = alpha_of(text.values["confidence"])
     source, options = _dataset(text)
     for key, value in baseline.dataset_options().items():
-        if value is not None and value != Recipe.model_fields[key].default:
-            options.setdefault(key, value)
+        options.setdefault(key, value)
     return {**rules, "source": source if data is None else data, "dataset_options": options}
 
 

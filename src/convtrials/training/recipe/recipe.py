@@ -75,13 +75,14 @@ class Recipe(BaseModel):
     image_size: int | None = Field(
         None, ge=1, le=4096, description="pixels per side; null: as the dataset has them"
     )
-    fit: Fit = Field(
-        "cover", exclude_if=lambda value: value == "cover",
-        description="how images of other sizes become one: cover cuts the ends off, pad, or stretch",
+    fit: Fit | None = Field(
+        None, exclude_if=lambda value: value is None,
+        description="how images of other sizes become one: cover cuts the ends off, pad, or stretch; "
+        "null: as the dataset has them (cover)",
     )  # fmt: skip
-    pad: str = Field(
-        EDGE, exclude_if=lambda value: value == EDGE,
-        description="what fills the rest with `fit: pad`: edge, black, white, grey or a colour '#rrggbb'",
+    pad: str | None = Field(
+        None, exclude_if=lambda value: value is None,
+        description="what fills the rest with `fit: pad`: edge (usual), black, white, grey or a colour '#rrggbb'",
     )  # fmt: skip
 
     optimizer: OptimizerConfig = Field(default_factory=OptimizerConfig)
@@ -148,9 +149,9 @@ class Recipe(BaseModel):
 
     @field_validator("pad")
     @classmethod
-    def _known_pad(cls, value: str) -> str:
+    def _known_pad(cls, value: str | None) -> str | None:
         try:
-            pad_colour(value)
+            pad_colour(value or EDGE)
         except DataError as error:
             raise ValueError(str(error).removeprefix("pad: ")) from None
         return value
@@ -192,8 +193,9 @@ class Recipe(BaseModel):
         return type(self).make(merged(self.model_dump(mode="json", exclude_none=True), changes), where=where)
 
     def dataset_options(self) -> dict[str, Any]:
-        """Return options of the dataset that the recipe decides: how images of other sizes become one."""
-        return {"image_size": self.image_size, "fit": self.fit, "pad": self.pad}
+        """Return the options of the dataset that the recipe decides; what it leaves to the dataset is left out."""
+        options = {"image_size": self.image_size, "fit": self.fit, "pad": self.pad}
+        return {key: value for key, value in options.items() if value is not None}
 
     def custom_parts(self) -> dict[str, str]:
         """Return your own parts of this recipe, as ``module:Name`` by key."""
