@@ -99,7 +99,7 @@ DEFAULT_RATIOS_TEXT = "0.7,0.15,0.15"
 
 
 def dataset_options(
-    ratios: str, classes: str | None, columns: str | None = None, **others: Any
+    ratios: str, classes: str | None = None, columns: str | None = None, **others: Any
 ) -> dict[str, Any]:
     """Return keywords of `load_dataset` from what was typed."""
     return {

@@ -24,7 +24,7 @@ LEAST_COLOUR = 0.8
 SAME_CORRELATION = 0.995
 
 _COARSE_CORRELATION = 0.75
-_COARSE_DISTANCE = 0.5
+_COARSE_DISTANCE = 0.7
 #: Pairs at once: few enough for their pixels to stay in the processor's cache.
 _BLOCK = 512
 _REFERENCE_BLOCK = 4096
