@@ -364,13 +364,13 @@ def _near_duplicates(pairs: tuple[NearPair, ...], where: str) -> list[Finding]:
     ]
 
 
-def _not_compared(
-    listing: Listing, split: NDArray[np.uint8], alike: NearDuplicates | None
-) -> list[Finding]:
+def _not_compared(listing: Listing, split: NDArray[np.uint8], alike: NearDuplicates | None) -> list[Finding]:
     findings = []
     if alike is not None and len(alike.flat):
         items = tuple(_name(listing, split, index) for index in alike.flat.tolist())
-        summary = f"{len(items):,} image(s) of one colour all over, too uniform to compare for near-duplicates"
+        summary = (
+            f"{len(items):,} image(s) of one colour all over, too uniform to compare for near-duplicates"
+        )
         findings.append(Finding("not-compared", False, summary, items))
     if alike is not None and len(alike.crowded):
         summary = (

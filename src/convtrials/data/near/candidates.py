@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from convtrials.core.progress import progress_task
 
 #: Bits of 64 in which hashes of one pair may differ.
-MOST_BITS = 6
+MOST_BITS = 8
 #: Bands that a hash is cut into. Every two of them are a key, so hashes that differ in at most four bits share one.
 BANDS = 6
 #: Images of one key that an image is compared with; of more, those of the most similar further bits.

@@ -20,7 +20,7 @@ _MOST_SHIFT = 2
 SHIFTS = ((0, 0), (0, 1), (1, 0), (1, 1), (1, -1), (0, 2), (2, 0), (2, 2), (2, -2))
 
 #: Deviation of a thumbnail, in grey levels of 255, below which nothing is on it to compare.
-FLAT_BELOW = 2.0
+FLAT_BELOW = 3.0
 
 
 @dataclass(frozen=True, eq=False)
