@@ -43,7 +43,7 @@ def textures(generator: np.random.Generator) -> np.ndarray:
 
 
 def photograph(generator: np.random.Generator, fields: np.ndarray) -> np.ndarray:
-    """One image with a margin of `MARGIN` pixels around, uint8 (H, W, 3); some crowded, some nearly empty, some pale."""
+    """One image with a margin of `MARGIN` pixels around, uint8 (H, W, 3); crowded or nearly empty, strong or pale."""
     size = int(generator.integers(64, 129)) + 2 * MARGIN
     image = Image.new("RGB", (size, size), tuple(generator.integers(0, 256, 3).tolist()))
     pen = ImageDraw.Draw(image)

@@ -221,7 +221,7 @@ def _aligned_correlation(pairs: _Pairs, shift: NDArray[np.int64]) -> NDArray[np.
 
 def _within_a_pixel(pairs: _Pairs, at: NDArray[np.int64]) -> NDArray[np.float64]:
     """Correlation after a further shift of less than a pixel, by least squares; -1 where that leads farther."""
-    parts = [pairs.window(at)]
+    parts: list[NDArray[Any]] = [pairs.window(at)]
     for step in (np.array((1, 0)), np.array((0, 1))):
         parts.append((pairs.window(at + step) - pairs.window(at - step)) / 2)
     columns = np.stack([part - part.mean(1, keepdims=True) for part in parts], 1).astype(np.float64)

@@ -113,15 +113,15 @@ def find_near_duplicates(
     usual = usual_distances(len(usable), wanted, np.arange(len(usable)), read)
     pairs = pair_distances(found, read, usual)
     near = (pairs.distance <= distance) | ((pairs.correlation >= SAME_CORRELATION) & (distance > 0))
-    near = np.flatnonzero(near)
-    certain = (pairs.distance[near] <= min(distance, CERTAIN_DISTANCE)) & (
-        pairs.correlation[near] >= CERTAIN_CORRELATION
+    kept = np.flatnonzero(near)
+    certain = (pairs.distance[kept] <= min(distance, CERTAIN_DISTANCE)) & (
+        pairs.correlation[kept] >= CERTAIN_CORRELATION
     )
     return NearDuplicates(
-        usable[pairs.first[near]],
-        usable[pairs.second[near]],
-        pairs.distance[near],
-        pairs.correlation[near],
+        usable[pairs.first[kept]],
+        usable[pairs.second[kept]],
+        pairs.distance[kept],
+        pairs.correlation[kept],
         certain,
         flat,
         usable[found.crowded],
