@@ -4,6 +4,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+from convtrials.core.errors import RecipeError
 from convtrials.data.augmentation import AugmentConfig
 from convtrials.data.augmentation.operations import erase, flip, mixup, random_crop
 from convtrials.data.augmentation.pipeline import augmented
@@ -23,7 +24,15 @@ EVERYTHING = {
     "crop": 3,
     "erasing": 0.5,
     "mixup": 0.4,
+    "perspective": 0.3,
+    "randaugment": {"operations": 2, "magnitude": 12},
+    "color_jitter": {"brightness": 0.3, "contrast": 0.3},
+    "blur": 1.0,
+    "noise": 0.05,
+    "cutmix": 1.0,
 }
+#: What changes labels too.
+MIXING = ("mixup", "cutmix")
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -70,6 +79,17 @@ def test_same_seed_and_step_give_the_same_bits_and_others_do_not(channels: int) 
         assert not torch.equal(first.images, augmented(images, labels, config, seed, step).images)
 
 
+def test_trivialaugment_too_draws_by_the_place_in_the_group() -> None:
+    images, labels = some_images(count=40, channels=3), torch.arange(40)
+    config = AugmentConfig(trivialaugment=True)
+    whole = augmented(images, labels, config, 0, 0).images
+    assert torch.equal(whole, augmented(images, labels, config, 0, 0).images)
+    assert not torch.equal(whole, augmented(images, labels, config, 0, 1).images)
+    torch.testing.assert_close(
+        whole[:7], augmented(images[:7], labels[:7], config, 0, 0).images, atol=1e-6, rtol=0
+    )
+
+
 @pytest.mark.parametrize("name", sorted(EVERYTHING))
 def test_every_strength_does_something_and_leaves_its_input_alone(name: str) -> None:
     images, labels = some_images(count=16), torch.arange(16)
@@ -85,7 +105,7 @@ def test_every_strength_does_something_and_leaves_its_input_alone(name: str) -> 
 
 def test_changing_one_strength_keeps_the_draws_of_the_others() -> None:
     images, labels = some_images(count=32), torch.arange(32)
-    fewer = {name: value for name, value in EVERYTHING.items() if name not in ("mixup", "erasing")}
+    fewer = {name: value for name, value in EVERYTHING.items() if name not in (*MIXING, "erasing")}
     plain = augmented(images, labels, AugmentConfig(**fewer), 0, 3).images
     erased = augmented(images, labels, AugmentConfig(**fewer, erasing=0.5), 0, 3).images
     untouched = (plain == erased).flatten(1).all(1)
@@ -94,7 +114,7 @@ def test_changing_one_strength_keeps_the_draws_of_the_others() -> None:
 
 def test_draws_depend_on_the_place_in_the_group_alone() -> None:
     images, labels = some_images(count=9), torch.arange(9)
-    config = AugmentConfig(**{**EVERYTHING, "mixup": 0.0})
+    config = AugmentConfig(**{**EVERYTHING, "mixup": 0.0, "cutmix": 0.0})
     whole = augmented(images, labels, config, 0, 0)
     shorter = augmented(images[:5], labels[:5], config, 0, 0)
     torch.testing.assert_close(whole.images[:5], shorter.images, atol=1e-6, rtol=0)
@@ -126,11 +146,16 @@ def test_a_plain_image_stays_plain_unless_its_border_is_black() -> None:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_a_gpu_sees_the_same_augmentation() -> None:
     images, labels = some_images(count=16, channels=3), torch.arange(16)
-    config = AugmentConfig(**EVERYTHING)
-    here = augmented(images, labels, config, 0, 1)
-    there = augmented(images.cuda(), labels.cuda(), config, 0, 1)
-    torch.testing.assert_close(there.images.cpu(), here.images, atol=1e-4, rtol=0)
-    assert here.lam == there.lam
+    # Posterize and the like make one of 256 levels of a rounding, so RandAugment gets pixels as they were read.
+    for config in (
+        AugmentConfig.model_validate({**EVERYTHING, "randaugment": None}),
+        AugmentConfig(randaugment={"operations": 1}),
+    ):
+        pixels = (images * 255).round() * (1 / 255)
+        here = augmented(pixels, labels, config, 0, 1)
+        there = augmented(pixels.cuda(), labels.cuda(), config, 0, 1)
+        torch.testing.assert_close(there.images.cpu(), here.images, atol=1e-4, rtol=0)
+        assert here.lam == there.lam
 
 
 # --- the recipe's section
@@ -146,6 +171,20 @@ def test_a_gpu_sees_the_same_augmentation() -> None:
         ({"mixup": float("inf")}, "mixup"),
         ({"border": "black"}, "border"),
         ({"rotation": 10}, "rotation"),
+        ({"perspective": 0.7}, "perspective"),
+        ({"noise": -0.1}, "noise"),
+        ({"blur": float("inf")}, "blur"),
+        ({"cutmix": 11}, "cutmix"),
+        ({"randaugment": 9}, "randaugment"),
+        ({"randaugment": {"operations": 0}}, "randaugment.operations"),
+        ({"randaugment": {"magnitude": 31}}, "magnitude 31 is impossible: 0 to 30"),
+        ({"randaugment": {"strength": 3}}, "randaugment.strength"),
+        ({"randaugment": True, "trivialaugment": True}, "switch one off"),
+        ({"trivialaugment": {"levels": 31}}, "trivialaugment"),
+        ({"color_jitter": True}, "must be a number such as 0.4"),
+        ({"color_jitter": 1.5}, "color_jitter.brightness"),
+        ({"color_jitter": {"hue": 0.6}}, "color_jitter.hue"),
+        ({"color_jitter": {"gamma": 0.6}}, "color_jitter.gamma"),
         ({"erasing_area": (0.5, 0.2)}, r"erasing_area \[0\.5, 0\.2\] is impossible"),
         ({"erasing_area": (0.5, 1.2)}, r"erasing_area \[0\.5, 1\.2\] is impossible"),
     ],
@@ -169,4 +208,43 @@ def test_only_strengths_make_a_config_active() -> None:
     ).active
     on = {"flip": True, "crop": 1, "erasing": 0.1, "mixup": 0.2, "custom": "my_module:posterize"}
     on |= dict.fromkeys(("degrees", "translate", "scale", "shear", "elastic_alpha"), 0.1)
+    on |= dict.fromkeys(("cutmix", "noise", "blur", "perspective", "color_jitter"), 0.1)
+    on |= {"randaugment": True, "trivialaugment": True}
     assert all(AugmentConfig.model_validate({key: value}).active for key, value in on.items())
+
+
+def test_short_forms_of_the_new_keys() -> None:
+    short = AugmentConfig.model_validate({"randaugment": True, "color_jitter": 0.4})
+    assert short.randaugment is not None
+    assert (short.randaugment.operations, short.randaugment.magnitude, short.randaugment.levels) == (2, 9, 30)
+    assert short.color_jitter is not None
+    assert short.color_jitter.model_dump() == {
+        "brightness": 0.4,
+        "contrast": 0.4,
+        "saturation": 0.4,
+        "hue": 0.0,
+    }
+    off: dict[str, object] = {"randaugment": False, "color_jitter": {"hue": 0}, "trivialaugment": False}
+    for section in (off, {"randaugment": None, "color_jitter": 0}, {"color_jitter": False}):
+        assert AugmentConfig.model_validate(section) == AugmentConfig()
+
+
+def test_files_without_the_new_operations_stay_as_they_were() -> None:
+    keys = "degrees translate scale shear elastic_alpha elastic_sigma flip crop erasing erasing_area erasing_aspect"
+    assert list(AugmentConfig().model_dump()) == [*keys.split(), "erasing_fill", "mixup", "border"]
+
+
+@pytest.mark.parametrize("key", ["saturation", "hue"])
+def test_colours_of_grey_images_are_refused_in_a_line(key: str) -> None:
+    config = AugmentConfig.model_validate({"color_jitter": {key: 0.3, "brightness": 0.1}})
+    config.check_images((8, 8, 3))
+    with pytest.raises(
+        RecipeError, match=rf"color_jitter\.{key} = 0\.3: needs images in colour, these are grey"
+    ):
+        config.check_images((8, 8, 1))
+    for fine in (
+        {"color_jitter": {"brightness": 0.3, "contrast": 0.2}},
+        {"randaugment": True},
+        {"noise": 0.1},
+    ):
+        AugmentConfig.model_validate(fine).check_images((8, 8, 1))

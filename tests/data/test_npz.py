@@ -11,7 +11,7 @@ import pytest
 from convtrials.core.errors import DataError
 from convtrials.data.open import load_dataset
 from convtrials.data.sources.frame import Frame
-from convtrials.data.sources.npz import NpzSource
+from convtrials.data.sources.npz import ArraySource
 
 RANDOM = np.random.default_rng(5)
 IMAGES = RANDOM.integers(0, 256, (30, 6, 7), dtype=np.uint8)
@@ -24,7 +24,7 @@ def save(path: Path, **members: Any) -> Path:
 
 
 def pixels(path: Path) -> np.ndarray:
-    source = NpzSource(path)
+    source = ArraySource(path)
     listing = source.scan()
     assert listing.native_shape is not None
     return source.read(0, len(listing.labels), Frame(listing.native_shape))[0]
@@ -109,12 +109,12 @@ def test_names_of_classes_and_kinds_of_labels(tmp_path: Path) -> None:
     named = load_dataset(save(tmp_path / "a.npz", x=IMAGES, y=LABELS, class_names=["cat", "dog", "owl"]))
     assert named.class_names == ("cat", "dog", "owl")
     words = np.array(["owl", "cat", "dog"])[LABELS]
-    text = NpzSource(save(tmp_path / "b.npz", x=IMAGES, y=words)).scan()
+    text = ArraySource(save(tmp_path / "b.npz", x=IMAGES, y=words)).scan()
     assert text.class_names == ("cat", "dog", "owl")
     np.testing.assert_array_equal(text.labels, np.array([2, 0, 1])[LABELS])
-    one_hot = NpzSource(save(tmp_path / "c.npz", x=IMAGES, y=np.eye(3)[LABELS])).scan()
+    one_hot = ArraySource(save(tmp_path / "c.npz", x=IMAGES, y=np.eye(3)[LABELS])).scan()
     np.testing.assert_array_equal(one_hot.labels, LABELS)
-    from_one = NpzSource(save(tmp_path / "d.npz", x=IMAGES, y=LABELS + 1)).scan()
+    from_one = ArraySource(save(tmp_path / "d.npz", x=IMAGES, y=LABELS + 1)).scan()
     assert from_one.class_names == ("1", "2", "3")
 
 
@@ -150,7 +150,7 @@ def test_writers_stay_in_one_split(tmp_path: Path) -> None:
         ({"x": IMAGES * 2.0, "y": LABELS}, "floats up to 510; 0 to 1 or 0 to 255"),
         ({"x": IMAGES.astype(np.int32) + 70000, "y": LABELS}, "values up to 70,255"),
         ({"x": IMAGES.astype(np.int32) - 1, "y": LABELS}, "values -1 to 254; 0 to 255 are supported"),
-        ({"x": IMAGES[:, 0], "y": LABELS}, "is supported"),
+        ({"x": IMAGES[:, 0], "y": LABELS}, "are supported"),
         ({"x": np.asfortranarray(IMAGES), "y": LABELS}, "Fortran"),
         ({"x": IMAGES, "y": LABELS + 0.5}, "integers or strings"),
         ({"x": IMAGES, "y": np.zeros((30, 4))}, "one-hot"),

@@ -7,7 +7,9 @@ import pytest
 from PIL import Image
 
 from convtrials.core.errors import DataError
+from convtrials.data.check import check_source
 from convtrials.data.open import load_dataset
+from convtrials.data.sources.find import find_source
 
 
 def folder_of(place: Path, images: dict[str, np.ndarray], ending: str = "png") -> Path:
@@ -161,3 +163,17 @@ def test_the_scale_holds_whichever_images_are_used(tmp_path: Path) -> None:
     every = load_dataset(folder)
     assert load_dataset(folder, image_size=8, channels=1).fingerprint == every.fingerprint
     assert load_dataset(folder).fingerprint == every.fingerprint
+
+
+def test_check_compares_pictures_on_the_scale_that_was_found(tmp_path: Path) -> None:
+    # 17 levels of 4,096 would make different dark pictures equal.
+    pictures = {f"{'ab'[n % 2]}/{n}": np.full((8, 8), 1000 + n * 3, np.uint16) for n in range(8)}
+    pictures["a/top"] = np.full((8, 8), 4095, np.uint16)
+    report = check_source(find_source(folder_of(tmp_path / "d", pictures)))
+    kinds = {finding.kind for finding in report.findings}
+    # Two of them are still equal at 8 bits; 16-bit scaling would make all eight one.
+    assert (
+        sum(len(f.items) for f in report.findings if f.kind in ("label-conflict", "duplicate", "leakage"))
+        <= 4
+    )
+    assert "unreadable" not in kinds

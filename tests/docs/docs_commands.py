@@ -178,6 +178,8 @@ def _check_module(command: Command, module: str, *arguments: str) -> None:
         _check_race(command, arguments)
     elif module in ("benchmarks.results", "benchmarks.calibration"):
         _parse_for_script(command, f"{module}.__main__", list(arguments))
+    elif module in ("benchmarks.augmentation_cost", "benchmarks.augmentation_pictures"):
+        _parse_for_script(command, module, list(arguments))
     elif module != "venv":
         raise PageError(f"{command.place}: no test knows python -m {module}")
 

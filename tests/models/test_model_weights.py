@@ -70,17 +70,51 @@ def test_another_class_count_starts_the_last_layer_anew(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["alexnet", "vgg11"])
-def test_another_channel_count_starts_the_stem_anew(tmp_path, name):
-    trained = model_of(name, channels=3, seed=1)
-    with torch.no_grad():
-        trained.features[0].bias.fill_(0.5)
-    save_weights(trained, tmp_path / "w.safetensors")
-    model = model_of(name, seed=2)
-    assert load_weights(model, tmp_path / "w.safetensors") == [
-        "features.0 starts from scratch: the file is for 3 input channels, the model has 1"
-    ]
-    assert {"features.0.weight", "features.0.bias"} <= equal_layers(model, model_of(name, seed=2))
-    assert torch.equal(model.classifier[-1].weight, trained.classifier[-1].weight)
+@pytest.mark.parametrize(
+    ("stored", "wanted", "line"),
+    [
+        (
+            3,
+            1,
+            "features.0: weights are summed over the channels: the file is for 3 input channels, the model has 1",
+        ),
+        (
+            1,
+            3,
+            "features.0: weights are shared out among the channels: the file is for 1 input channels, the model has 3",
+        ),
+    ],
+)
+def test_a_grey_image_gives_the_same_in_either_form(tmp_path, name, stored, wanted, line):
+    trained = model_of(name, channels=stored, seed=1).double().eval()
+    save_weights(trained.float(), tmp_path / "w.safetensors")
+    model = model_of(name, channels=wanted, seed=2)
+    assert load_weights(model, tmp_path / "w.safetensors") == [line]
+    grey = torch.randn(4, 1, 12, 12, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    before = trained.double()(grey.expand(-1, stored, -1, -1))
+    after = model.double().eval()(grey.expand(-1, wanted, -1, -1))
+    torch.testing.assert_close(after, before, rtol=1e-5, atol=1e-8)
+    assert not torch.equal(before[0], before[1])
+
+
+def test_other_channel_counts_start_the_stem_from_scratch(tmp_path):
+    save_weights(model_of(channels=3, seed=1), tmp_path / "w.safetensors")
+    model = model_of(channels=4, seed=2)
+    (change,) = load_weights(model, tmp_path / "w.safetensors")
+    assert change == "features.0 starts from scratch: the file is for 3 input channels, the model has 4"
+    assert (change.layer, change.fresh) == ("features.0", True)
+    assert {"features.0.weight", "features.0.bias"} <= equal_layers(model, model_of(channels=4, seed=2))
+
+
+@pytest.mark.parametrize("key", ["state_dict", "model_state_dict", "model"])
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_a_checkpoint_of_a_training_program_is_unwrapped(tmp_path, key, prefix):
+    trained = model_of(seed=1)
+    state = {f"{prefix}{name}": tensor for name, tensor in trained.state_dict().items()}
+    torch.save({"epoch": 3, key: state, "optimizer": {"state": {}}}, tmp_path / "w.pth")
+    model = model_of(seed=2)
+    assert load_weights(model, tmp_path / "w.pth") == []
+    assert equal_layers(model, trained) == set(trained.state_dict())
 
 
 def test_both_at_once_give_two_messages(tmp_path):

@@ -8,7 +8,8 @@ import torch
 from small_runs import assert_same_weights, weights
 from torch.nn import functional
 
-from convtrials.training.engine.loss import cross_entropy_sum
+from convtrials.training.engine.loss import loss_sum
+from convtrials.training.recipe.recipe import Recipe
 
 # Micro-batch and count, with 72 training images: 16 a step leaves 8, 21 leaves 9, 25 leaves 22, 50 leaves 22; with
 # 71 the lone last image joins.
@@ -50,8 +51,12 @@ def test_the_loss_is_the_closed_form(smoothing: float) -> None:
     log_p = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
     target = share * np.eye(5)[labels] + (1 - share) * np.eye(5)[mixed]
     target = (1 - smoothing) * target + smoothing / 5
-    found = cross_entropy_sum(
-        torch.from_numpy(logits), torch.from_numpy(labels), torch.from_numpy(mixed), share, smoothing
+    found = loss_sum(
+        Recipe(label_smoothing=smoothing),
+        torch.from_numpy(logits),
+        torch.from_numpy(labels),
+        torch.from_numpy(mixed),
+        share,
     )
     assert float(found) == pytest.approx(-(target * log_p).sum(), rel=1e-12)
 
@@ -59,5 +64,5 @@ def test_the_loss_is_the_closed_form(smoothing: float) -> None:
 def test_without_mixup_the_loss_is_torchs() -> None:
     logits, labels = torch.randn(6, 4, dtype=torch.float64), torch.randint(0, 4, (6,))
     assert torch.equal(
-        cross_entropy_sum(logits, labels), functional.cross_entropy(logits, labels, reduction="sum")
+        loss_sum(Recipe(), logits, labels), functional.cross_entropy(logits, labels, reduction="sum")
     )

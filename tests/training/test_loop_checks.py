@@ -31,8 +31,8 @@ def test_rare_looks_change_nothing(train_small: Any, monkeypatch: pytest.MonkeyP
 def test_the_step_of_divergence_is_found(train_small: Any, monkeypatch: pytest.MonkeyPatch, bad: int) -> None:
     original = loop.train_step
 
-    def spoilt(recipe: Any, seed: int, state: Any, group: Any) -> Any:
-        loss, correct = original(recipe, seed, state, group)
+    def spoilt(recipe: Any, seed: int, state: Any, group: Any, weights: Any) -> Any:
+        loss, correct = original(recipe, seed, state, group, weights)
         return (loss * float("nan") if state.step == bad else loss), correct
 
     monkeypatch.setattr(loop, "train_step", spoilt)

@@ -216,6 +216,41 @@ def test_bad_settings(text: str) -> None:
         parse_setting(text)
 
 
+def test_augmentations_are_named_at_the_top_and_changed_inside() -> None:
+    top = {"cutmix": 1.0, "randaugment": True, "mixup": 0.2}
+    recipe = Recipe(**top, augment={"flip": True})
+    assert recipe == Recipe(augment={**top, "flip": True})
+    assert Recipe(trivialaugment=True).augment.trivialaugment
+    for key, value in {**top, "trivialaugment": True}.items():
+        with pytest.raises(RecipeError, match=f"{key} is given twice"):
+            Recipe(**{key: value}, augment={key: value})
+    policy = recipe.changed({"randaugment": {"operations": 3}}).changed({"augment.randaugment.magnitude": 5})
+    assert policy.augment.model_dump()["randaugment"] == {"operations": 3, "magnitude": 5, "levels": 30}
+    other = policy.changed({"randaugment": False, "trivialaugment": True})
+    assert (other.augment.randaugment, other.augment.trivialaugment) == (None, True)
+    jitter = {"brightness": 0.4, "contrast": 0.4, "saturation": 0.4, "hue": 0.1}
+    for wanted in (
+        Recipe(augment={"color_jitter": 0.4}).changed({"augment.color_jitter.hue": 0.1}),
+        Recipe.make(merged({"augment": {"color_jitter": 0.4}}, {"augment": {"color_jitter": {"hue": 0.1}}})),
+        Recipe.make(merged({}, {"augment.color_jitter.hue": 0.1, "augment": {"color_jitter": jitter}})),
+    ):
+        assert wanted.augment.model_dump()["color_jitter"] == jitter
+        assert Recipe(**yaml.safe_load(wanted.to_yaml())) == wanted
+    with pytest.raises(RecipeError, match=r"augment\.color_jitter = True: must be a number such as 0\.4"):
+        Recipe(augment={"color_jitter": True})
+    with pytest.raises(RecipeError, match=r"augment\.trivialaugment = True: randaugment is on too"):
+        recipe.changed({"trivialaugment": True})
+
+
+def test_recipes_without_the_newer_augmentations_keep_file_and_fingerprint() -> None:
+    recipe = Recipe(mixup=0.2, augment={"degrees": 10, "flip": True})
+    assert recipe.fingerprint() == "0e361159ab0d0902"
+    text = recipe.to_yaml()
+    assert not any(
+        key in text for key in ("randaugment", "jitter", "cutmix", "noise:", "blur", "perspective")
+    )
+
+
 def test_exponents_without_a_point_are_numbers() -> None:
     # YAML 1.1 reads 1e-4 as a string
     key, value = parse_setting("optimizer.lr=1e-4")
@@ -277,3 +312,52 @@ def test_the_augmentation_of_a_recipe_can_be_switched_off(off: str) -> None:
     assert small.changed(value).augment == Recipe().augment
     assert Recipe.make(value) == Recipe()
     assert small.changed({"augment.degrees": 0}).augment.scale == small.augment.scale  # one strength alone
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("features", "features"),
+        (["features"], "features"),
+        ("layer1, layer2", ("layer1", "layer2")),
+        (["layer1", "layer2", "layer1"], ("layer1", "layer2")),
+        (3, 3),
+        ([3], 3),
+        (-1, -1),
+        (None, None),
+        (False, None),
+        ("off", None),
+    ],
+)
+def test_spellings_of_freeze(written: Any, meant: Any) -> None:
+    recipe = Recipe(freeze=written)
+    assert recipe.freeze == meant
+    assert Recipe(**yaml.safe_load(recipe.to_yaml())) == recipe
+    assert ("freeze" in recipe.to_yaml()) == (meant is not None)
+
+
+@pytest.mark.parametrize("written", [True, 0, 1.5, [], [1, 2], "", "a,,b", ["a", ""], {"a": 1}, "x" * 300])
+def test_what_freeze_does_not_take(written: Any) -> None:
+    with pytest.raises(RecipeError, match=r"^recipe: freeze = .*allowed are `features`, names") as caught:
+        Recipe(freeze=written)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("values", "line"),
+    [
+        ({"unfreeze_at": 1}, "unfreeze_at = 1: nothing is frozen"),
+        ({"freeze": 2, "unfreeze_at": 10}, "unfreeze_at = 10: must be less than epochs = 10"),
+        ({"freeze": 2, "unfreeze_at": 0}, "unfreeze_at = 0: must be greater than 0"),
+        ({"freeze": 2, "unfreeze_at": True}, "unfreeze_at = true: must be a number"),
+        ({"optimizer": {"layer_decay": 1.5}}, "optimizer.layer_decay = 1.5: must be less than or equal to 1"),
+        (
+            {"optimizer": {"lr_factors": {"features": 0}}},
+            "optimizer.lr_factors.features = 0: must be greater than 0",
+        ),
+    ],
+)
+def test_what_fine_tuning_keys_do_not_take(values: Any, line: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        Recipe(**values)
+    assert line in str(caught.value)

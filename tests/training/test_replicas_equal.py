@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from convtrials.core.streams import stream_seed
 from convtrials.data.dataset import Dataset
 from convtrials.models.registry import build_model
 from convtrials.training.engine.execution import Execution
-from convtrials.training.engine.loss import cross_entropy_sum
+from convtrials.training.engine.loss import loss_sum
 from convtrials.training.engine.train import train
 from convtrials.training.recipe.recipe import Recipe
 from convtrials.training.replicas.noise import DropoutNoise, give_dropout
@@ -33,6 +34,9 @@ SGD = {"optimizer": {"name": "sgd", "lr": 0.05}}
 EPS = 1e-3
 ADAM = {"optimizer": {"name": "adam", "lr": 5e-3, "eps": EPS}}
 
+#: More augmentations, with CutMix or mixup drawn for each step.
+COLOURS = {"randaugment": {"magnitude": 12}, "color_jitter": {"contrast": 0.4}, "noise": 0.03, "cutmix": 1.0}
+
 #: All that a recipe can add, where it works element by element.
 EVERYTHING = {
     "optimizer": {"name": "adamw", "lr": 5e-3, "eps": EPS, "weight_decay": 0.05},
@@ -41,7 +45,7 @@ EVERYTHING = {
     "ema": 0.9,
     "accumulate": 2,
     "batch_size": 8,
-    "augment": {"degrees": 10, "erasing": 0.3, "mixup": 0.2},
+    "augment": {"degrees": 10, "erasing": 0.3, "mixup": 0.2, **COLOURS},
     "clip_norm": 0.5,
     "label_smoothing": 0.1,
 }
@@ -164,7 +168,7 @@ def test_gradients_of_a_step_in_double_precision(passes: Any, batch_norm: bool) 
     images = torch.randn(3, 10, 3, 12, 12, generator=draws, dtype=torch.float64)
     labels, mixed = torch.randint(5, (2, 3, 10), generator=draws)
     lam = torch.rand(3, generator=draws, dtype=torch.float64)
-    step, pieces, smoothing = 4, (slice(0, 6), slice(6, 10)), 0.1
+    step, pieces, recipe = 4, (slice(0, 6), slice(6, 10)), Recipe(label_smoothing=0.1)
 
     alone, expected = [network(seed) for seed in SEEDS], torch.zeros(3, dtype=torch.float64)
     hits = torch.zeros(3, dtype=torch.int64)
@@ -173,7 +177,7 @@ def test_gradients_of_a_step_in_double_precision(passes: Any, batch_norm: bool) 
             torch.manual_seed(stream_seed(seed, "dropout" if micro == 0 else f"dropout/{micro}", step))
             logits = model(images[place, piece].contiguous(memory_format=torch.channels_last))
             own, other = labels[place, piece], mixed[place, piece]
-            loss = cross_entropy_sum(logits, own, other, float(lam[place]), smoothing) / 10
+            loss = loss_sum(recipe, logits, own, other, float(lam[place])) / 10
             loss.backward()
             expected[place] += loss.detach()
             hits[place] += (logits.argmax(1) == own).sum()
@@ -183,7 +187,7 @@ def test_gradients_of_a_step_in_double_precision(passes: Any, batch_norm: bool) 
         give_dropout(model)
     stack = Stack(together)
     noise = DropoutNoise(together[0], SEEDS, nullcontext)
-    compute = passes(together, stack, smoothing, nullcontext)
+    compute = passes(together, stack, partial(loss_sum, recipe), nullcontext)
     losses, correct = torch.zeros_like(expected), torch.zeros_like(hits)
     for micro, piece in enumerate(pieces):
         part = MicroBatch(images, labels, mixed, lam).part(piece)

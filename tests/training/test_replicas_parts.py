@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from convtrials.core.streams import stream_seed
 from convtrials.models.activations import ACTIVATIONS
 from convtrials.models.registry import build_model
 from convtrials.training.engine.execution import Execution
+from convtrials.training.engine.loss import loss_sum
 from convtrials.training.engine.step_timing import StepProbe
 from convtrials.training.recipe.recipe import Recipe
 from convtrials.training.replicas import choose
@@ -43,7 +45,7 @@ def drawn(count: int = 6, channels: int = 2) -> MicroBatch:
 
 
 def grouped_passes(members: list[nn.Module], stack: Stack) -> GroupedPasses:
-    return GroupedPasses(members, stack, 0.0, nullcontext)
+    return GroupedPasses(members, stack, partial(loss_sum, Recipe()), nullcontext)
 
 
 def test_networks_become_views_of_the_stack_and_keep_values_and_strides() -> None:

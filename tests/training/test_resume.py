@@ -22,6 +22,9 @@ from convtrials.training.optim.optimizers import OPTIMIZERS
 from convtrials.training.recipe.recipe import Recipe
 from convtrials.training.run_directory import Run
 
+#: More augmentations, with CutMix or mixup drawn for each step.
+COLOURS = {"randaugment": {"magnitude": 12}, "color_jitter": {"contrast": 0.4}, "noise": 0.03, "cutmix": 1.0}
+
 EVERYTHING = {
     "epochs": 3,
     "optimizer": {"name": "sgd", "lr": 0.02, "momentum": 0.9, "weight_decay": 1e-3},
@@ -31,7 +34,7 @@ EVERYTHING = {
     "early_stopping": {"patience": 10},
     "accumulate": 2,
     "batch_size": 5,
-    "augment": {"degrees": 10, "elastic_alpha": 10, "erasing": 0.3, "mixup": 0.2},
+    "augment": {"degrees": 10, "elastic_alpha": 10, "erasing": 0.3, "mixup": 0.2, **COLOURS},
     "clip_norm": 1.0,
     "label_smoothing": 0.1,
 }

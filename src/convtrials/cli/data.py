@@ -7,7 +7,6 @@ import typer
 
 from convtrials.cli import data_options as opt
 from convtrials.cli.terminal import plain, print_json, without_lines
-from convtrials.core.errors import DataError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -26,14 +25,13 @@ SPOILED = 1
 #: Files named of each finding; ``--json`` names all.
 SHOWN = 8
 
-_Source = Annotated[
-    str | None,
-    typer.Argument(
-        metavar="SRC",
-        help="glyphs, emnist36, or a path: a folder of class folders or splits, a table, an archive, IDX, .npz.",
-        show_default=False,
-    ),
-]
+_SOURCE = typer.Argument(
+    metavar="SRC",
+    help="glyphs, emnist36, or a path: a folder of class folders or splits, a table, an archive, IDX, .npz.",
+    show_default=False,
+)
+_Source = Annotated[str | None, _SOURCE]
+_NeededSource = Annotated[str, _SOURCE]
 _Seed = Annotated[
     int,
     typer.Option(
@@ -181,12 +179,8 @@ def check(
 
 @app.command()
 def split(
-    source: _Source = None,
-    out: Annotated[
-        Path | None,
-        typer.Argument(metavar="OUT", help="A new folder; with --train and --test the only argument."),
-    ] = None,
-    train: opt.TrainSource = None,
+    source: _NeededSource,
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="A new folder.", show_default=False)],
     val: opt.ValSource = None,
     test: opt.TestSource = None,
     samples_per_class: opt.Samples = None,
@@ -203,18 +197,13 @@ def split(
     """Write OUT/train, OUT/val and OUT/test with a folder per class, as split-folders does.
 
     Training with the same seed and ratios has the same split. Images that are not files are written as PNG.
+    With --test, SRC holds the images to train on.
     """
     given = {
         name: value for name, value in locals().items() if name not in ("source", "out", "as_json", "link")
     }
     from convtrials.data.export import write_split
 
-    if train is not None and source is not None and out is None:
-        out, source = Path(source), None
-    if out is None:
-        raise DataError(
-            "data split: SRC and OUT are needed, such as: convtrials data split photos photos-split"
-        )
     counts = write_split(source, out, link=link, **_options(**given))
     if as_json:
         print_json({"out": str(out), **counts})

@@ -34,8 +34,8 @@ def models() -> None:
     )
     _show(
         "Losses (loss: NAME, or your own module:name)",
-        ("loss", "what it is"),
-        ((name, one.summary) for name, one in LOSSES.items()),
+        ("loss", "options", "what it is"),
+        ((name, ", ".join(one.options), one.summary) for name, one in LOSSES.items()),
     )
     first_lines = {
         name: (BUILT_IN_RECIPES / f"{name}.yaml").read_text(encoding="utf-8").splitlines()[0]

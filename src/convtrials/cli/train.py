@@ -203,8 +203,8 @@ def _check_early(recipe: "Recipe") -> None:
     model_name(recipe.model)
     for key, name in recipe.custom_parts().items():
         find(key, name)
-    if recipe.initial_weights and not Path(recipe.initial_weights).is_file():
-        raise RecipeError(f"initial_weights: {recipe.initial_weights}: no such file")
+    if recipe.initial_weights and not Path(recipe.initial_weights).expanduser().exists():
+        raise RecipeError(f"initial_weights: {recipe.initial_weights}: no such file or folder")
 
 
 def _refuse_others(context: typer.Context) -> None:

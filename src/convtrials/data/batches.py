@@ -12,6 +12,7 @@ from torch import Tensor
 
 from convtrials.core.errors import DataError
 from convtrials.core.streams import stream_generator
+from convtrials.data.balanced_order import balanced_order
 from convtrials.data.dataset import Dataset
 from convtrials.data.rows import rows_of
 from convtrials.data.split import SplitName
@@ -166,6 +167,10 @@ class Batches:
         (H, W, C).
     labels : Tensor of int64, shape (n,)
         All labels of the split, on the CPU.
+    class_names : tuple of str
+        The dataset's.
+    image_weights : Tensor of float32, shape (n,), or None
+        How much each image counts in the training loss, on the CPU; None where all count alike.
     positions : ndarray of int64, shape (n,)
         Where the split's images are in the dataset.
     streams : bool
@@ -200,6 +205,8 @@ class Batches:
         self._inverse_std = _spread(1 / stds.clamp(min=_SMALLEST_STD), dataset.image_shape).to(self.device)
         self.labels = torch.from_numpy(dataset.labels[self.positions].astype(np.int64))
         self._labels_there = self.labels.to(self.device)
+        self.class_names = dataset.class_names
+        self.image_weights = image_weights(dataset, split)
         rows = rows_of(dataset.images)
         image_bytes = int(np.prod(dataset.images.shape[1:]))
         self.streams = len(self.positions) * image_bytes > memory_limit
@@ -207,6 +214,12 @@ class Batches:
 
     def __len__(self) -> int:
         return len(self.positions)
+
+    def epoch_order(self, seed: int, epoch: int, sampler: str | None = None) -> NDArray[np.int64]:
+        """Return the order in which an epoch visits this split: each image once, or ``"balanced"`` by class."""
+        if sampler is None:
+            return epoch_order(len(self), seed, epoch)
+        return balanced_order(self.labels.numpy(), seed, epoch)
 
     def pixels(self, indices: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
         """Return images as they are stored.
@@ -284,6 +297,29 @@ class Batches:
 
     def _laid_out(self, images: Tensor) -> Tensor:
         return images if self.channels_last else as_contiguous(images)
+
+
+def image_weights(dataset: Dataset, split: SplitName = "train") -> Tensor | None:
+    """Return how much each image of a split counts in the training loss; None where all count alike.
+
+    Raises
+    ------
+    DataError
+        There is not one finite weight of 0 or more for each image, or all in the split are 0.
+    """
+    if dataset.weights is None:
+        return None
+    weights = np.asarray(dataset.weights, np.float32)
+    if weights.shape != dataset.labels.shape or not (np.isfinite(weights) & (weights >= 0)).all():
+        raise DataError(
+            f"dataset {dataset.name!r}: weights: needed is one finite number of 0 or more for each image"
+        )
+    own = weights[dataset.indices(split)]
+    if len(own) == 0 or (own == own[0]).all():
+        if len(own) and own[0] == 0:
+            raise DataError(f"dataset {dataset.name!r}: weights: all images of {split} have the weight 0")
+        return None
+    return torch.from_numpy(own)
 
 
 def _per_channel(dataset: Dataset, name: str, values: Sequence[float]) -> Tensor:

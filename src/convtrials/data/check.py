@@ -1,7 +1,7 @@
 """What is wrong with a dataset: unreadable files, empty classes, duplicates, near-duplicates, leakage, imbalance."""
 
 from collections import defaultdict
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -15,12 +15,16 @@ from convtrials.core.few_images import (
     interval_of_share,
 )
 from convtrials.data.hashes import ImageHashes, hash_images
+from convtrials.data.imbalance import IMBALANCED_FROM, TO_TRY, ClassImbalance, class_imbalance
 from convtrials.data.near.find import NEAR_DISTANCE, NearDuplicates, NearPair, find_near_duplicates
 from convtrials.data.near.store import thumbnail_store
 from convtrials.data.options import DatasetOptions
+from convtrials.data.parallel import pool_for
+from convtrials.data.pixel_scale import find_scale
 from convtrials.data.selection import split_rows
 from convtrials.data.sources.base import Listing, Source
 from convtrials.data.sources.folder import FolderSource
+from convtrials.data.sources.frame import Frame
 from convtrials.data.split import SPLITS
 
 Kind = Literal[
@@ -93,8 +97,8 @@ class CheckReport:
         What spoils results first.
     near_pairs : tuple of NearPair
         Every pair of pictures that show the same with other pixels, across splits and classes first.
-    native_shape : tuple of int or None
-        (H, W, C) where all images share it.
+    frame : Frame
+        How images were read; its shape is None where they differ in size.
     """
 
     location: str
@@ -105,7 +109,7 @@ class CheckReport:
     split_by: str
     findings: tuple[Finding, ...] = field(default=())
     near_pairs: tuple[NearPair, ...] = ()
-    native_shape: tuple[int, int, int] | None = None
+    frame: Frame = Frame()  # noqa: RUF009 (it is frozen)
 
     @property
     def spoiled(self) -> bool:
@@ -154,7 +158,10 @@ def check_source(
         listing, other_files = source.listing(contents), contents.other_files
     else:
         listing = source.scan()
-    seen, alike = _look(source, listing, near, near_distance)
+    with pool_for(source, len(listing.labels)) as pool:
+        scale, _ = find_scale(source, listing, np.flatnonzero(listing.labels >= 0), options, pool)
+    frame = options.frame(None, scale)
+    seen, alike = _look(source, listing, frame, near, near_distance)
     rows = np.array(sorted(seen.digests), np.int64)
     split = np.full(len(listing.labels), 255, np.uint8)
     if len(rows):
@@ -169,7 +176,7 @@ def check_source(
         *_near_duplicates(pairs, _where(listing)),
         *_not_compared(listing, split, alike),
         *_other_files(other_files),
-        *_imbalance(listing, rows),
+        *_imbalance(listing, rows, split),
     ]
     counts = np.bincount(listing.labels[rows], minlength=len(listing.class_names))
     return CheckReport(
@@ -181,18 +188,18 @@ def check_source(
         split_by="convtrials" if listing.split is None else "source",
         findings=tuple(sorted(findings, key=lambda finding: not finding.spoils)),
         near_pairs=pairs,
-        native_shape=listing.native_shape,
+        frame=replace(frame, shape=listing.native_shape),
     )
 
 
 def _look(
-    source: Source, listing: Listing, near: bool, distance: float
+    source: Source, listing: Listing, frame: Frame, near: bool, distance: float
 ) -> tuple[ImageHashes, NearDuplicates | None]:
     """Decode every image once; where `near` is wanted, compare what is like others, too."""
     if not near:
-        return hash_images(source, listing), None
+        return hash_images(source, listing, frame), None
     with thumbnail_store(len(listing.labels)) as store:
-        seen = hash_images(source, listing, store)
+        seen = hash_images(source, listing, frame, store)
         first = {digest: index for index, digest in sorted(seen.digests.items(), reverse=True)}
         # Of equal pictures, which are a finding of their own, one is compared with the others.
         alike = find_near_duplicates(store, np.array(sorted(first.values()), np.int64), distance=distance)
@@ -399,16 +406,14 @@ def _name(listing: Listing, split: NDArray[np.uint8], index: int) -> str:
     return f"image {index} (class {listing.class_names[listing.labels[index]]}, {where})"
 
 
-def _imbalance(listing: Listing, rows: NDArray[np.int64]) -> list[Finding]:
-    counts = np.bincount(listing.labels[rows], minlength=len(listing.class_names))
-    if not counts.any():
+def _imbalance(listing: Listing, rows: NDArray[np.int64], split: NDArray[np.uint8]) -> list[Finding]:
+    def among(which: NDArray[Any]) -> ClassImbalance | None:
+        counts = np.bincount(listing.labels[which], minlength=len(listing.class_names))
+        return class_imbalance(counts, listing.class_names)
+
+    found, trained = among(rows), among(split == SPLITS.index("train"))
+    if found is None or found.ratio < IMBALANCE_FROM:
         return []
-    low, high = int(np.where(counts > 0, counts, counts.max()).argmin()), int(counts.argmax())
-    ratio = counts[high] / counts[low]
-    if ratio < IMBALANCE_FROM:
-        return []
-    summary = (
-        f"class {listing.class_names[high]} has {ratio:.1f} times the images of class {listing.class_names[low]} "
-        f"({counts[high]:,} to {counts[low]:,}); read macro F1 as well as accuracy"
-    )
-    return [Finding("imbalance", False, summary)]
+    summary = f"{found.text}; read macro F1 as well as accuracy"
+    large = trained is not None and trained.ratio > IMBALANCED_FROM
+    return [Finding("imbalance", False, summary, remedy=TO_TRY if large else "")]

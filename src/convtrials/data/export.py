@@ -22,6 +22,7 @@ from convtrials.data.sources.base import Listing, Source
 from convtrials.data.sources.find import find_source
 from convtrials.data.sources.folder import FolderSource
 from convtrials.data.sources.frame import Frame
+from convtrials.data.sources.tree import DiskTree
 from convtrials.data.split import SPLITS
 
 
@@ -65,7 +66,8 @@ def write_split(
     target = typed_path(out).resolve()
     _refuse_target(found, target)
     listing = only_classes(found.scan(), wanted.classes)
-    if link and listing.paths is None:
+    tree = getattr(found, "tree", None)
+    if link and not isinstance(tree, DiskTree):
         raise DataError(f"{found.location}: holds no image files to link to; leave --link out")
     rows = choose_rows(listing, wanted.samples_per_class)
     if wanted.skip_bad:
@@ -128,11 +130,12 @@ def _write(
 
 def _place(source: Any, path: str, target: Path, link: bool) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
-    file = source.tree.where(path)
-    if link:
-        os.link(file, target)
+    if not isinstance(source.tree, DiskTree):
+        target.write_bytes(source.tree.read(path))
+    elif link:
+        os.link(source.tree.where(path), target)
     else:
-        shutil.copy2(file, target)
+        shutil.copy2(source.tree.where(path), target)
 
 
 def _draw(

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Any
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from convtrials.core.progress import progress_task
 from convtrials.data.near.store import ThumbnailStore
 from convtrials.data.near.thumbnails import Thumbnails, hashed, thumbnail
-from convtrials.data.parallel import blocks, pool_for
+from convtrials.data.parallel import blocks, pool_for, reading_order
 from convtrials.data.rows import rows_of
 from convtrials.data.sources.base import BadImage, Listing, Source
 from convtrials.data.sources.frame import Frame
@@ -123,6 +123,7 @@ class _Seen:
 class _ImageHasher:
     source: Any
     shape: tuple[int, int, int] | None
+    frame: Frame
     with_thumbnails: bool
 
     def __call__(self, task: tuple[int, NDArray[np.int64]]) -> _Seen:
@@ -141,21 +142,23 @@ class _ImageHasher:
         """Yield the images one by one; those that cannot be decoded are put into `bad`."""
         if self.shape is not None:
             start, stop = int(rows[0]), int(rows[-1]) + 1
-            images, failed = self.source.read(start, stop, Frame(self.shape))
+            images, failed = self.source.read(start, stop, replace(self.frame, shape=self.shape))
             bad += failed
             gone = {item.index for item in failed}
             yield from ((start + i, own) for i, own in enumerate(images) if start + i not in gone)
             return
         for index in rows.tolist():
             try:
-                image = self.source.native(index, _NATIVE)
+                image = self.source.native(index, self.frame)
             except UnreadableImageError as error:
                 bad.append(BadImage(index, self.source.path_of(index), str(error)))
             else:
                 yield index, image
 
 
-def hash_images(source: Source, listing: Listing, store: ThumbnailStore | None = None) -> ImageHashes:
+def hash_images(
+    source: Source, listing: Listing, frame: Frame = _NATIVE, store: ThumbnailStore | None = None
+) -> ImageHashes:
     """Decode every image at its own size and hash its pixels.
 
     Parameters
@@ -164,6 +167,8 @@ def hash_images(source: Source, listing: Listing, store: ThumbnailStore | None =
         Array sources are read at their native shape; a folder decodes file by file.
     listing : Listing
         The source's.
+    frame : Frame
+        Its scale is used; sizes are the images' own.
     store : ThumbnailStore or None
         Receives what the search for near-duplicates needs, from the same decoding.
 
@@ -173,9 +178,9 @@ def hash_images(source: Source, listing: Listing, store: ThumbnailStore | None =
         Sixteen bytes per image are kept, no pixels.
     """
     found = ImageHashes({}, [])
-    rows = np.arange(len(listing.labels))
+    rows = reading_order(source, np.arange(len(listing.labels)))
     size = int(np.prod(listing.native_shape)) if listing.native_shape else 1
-    hasher = _ImageHasher(source, listing.native_shape, store is not None)
+    hasher = _ImageHasher(source, listing.native_shape, frame, store is not None)
     with (
         pool_for(source, len(rows)) as pool,
         progress_task(f"read {source.name}", len(rows)) as progress,

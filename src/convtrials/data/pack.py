@@ -16,7 +16,7 @@ from convtrials.core.files import write_json
 from convtrials.core.progress import progress_task
 from convtrials.data.hashes import content_fingerprint, pack_key
 from convtrials.data.options import DatasetOptions
-from convtrials.data.parallel import WorkerPool, blocks, pool_for
+from convtrials.data.parallel import WorkerPool, blocks, pool_for, reading_order
 from convtrials.data.pixel_scale import find_scale
 from convtrials.data.selection import (
     choose_rows,
@@ -40,16 +40,16 @@ class BlockDecoder:
     file: Path
     frame: Frame
 
-    def __call__(self, task: tuple[int, NDArray[np.int64]]) -> list[BadImage]:
-        """Decode the listing's `rows` to positions ``first:first + len(rows)``."""
-        first, rows = task
+    def __call__(self, task: tuple[NDArray[np.int64], NDArray[np.int64]]) -> list[BadImage]:
+        """Decode the listing's `rows` to their places in the file, ``(places, rows)``."""
+        places, rows = task
         # Opened for each block: pages of a closed map leave this process, so that memory stays bounded.
         images = np.lib.format.open_memmap(self.file, mode="r+")
         bad: list[BadImage] = []
         for run in np.split(np.arange(len(rows)), np.flatnonzero(np.diff(rows) != 1) + 1):
             start, stop = int(rows[run[0]]), int(rows[run[-1]]) + 1
             pixels, failed = self.source.read(start, stop, self.frame)
-            images[first + run[0] : first + run[-1] + 1] = pixels
+            images[places[run]] = pixels
             bad += failed
         return bad
 
@@ -119,7 +119,9 @@ def _decode(
     _reserve(file, (len(rows), *shape))
     bad: list[BadImage] = []
     with progress_task(f"pack {source.name}", len(rows)) as progress:
-        for (_, own), failed in pool.map(BlockDecoder(source, file, frame), blocks(rows, widest)):
+        order = reading_order(source, rows)
+        tasks = [(order[first : first + len(own)], own) for first, own in blocks(rows[order], widest)]
+        for (_, own), failed in pool.map(BlockDecoder(source, file, frame), tasks):
             bad += failed
             progress.advance(len(own))
             if bad:

@@ -102,6 +102,16 @@ def pool_for(source: Any, count: int, workers: int | None = None) -> WorkerPool:
     return WorkerPool(1 if alone else workers or available_cores())
 
 
+def reading_order(source: Any, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Places of `rows`, shape (n,), in the order in which a source is best read.
+
+    Files of one compressed stream are read front to back: going back begins again at its start.
+    """
+    if not getattr(source, "in_order", False) or not hasattr(source, "position"):
+        return np.arange(len(rows))
+    return np.argsort([source.position(row) for row in rows.tolist()], kind="stable")
+
+
 def blocks(rows: NDArray[np.int64], image_bytes: int) -> list[tuple[int, NDArray[np.int64]]]:
     """Cut rows into tasks ``(first position, rows)`` of bounded size."""
     size = int(min(BLOCK_IMAGES, max(1, BLOCK_BYTES // max(1, image_bytes))))

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from convtrials.core.errors import DataError
 from convtrials.core.progress import progress_task
 from convtrials.data.options import DatasetOptions
-from convtrials.data.parallel import WorkerPool, blocks
+from convtrials.data.parallel import WorkerPool, blocks, reading_order
 from convtrials.data.sources.base import Listing, Source
 from convtrials.data.sources.extent import Extent, HasExtent
 from convtrials.data.sources.frame import PixelScale
@@ -94,6 +94,7 @@ def _extents(
     with progress_task(f"find the range of {source.name}", len(rows)) as progress:
         for code in np.unique(split[rows]).tolist():
             own = rows[split[rows] == code]
+            own = own[reading_order(source, own)]
             for (_, part), extent in pool.map(ExtentReader(source), blocks(own, size)):
                 found[code] = found.get(code, Extent()).joined(extent)
                 progress.advance(len(part))

@@ -12,7 +12,7 @@ from convtrials.core.errors import DataError
 from convtrials.core.log import get_logger
 from convtrials.core.streams import stream_generator
 from convtrials.data.options import DatasetOptions
-from convtrials.data.parallel import WorkerPool, blocks
+from convtrials.data.parallel import WorkerPool, blocks, reading_order
 from convtrials.data.sources.base import Listing, Source
 from convtrials.data.sources.images import Header
 from convtrials.data.split import assign_splits, share_out
@@ -136,7 +136,7 @@ def read_headers(
     if listing.native_shape or (options.image_size is not None and options.channels is not None):
         return None
     headers: set[Header] = set()
-    for _, found in pool.map(HeaderReader(source), blocks(rows, 1)):
+    for _, found in pool.map(HeaderReader(source), blocks(rows[reading_order(source, rows)], 1)):
         headers |= found
     return headers
 

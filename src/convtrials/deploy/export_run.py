@@ -15,9 +15,16 @@ from convtrials.data.dataset import Dataset
 from convtrials.data.rows import rows_of
 from convtrials.deploy.extra import DeployError, need, need_onnx_tools
 from convtrials.deploy.images import calibration_images, held_out_positions
-from convtrials.deploy.onnx_file import PREFIX, open_onnx, write_onnx
+from convtrials.deploy.onnx_file import PREFIX, Classify, open_onnx, write_onnx
 from convtrials.deploy.predictor import FinishedRun, load_finished_run
 from convtrials.deploy.quantize_onnx import write_int8_onnx
+from convtrials.deploy.torch_file import (
+    card_path,
+    is_our_state_dict,
+    open_state_dict,
+    write_card,
+    write_state_dict,
+)
 from convtrials.training.run_directory import Run
 
 ExportPrecision = Literal["fp32", "int8"]
@@ -91,7 +98,7 @@ def export_onnx(
                 raise DeployError("int8 needs the run's dataset: its ranges are set on validation images")
             write_int8_onnx(made, made.with_name("int8.onnx"), finished, calibration_images(dataset))
             made = made.with_name("int8.onnx")
-        difference, changed = _compare(finished, made, images)
+        difference, changed = _compare(finished, open_onnx(made), images)
         if precision == "fp32" and not difference <= LARGEST_DIFFERENCE:
             raise DeployError(
                 f"the ONNX file does not agree with the run: probabilities differ by up to {difference:.1e} "
@@ -99,6 +106,52 @@ def export_onnx(
             )
         with atomic_path(out) as temporary:
             temporary.write_bytes(made.read_bytes())
+    return Exported(out, out.stat().st_size, len(images), of_test_split, difference, changed)
+
+
+def export_torch(run: Run, dataset: Dataset | None, out: Path | None = None) -> Exported:
+    """Write a finished run's weights as a state dict of PyTorch, with a JSON file next to it, and read it back.
+
+    Parameters
+    ----------
+    run : Run
+        Finished, with weights.
+    dataset : Dataset or None
+        The one it was trained on. Without it the file is compared on random pixels.
+    out : Path, optional
+        Ends in ``.pt`` or ``.pth``; by default ``model.pt`` in the run directory. An earlier export is replaced,
+        another file never.
+
+    Raises
+    ------
+    DeployError, RunError
+        `out` is another file, or the file does not do what the run does; then nothing is written.
+    """
+    finished = load_finished_run(run)
+    if dataset is not None:
+        finished.check_dataset(dataset)
+    out = out or run.folder / "model.pt"
+    if out.suffix not in (".pt", ".pth"):
+        raise DeployError(f"{out}: a state dict's name ends in .pt or .pth")
+    if out.is_dir():
+        raise DeployError(f"{out}: is a folder; name a file")
+    card = card_path(out)
+    if (out.exists() or card.exists()) and not is_our_state_dict(out):
+        there = out if out.exists() else card
+        raise DeployError(f"{there}: exists and was not exported by convtrials; choose another --out")
+    images, of_test_split = _images(finished, dataset)
+    with TemporaryDirectory(prefix="convtrials-") as folder:
+        made = Path(folder) / out.name
+        write_state_dict(finished, made)
+        difference, changed = _compare(finished, open_state_dict(finished, made), images)
+        if difference != 0:
+            raise DeployError(
+                f"the state dict does not agree with the run: probabilities differ by up to {difference:.1e}; "
+                "nothing was written"
+            )
+        with atomic_path(out) as temporary:
+            temporary.write_bytes(made.read_bytes())
+    write_card(finished, out)
     return Exported(out, out.stat().st_size, len(images), of_test_split, difference, changed)
 
 
@@ -124,9 +177,9 @@ def _images(finished: FinishedRun, dataset: Dataset | None) -> tuple[NDArray[np.
     return stream_generator(0, "export").integers(0, 256, shape, dtype=np.uint8), False
 
 
-def _compare(finished: FinishedRun, path: Path, images: NDArray[np.uint8]) -> tuple[float, float]:
+def _compare(finished: FinishedRun, classify: Classify, images: NDArray[np.uint8]) -> tuple[float, float]:
     """Return the largest difference from torch and the share of changed classes; with several batch sizes."""
-    classify, predictor = open_onnx(path), finished.predictor()
+    predictor = finished.predictor()
     difference, changed = 0.0, 0
     # A batch of one, of two, and the rest: a batch size that was frozen into the graph shows here.
     for piece in (
@@ -141,11 +194,9 @@ def _compare(finished: FinishedRun, path: Path, images: NDArray[np.uint8]) -> tu
         try:
             got = classify(piece)
         except Exception as error:
-            raise DeployError(f"the ONNX file fails on {len(piece)} images: {error!s:.200}") from error
+            raise DeployError(f"the file fails on {len(piece)} images: {error!s:.200}") from error
         if got.shape != expected.shape:
-            raise DeployError(
-                f"the ONNX file gives {got.shape} for {len(piece)} images, torch {expected.shape}"
-            )
+            raise DeployError(f"the file gives {got.shape} for {len(piece)} images, torch {expected.shape}")
         difference = float(np.maximum(difference, np.abs(got - expected).max()))  # NaN stays NaN
         changed += int((got.argmax(axis=1) != expected.argmax(axis=1)).sum())
     return difference, changed / len(images)

@@ -191,7 +191,8 @@ def _standing_text(standing: Standing, names: Sequence[str], macro_auc: float | 
     if standing.kind == "accuracy_misleads":
         return (
             f"Its accuracy, {right}, is {shown} the {guessing} of always answering {largest}. Its answers are still "
-            f"better than chance (Cohen's kappa {standing.kappa:.2f}): read macro F1 and AUC instead."
+            f"better than chance (Cohen's kappa {standing.kappa:.2f}): read macro F1 and AUC instead. "
+            "Techniques for classes of different size are class_weights and sampler."
         )
     auc = f"macro AUC {macro_auc:.2f}" if macro_auc is not None else ""
     if standing.kind == "one_class":

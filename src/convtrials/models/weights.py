@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from convtrials.core.errors import ConvtrialsError
 from convtrials.core.files import atomic_path
@@ -14,6 +15,12 @@ if TYPE_CHECKING:
     State = dict[str, Tensor]
 
 _SHOWN = 4
+
+#: Under which keys training programs put the state dict into a checkpoint.
+_CHECKPOINT_KEYS = ("state_dict", "model_state_dict", "model")
+
+#: What DataParallel puts in front of every name.
+_WRAPPED = "module."
 
 
 class WeightsError(ConvtrialsError):
@@ -42,25 +49,47 @@ def save_weights(model: nn.Module, path: str | Path) -> None:
         save_file(state, temporary, metadata={"format": "pt"})
 
 
-def load_weights(model: nn.Module, path: str | Path) -> list[str]:
+class Change(str):
+    """A line on a layer whose weights are not the file's own.
+
+    Attributes
+    ----------
+    layer : str
+        Its name.
+    fresh : bool
+        Whether it keeps the weights that it had; False: the file's were adapted.
+    """
+
+    layer: str
+    fresh: bool
+
+    def __new__(cls, text: str, layer: str, fresh: bool = True) -> Self:
+        """Make the line."""
+        line = super().__new__(cls, text)
+        line.layer, line.fresh = layer, fresh
+        return line
+
+
+def load_weights(model: nn.Module, path: str | Path) -> list[Change]:
     """Load weights by name into a model, in place.
 
-    Where the file has another class count, the last linear layer keeps the weights it has (its initial ones,
-    in a new model); where it has another number of channels, the first convolution does. Any other difference
-    is an error, and then nothing is loaded.
+    Where the file has another class count, the last linear layer keeps the weights it has (its initial ones, in a new
+    model). Where it has another number of input channels and one side is grey, the first convolution's weights are
+    adapted so that a grey image gives the same maps: summed over the channels, as timm does, or shared out among them.
+    Any other difference is an error, and then nothing is loaded.
 
     Parameters
     ----------
     model : nn.Module
         With torchvision's parameter names, if the file has them.
     path : str or Path
-        ``.safetensors``, or ``.pth`` / ``.pt`` holding a state dict; the latter is read with
-        ``weights_only=True``, which runs no code from the file.
+        ``.safetensors``, or ``.pth`` / ``.pt`` holding a state dict, alone or in a checkpoint under ``state_dict``,
+        ``model_state_dict`` or ``model``; read with ``weights_only=True``, which runs no code from the file.
 
     Returns
     -------
-    list of str
-        A line for each layer that was not loaded; empty if all were.
+    list of Change
+        A line for each layer that was not loaded as it is in the file; empty if all were.
 
     Raises
     ------
@@ -70,21 +99,48 @@ def load_weights(model: nn.Module, path: str | Path) -> list[str]:
     path = Path(path)
     given = _read(path)
     own = model.state_dict()
-    messages: list[str] = []
-    for layer, dimension, message in _replaceable(model):
-        if _differs_only_in(own, given, layer, dimension):
-            theirs, ours = (state[f"{layer}.weight"].shape[dimension] for state in (given, own))
-            messages.append(message.format(theirs=theirs, ours=ours, layer=layer))
-            for key in (f"{layer}.weight", f"{layer}.bias"):
-                if key in own:
-                    given[key] = own[key]
+    changes = [*_adapted_stem(model, own, given), *_fresh_head(model, own, given)]
     for key in own.keys() - given.keys():
         # Files from before PyTorch 0.4.1 lack this counter, which nothing here reads.
         if key.endswith(".num_batches_tracked"):
             given[key] = own[key]
     _refuse_misfits(path, own, given)
     model.load_state_dict(given)
-    return messages
+    return changes
+
+
+def _adapted_stem(model: nn.Module, own: State, given: State) -> Iterator[Change]:
+    """Adapt the first convolution's weights, (out, in, h, w), to the model's input channels; ``given`` is changed."""
+    from torch import nn
+
+    stem = next((name for name, layer in model.named_modules() if isinstance(layer, nn.Conv2d)), None)
+    if stem is None or not _differs_only_in(own, given, stem, 1):
+        return
+    key = f"{stem}.weight"
+    theirs, ours = given[key].shape[1], own[key].shape[1]
+    between = f"the file is for {theirs} input channels, the model has {ours}"
+    if ours == 1:
+        given[key] = given[key].sum(dim=1, keepdim=True)
+        yield Change(f"{stem}: weights are summed over the channels: {between}", stem, fresh=False)
+    elif theirs == 1:
+        given[key] = given[key].expand(-1, ours, -1, -1) / ours
+        yield Change(f"{stem}: weights are shared out among the channels: {between}", stem, fresh=False)
+    else:
+        given.update((name, own[name]) for name in (key, f"{stem}.bias") if name in own)
+        yield Change(f"{stem} starts from scratch: {between}", stem)
+
+
+def _fresh_head(model: nn.Module, own: State, given: State) -> Iterator[Change]:
+    """Let the last linear layer keep its weights where the file's are for other classes; ``given`` is changed."""
+    from torch import nn
+
+    head = [name for name, layer in model.named_modules() if isinstance(layer, nn.Linear)][-1:]
+    if not head or not _differs_only_in(own, given, head[0], 0):
+        return
+    key = f"{head[0]}.weight"
+    between = f"the file is for {given[key].shape[0]} classes, the model has {own[key].shape[0]}"
+    given.update((name, own[name]) for name in (key, f"{head[0]}.bias") if name in own)
+    yield Change(f"{head[0]} starts from scratch: {between}", head[0])
 
 
 def _read(path: Path) -> State:
@@ -114,6 +170,7 @@ def _read(path: Path) -> State:
 def _as_state(path: Path, state: object) -> State:
     import torch
 
+    state = _unwrapped(state)
     if not isinstance(state, dict):
         raise WeightsError(f"{path}: holds a {type(state).__name__}, not a state dict (name -> tensor)")
     for key, tensor in state.items():
@@ -121,23 +178,18 @@ def _as_state(path: Path, state: object) -> State:
             raise WeightsError(
                 f"{path}: is not a state dict: {key!r} holds a {type(tensor).__name__}, not a tensor"
             )
+    if state and all(key.startswith(_WRAPPED) for key in state):  # saved from under DataParallel
+        return {key.removeprefix(_WRAPPED): tensor for key, tensor in state.items()}
     return dict(state)
 
 
-def _replaceable(model: nn.Module) -> list[tuple[str, int, str]]:
-    """First convolution and last linear: (name, dimension of its weight that may differ, message)."""
-    from torch import nn
-
-    convolutions = [name for name, layer in model.named_modules() if isinstance(layer, nn.Conv2d)]
-    linears = [name for name, layer in model.named_modules() if isinstance(layer, nn.Linear)]
-    found = []
-    if convolutions:
-        text = "{layer} starts from scratch: the file is for {theirs} input channels, the model has {ours}"
-        found.append((convolutions[0], 1, text))
-    if linears:
-        text = "{layer} starts from scratch: the file is for {theirs} classes, the model has {ours}"
-        found.append((linears[-1], 0, text))
-    return found
+def _unwrapped(state: object) -> object:
+    """Return the state dict inside a training program's checkpoint; anything else as it is."""
+    if isinstance(state, dict):
+        for key in _CHECKPOINT_KEYS:
+            if isinstance(state.get(key), dict) and state[key]:
+                return state[key]
+    return state
 
 
 def _differs_only_in(own: State, given: State, layer: str, dimension: int) -> bool:

@@ -121,18 +121,18 @@ def _with_pictures(report: CheckReport, source: Source) -> list[_Shown]:
     addresses = {}
     with progress_task("read pictures", len(wanted)) as progress:
         for index in wanted:
-            addresses[index] = _address(_picture(source, index, report.native_shape))
+            addresses[index] = _address(_picture(source, index, report.frame))
             progress.advance()
     return [_Shown(pair, (addresses[pair.indices[0]], addresses[pair.indices[1]])) for pair in pairs]
 
 
-def _picture(source: Any, index: int, shape: tuple[int, int, int] | None) -> NDArray[np.uint8] | None:
+def _picture(source: Any, index: int, frame: Frame) -> NDArray[np.uint8] | None:
     """Read one image at its own size, uint8 (H, W, C); None where its file has gone or changed."""
-    if shape is not None:
-        pixels, bad = source.read(index, index + 1, Frame(shape))
+    if frame.shape is not None:
+        pixels, bad = source.read(index, index + 1, frame)
         return None if bad else pixels[0]
     try:
-        native: NDArray[np.uint8] = source.native(index, Frame())
+        native: NDArray[np.uint8] = source.native(index, frame)
         return native
     except UnreadableImageError:
         return None

@@ -22,6 +22,12 @@ from convtrials.training.engine.custom import try_custom_parts
 from convtrials.training.engine.environment import describe_environment
 from convtrials.training.engine.execution import ComputeOptions
 from convtrials.training.engine.identity import check_trainable, describe_dataset
+from convtrials.training.engine.weighting import (
+    favours_small_classes,
+    image_weights_line,
+    imbalance_line,
+    weighting_lines,
+)
 
 _log = get_logger(__name__)
 
@@ -55,7 +61,7 @@ def prepare(
         The directory holds something else, a study on other data, or one with another plan that may not be changed.
     """
     for arm in spec.arms:
-        check_trainable(arm.recipe, dataset_of_arm(dataset, arm))
+        check_trainable(arm.recipe, dataset_of_arm(dataset, arm), arm=arm.name)
     if not len(dataset.indices("test")):
         raise StudyError(f"dataset {dataset.name}: no images in the test split; verdicts need some")
     _check_custom_parts(study, spec, dataset)
@@ -65,6 +71,8 @@ def prepare(
         changes = _changes(study, plan, may_change)
         if changes:
             held.enter_context(study.changing_plan())
+        if not study.exists:
+            _log_weighting(spec, dataset)
         if like is not None and not study.execution_path.is_file():
             study.write_execution(like.execution)
         _write_execution(study, plan, dataset, options)
@@ -102,24 +110,38 @@ def _check_custom_parts(study: StudyDirectory, spec: StudySpec, dataset: Dataset
 
 
 def _check_initial_weights(study: StudyDirectory, spec: StudySpec, dataset: Dataset) -> None:
-    """Refuse files of weights that do not fit, before anything is measured; those of arms that have begun do."""
-    from convtrials.training.engine.network import initial_network  # torch: not for those who only read
+    """Refuse weights and layers that do not fit, before anything is measured; those of arms that have begun do."""
+    # torch: not for those who only read
+    from convtrials.training.engine.input_stats import normalised_as
+    from convtrials.training.engine.network import initial_network, names_layers
 
     fitting = set()
     for arm in spec.arms:
         recipe, data = arm.recipe, dataset_of_arm(dataset, arm)
-        if not recipe.initial_weights or (study.folder / "runs" / arm.slug).is_dir():
+        if not names_layers(recipe) or (study.folder / "runs" / arm.slug).is_dir():
             continue
         knobs = (recipe.model, recipe.width, recipe.dropout, recipe.activation, recipe.batch_norm)
-        same = (recipe.initial_weights, data.image_shape, *knobs, recipe.classifier_width)
+        layers = (recipe.freeze, recipe.optimizer.layer_decay, str(recipe.optimizer.lr_factors))
+        same = (recipe.initial_weights, data.image_shape, *knobs, recipe.classifier_width, *layers)
         if same in fitting:
             continue
         try:
             with quiet():
-                initial_network(recipe, data, seed=0)
+                initial_network(recipe, normalised_as(recipe, data), seed=0)
         except ConvtrialsError as error:
             raise StudyError(f"{arm.name}: {error}") from error
         fitting.add(same)
+
+
+def _log_weighting(spec: StudySpec, dataset: Dataset) -> None:
+    """Say how each arm weighs and draws images; where classes differ widely and no arm does, what can be tried."""
+    for arm in spec.arms:
+        for line in weighting_lines(arm.recipe, dataset_of_arm(dataset, arm)):
+            _log.info(f"{arm.name}: {line}")
+    done = any(favours_small_classes(arm.recipe) for arm in spec.arms)
+    for said in (image_weights_line(dataset), None if done else imbalance_line(dataset)):
+        if said:
+            _log.info(said)
 
 
 def _changes(study: StudyDirectory, plan: Plan, may_change: bool) -> list[str]:

@@ -191,11 +191,14 @@ class Run:
             It cannot be found, or has changed since.
         """
         from convtrials.data.open import reopen_dataset
+        from convtrials.data.options import OptionError
 
         try:
             return reopen_dataset(self.dataset.to_dict(), source=source)
-        except TypeError as problem:
-            raise DataError(f"{self.folder}: options in dataset.json are not those of a dataset") from problem
+        except (OptionError, TypeError) as problem:
+            raise DataError(
+                f"{self.folder}: options in dataset.json are not those of a dataset ({problem})"
+            ) from problem
 
     def read_predictions(self) -> Predictions:
         """Return the predictions of the test split.
@@ -425,6 +428,31 @@ def load_run(folder: str | Path) -> Run:
     if not run.exists:
         raise RunError(f"{run.folder}: {_why_no_run(run.folder)}")
     return run
+
+
+def weights_file(place: str | Path) -> Path:
+    """Return the file that initial weights are in: the file itself, or the weights of the run in a folder."""
+    path = Path(place).expanduser()
+    return Run(path).weights_path if path.is_dir() else path
+
+
+def existing_weights_file(place: str | Path) -> Path:
+    """Return the file that initial weights are in, as `weights_file`.
+
+    Raises
+    ------
+    RunError
+        The folder holds no finished run with its weights. (A missing file is for its reader to name.)
+    """
+    path = weights_file(place)
+    if path != Path(place).expanduser() and not path.is_file():
+        run = Run(path.parent)
+        status = f"the run is {run.status}" if run.exists else _why_no_run(run.folder)
+        raise RunError(
+            f"initial_weights: {place}: no {path.name} in this folder ({status}); "
+            "needed: a finished run with its weights (a study keeps those of each arm's first seed)"
+        )
+    return path
 
 
 def default_run_folder(recipe: Recipe, dataset: Dataset, seed: int) -> Path:

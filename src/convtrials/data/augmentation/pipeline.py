@@ -10,7 +10,12 @@ from convtrials.core.custom import call
 from convtrials.core.errors import RecipeError
 from convtrials.core.streams import stream_seed
 from convtrials.data.augmentation.config import AugmentConfig, CustomOperation
-from convtrials.data.augmentation.operations import erase, flip, mixup, random_crop
+from convtrials.data.augmentation.jitter import color_jitter
+from convtrials.data.augmentation.mixing import mix
+from convtrials.data.augmentation.noise import gaussian_blur, gaussian_noise
+from convtrials.data.augmentation.operations import erase, flip, random_crop
+from convtrials.data.augmentation.perspective import composed, draw_perspective
+from convtrials.data.augmentation.policies import randaugment, trivialaugment
 from convtrials.data.augmentation.warp import AffineRange, draw_affine, draw_elastic, warp
 from convtrials.data.batches import as_channels_last
 
@@ -26,7 +31,7 @@ class AugmentedBatch:
     labels : Tensor of int64, shape (B,)
         The images' own labels.
     mixed_labels : Tensor of int64, shape (B,), or None
-        Labels of the images blended in by mixup; None without mixup.
+        Labels of the images blended in by mixup or pasted in by CutMix; None without both.
     lam : float
         Weight of `labels` in the loss; ``1 - lam`` belongs to `mixed_labels`.
     """
@@ -43,7 +48,7 @@ class AugmentedBatch:
 
 
 def augmented(images: Tensor, labels: Tensor, config: AugmentConfig, seed: int, step: int) -> AugmentedBatch:
-    """Flip, crop, warp, erase, change by your own operations, and mix a whole group of images.
+    """Flip, crop, warp, recolour, blur, erase and so on (`OPERATIONS`), and mix a whole group of images.
 
     Call it on the whole group of a step and cut micro-batches afterwards (`AugmentedBatch.part`): the size of
     the micro-batches then changes nothing.
@@ -58,8 +63,8 @@ def augmented(images: Tensor, labels: Tensor, config: AugmentConfig, seed: int, 
         The strengths.
     seed, step : int
         The run's seed and the optimizer step, counted from the start of training. Each operation has its own
-        stream of (seed, step); an image's draws depend on its place in the group alone (mixup's partners
-        also on the size of the group).
+        stream of (seed, step); an image's draws depend on its place in the group alone (the partners of mixup and
+        CutMix also on the size of the group).
 
     Returns
     -------
@@ -80,9 +85,10 @@ def augmented(images: Tensor, labels: Tensor, config: AugmentConfig, seed: int, 
 
     for operation in OPERATIONS:
         images = operation(images, config, draws)
-    if not config.mixup:
+    mixed = mix(images, labels, config, draws)
+    if mixed is None:
         return AugmentedBatch(as_channels_last(images), labels)
-    images, partner_labels, lam = mixup(images, labels, config.mixup, generator=draws("mixup"))
+    images, partner_labels, lam = mixed
     return AugmentedBatch(as_channels_last(images), labels, partner_labels, lam)
 
 
@@ -101,16 +107,47 @@ def _cropped(images: Tensor, config: AugmentConfig, draws: Draws) -> Tensor:
 
 
 def _warped(images: Tensor, config: AugmentConfig, draws: Draws) -> Tensor:
-    """Affine and elastic, in one interpolation."""
+    """Affine, perspective and elastic, in one interpolation."""
     height, width = images.shape[-2:]
     limits = AffineRange(config.degrees, config.translate, config.scale, config.shear)
     matrices = field = None
     if not limits.identity:
         matrices = draw_affine(len(images), (height, width), limits, draws("affine"))
+    if config.perspective:
+        seen = draw_perspective(len(images), (height, width), config.perspective, draws("perspective"))
+        matrices = composed(matrices, seen)
     if config.elastic_alpha:
         alpha, sigma = config.elastic_alpha, config.elastic_sigma
         field = draw_elastic(len(images), (height, width), alpha, sigma, draws("elastic"), images.device)
     return warp(images, matrices, field, config.border)
+
+
+def _randaugmented(images: Tensor, config: AugmentConfig, draws: Draws) -> Tensor:
+    policy = config.randaugment
+    if policy is None:
+        return images
+    return randaugment(images, policy.operations, policy.magnitude, policy.levels, config.border, draws=draws)
+
+
+def _trivialaugmented(images: Tensor, config: AugmentConfig, draws: Draws) -> Tensor:
+    if not config.trivialaugment:
+        return images
+    return trivialaugment(images, config.border, generator=draws("trivialaugment"))
+
+
+def _jittered(images: Tensor, config: AugmentConfig, draws: Draws) -> Tensor:
+    if config.color_jitter is None:
+        return images
+    generator, order = draws("color_jitter"), draws("color_jitter-order")
+    return color_jitter(images, config.color_jitter, generator=generator, order=order)
+
+
+def _blurred(images: Tensor, config: AugmentConfig, draws: Draws) -> Tensor:
+    return gaussian_blur(images, config.blur, generator=draws("blur")) if config.blur else images
+
+
+def _noisy(images: Tensor, config: AugmentConfig, draws: Draws) -> Tensor:
+    return gaussian_noise(images, config.noise, generator=draws("noise")) if config.noise else images
 
 
 def _erased(images: Tensor, config: AugmentConfig, draws: Draws) -> Tensor:
@@ -149,12 +186,17 @@ def _own(images: Tensor, operation: CustomOperation, generator: torch.Generator)
     return made
 
 
-#: What is done to images, in this order; each leaves them as they are where the recipe has it off. Mixup, which
-#: changes labels too, comes last.
+#: What is done to images, in this order; each leaves them as they are where the recipe has it off. Mixup and
+#: CutMix, which change labels too, come last.
 OPERATIONS: tuple[Callable[[Tensor, AugmentConfig, Draws], Tensor], ...] = (
     _flipped,
     _cropped,
     _warped,
+    _randaugmented,
+    _trivialaugmented,
+    _jittered,
+    _blurred,
+    _noisy,
     _erased,
     _custom,
 )

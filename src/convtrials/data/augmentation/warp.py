@@ -163,8 +163,8 @@ def warp(images: Tensor, matrices: Tensor | None, field: Tensor | None, border: 
     ----------
     images : Tensor of float, shape (B, C, H, W)
         On any device.
-    matrices : Tensor, shape (B, 2, 3), or None
-        From `draw_affine` or `affine_matrices`.
+    matrices : Tensor, shape (B, 2, 3) or (B, 3, 3), or None
+        From `draw_affine` or `affine_matrices`; with a third row, from `convtrials.data.augmentation.perspective`.
     field : Tensor, shape (B, 2, H, W), or None
         From `draw_elastic`.
     border : {"edge", "zeros", "reflect"}
@@ -183,10 +183,12 @@ def warp(images: Tensor, matrices: Tensor | None, field: Tensor | None, border: 
     if matrices is None:
         matrices = torch.tensor([[[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]])
     place = matrices.to(images.device, torch.float32)[:, :, :, None]
-    # (B, 2, W) and (B, 2, H): the source place is a sum of a part along each axis.
+    # (B, 2 or 3, W) and (B, 2 or 3, H): the source place is a sum of a part along each axis.
     along_x = place[:, :, 0] * x + place[:, :, 2]
     along_y = place[:, :, 1] * y
     source = along_x[:, :, None, :] + along_y[:, :, :, None]
+    if matrices.shape[1] == 3:  # homogeneous
+        source = source[:, :2] / source[:, 2:]
     if field is not None:
         source = source + field
     scale = torch.tensor([2 / width, 2 / height], device=images.device)

@@ -1,6 +1,7 @@
 """Images and labels that come as arrays, from an ``.npz`` or from memory: what is supported, and as what."""
 
 from collections.abc import Sequence
+from math import isqrt
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,9 @@ from convtrials.core.errors import DataError
 from convtrials.data.sources.extent import Extent
 from convtrials.data.sources.frame import PixelScale
 from convtrials.data.sources.images import refuse_huge
+
+#: Rows of fewer pixels than this, squared, are no images.
+_LEAST_SIDE = 8
 
 
 def image_layout(
@@ -30,6 +34,8 @@ def image_layout(
 def _layout(what: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[tuple[int, int, int], bool]:
     if dtype.kind not in "uibf":
         raise DataError(f"{what}: type {dtype}; images are numbers, best uint8")
+    if len(shape) == 2 and (side := isqrt(shape[1])) ** 2 == shape[1] and side >= _LEAST_SIDE:
+        return (side, side, 1), False
     if len(shape) == 3 and min(shape[1:]) > 0:
         return (shape[1], shape[2], 1), False
     if len(shape) == 4 and min(shape[1:]) > 0:
@@ -40,7 +46,8 @@ def _layout(what: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[tu
         if shape[3] == 4:
             return (shape[1], shape[2], 3), False
     raise DataError(
-        f"{what}: shape {shape}; (N, H, W), (N, H, W, 1, 3 or 4) or (N, 1 or 3, H, W) is supported"
+        f"{what}: shape {shape}; (N, H, W), (N, H, W, 1, 3 or 4), (N, 1 or 3, H, W) and (N, side * side) are "
+        "supported; reshape rows of colour images yourself, their order is not known"
     )
 
 
@@ -60,7 +67,10 @@ def extent_of(values: NDArray[Any]) -> Extent:
 
 def laid_out(values: NDArray[Any], what: str) -> NDArray[np.uint8]:
     """Bring images on the scale 0 to 255 to uint8 (n, H, W, C), C 1 or 3."""
-    if values.ndim == 3:
+    if values.ndim == 2:
+        side = isqrt(values.shape[1])
+        values = values.reshape(-1, side, side, 1)
+    elif values.ndim == 3:
         values = values[..., None]
     elif image_layout(what, values.shape, values.dtype)[1]:
         values = values.transpose(0, 2, 3, 1)

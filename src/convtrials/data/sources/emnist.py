@@ -33,6 +33,8 @@ BALANCED_CLASSES = 47
 PER_CLASS = (2400, 400)
 
 _ARCHIVE = "gzip.zip"
+#: NIST's archive lists its few files within so many bytes at its end.
+_TAIL_BYTES = 1 << 16
 _PARTS = ("train", "test")
 _IMAGE_SIZE = 28
 #: Several times what the largest member unpacks to (88 MB).
@@ -185,11 +187,18 @@ def find_emnist(path: Path) -> Path | None:
     """
     path = Path(path)
     if path.is_file():
-        return path if zipfile.is_zipfile(path) else None
+        return path if _holds_emnist(path) else None
     for folder in (path, path / "gzip"):
         if _files(folder):
             return folder
     return path / _ARCHIVE if (path / _ARCHIVE).is_file() else None
+
+
+def _holds_emnist(path: Path) -> bool:
+    """Whether a zip file is NIST's archive, or one like it, by the names at its end."""
+    with open(path, "rb") as file:
+        file.seek(max(0, path.stat().st_size - _TAIL_BYTES))
+        return b"emnist-balanced-" in file.read(_TAIL_BYTES)
 
 
 def _member_name(part: str, kind: str, axes: int) -> str:

@@ -53,7 +53,9 @@ class IdxSource:
 
     def __post_init__(self) -> None:
         self.folder = Path(self.folder).resolve()
-        self.name, self.location = self.folder.name, str(self.folder)
+        # torchvision's MNIST/raw is MNIST.
+        self.name = self.folder.parent.name if self.folder.name == "raw" else self.folder.name
+        self.location = str(self.folder)
         if self.transposed is None:
             files = self._parts()
             self.transposed = _mapping_file(self.folder) is not None or any(
@@ -156,7 +158,28 @@ class IdxSource:
 
 def idx_files(folder: Path) -> list[Path]:
     """Files of a folder that are named as EMNIST names its IDX files, sorted."""
-    return sorted(path for path in Path(folder).iterdir() if _PART.fullmatch(path.name))
+    return (
+        sorted(path for path in Path(folder).iterdir() if _PART.fullmatch(path.name))
+        if folder.is_dir()
+        else []
+    )
+
+
+def idx_folder(folder: Path) -> Path | None:
+    """Find the IDX files in a folder, or where torchvision puts them below it: ``MNIST/raw``, ``raw``.
+
+    Raises
+    ------
+    DataError
+        Several datasets lie below.
+    """
+    if idx_files(folder):
+        return folder
+    found = sorted({path for pattern in ("raw", "*/raw") for path in folder.glob(pattern) if idx_files(path)})
+    if len(found) > 1:
+        names = " and ".join(str(path.relative_to(folder)) for path in found)
+        raise DataError(f"{folder}: holds {names}; give the path of one")
+    return found[0] if found else None
 
 
 def read_mapping(path: Path) -> dict[int, str]:

@@ -30,6 +30,15 @@ class ImageFiles:
     tree: FileTree
     _paths: tuple[str, ...] | None
 
+    @property
+    def in_order(self) -> bool:
+        """Whether the files are one compressed stream, to be read front to back by one process."""
+        return self.tree.in_order
+
+    def position(self, index: int) -> int:
+        """Where an image lies in the stream, if it is one."""
+        return self.tree.position(self.path_of(index))
+
     def scan(self) -> Listing:
         """List the images."""
         raise NotImplementedError

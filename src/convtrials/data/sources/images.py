@@ -1,5 +1,6 @@
 """From an image file, or an array, to uint8 pixels of one size and one number of channels."""
 
+from functools import cache
 from io import BytesIO
 from math import prod
 from typing import Any, BinaryIO, NamedTuple
@@ -28,6 +29,8 @@ _PEEK = 8 + max(map(len, _TURNING_WORDS))
 _MOST_CHUNKS = 1 << 16
 #: The chunk that ends a file, or the file's end before it.
 _LAST = frozenset({b"IEND", b""})
+_HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
+_NO_HEIF = "HEIC needs the package pillow-heif (pip install pillow-heif)"
 _RESAMPLE = Image.Resampling.BILINEAR
 
 
@@ -58,16 +61,38 @@ def decode_image(data: bytes, frame: Frame) -> NDArray[np.uint8]:
         Where the file is no image, is cut short, or has too many pixels.
     """
     try:
-        with Image.open(BytesIO(data)) as image:
+        with _opened(data) as image:
             return _decode(image, frame)
     except UnreadableImageError:
         raise
     except Image.DecompressionBombError as error:
         raise UnreadableImageError("too many pixels") from error
     except UnidentifiedImageError as error:
-        raise UnreadableImageError("not an image that Pillow can read" if data else "empty file") from error
+        reason = _NO_HEIF if _is_heif(data) else "not an image that Pillow can read"
+        raise UnreadableImageError(reason if data else "empty file") from error
     except Exception as error:  # Pillow's decoders raise many kinds on damaged files
         raise UnreadableImageError(str(error) or type(error).__name__) from error
+
+
+def _is_heif(head: bytes) -> bool:
+    """Whether a file begins as HEIC or HEIF do (ISO/IEC 23008-12)."""
+    return head[4:8] == b"ftyp" and head[8:12] in _HEIF_BRANDS
+
+
+def _opened(data: bytes) -> Image.Image:
+    """Open an image; HEIC by the package that decodes it, where it is installed."""
+    if _is_heif(data[:12]):
+        _register_heif()
+    return Image.open(BytesIO(data))
+
+
+@cache
+def _register_heif() -> None:
+    try:
+        from pillow_heif import register_heif_opener
+    except ImportError:
+        return
+    register_heif_opener()
 
 
 def _decode(image: Image.Image, frame: Frame) -> NDArray[np.uint8]:
@@ -139,7 +164,7 @@ def largest_value(data: bytes) -> tuple[str, float] | None:
         decoded of 16-bit colour. None for an image of 8 bits or fewer, or one that cannot be read.
     """
     try:
-        with Image.open(BytesIO(data)) as image:
+        with _opened(data) as image:
             if image.size[0] * image.size[1] > MAX_PIXELS:
                 return None
             if image.mode.startswith("I") or image.mode == "F":
@@ -252,6 +277,8 @@ def read_header(file: BinaryIO) -> Header:
         if png and not turned and head[25] != 3:
             width, height = int.from_bytes(head[16:20]), int.from_bytes(head[20:24])
             return Header(height, width, 3 if head[25] & 2 else 1, head[24] > 8)
+        if _is_heif(head[:12]):
+            _register_heif()
         file.seek(0)
         with Image.open(file) as image:
             width, height = image.size

@@ -11,6 +11,9 @@ from convtrials.data.sources.images import UnreadableImageError
 
 MAX_FILE_BYTES = 1 << 30
 
+#: Endings of archives that are read.
+ARCHIVE_ENDINGS = (*(".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tbz", ".tar.xz", ".txz"),)
+
 
 class FileTree(Protocol):
     """Folders and files below one place. Paths are relative to it, with ``/``; ``""`` is the place itself.
@@ -24,6 +27,9 @@ class FileTree(Protocol):
     location: str
     """Absolute path of the folder or archive, for messages and as identity."""
 
+    in_order: bool
+    """Whether files are best read in the order of their positions, by one process."""
+
     def stamp(self) -> str:
         """Say cheaply whether anything may have changed; reads no file."""
         ...
@@ -34,6 +40,10 @@ class FileTree(Protocol):
 
     def where(self, path: str) -> str:
         """Name a file or folder for messages."""
+        ...
+
+    def position(self, path: str) -> int:
+        """Where a file lies among the others."""
         ...
 
     def open(self, path: str) -> BinaryIO:
@@ -64,6 +74,7 @@ class DiskTree:
     folder: Path
     name: str = field(init=False)
     location: str = field(init=False)
+    in_order: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
         self.folder = Path(self.folder).resolve()
@@ -88,6 +99,10 @@ class DiskTree:
     def where(self, path: str) -> str:
         """Absolute path."""
         return f"{self.location}/{path}" if path else self.location
+
+    def position(self, path: str) -> int:
+        """Not known: all the same."""
+        return 0
 
     def open(self, path: str) -> BinaryIO:
         """Open a file, without a buffer."""
@@ -117,3 +132,8 @@ def read_bytes(path: str) -> bytes:
             os.close(handle)
     except OSError as error:
         raise UnreadableImageError(error.strerror or str(error)) from error
+
+
+def is_archive(path: Path) -> bool:
+    """Whether a file is an archive by its ending."""
+    return path.name.lower().endswith(ARCHIVE_ENDINGS)

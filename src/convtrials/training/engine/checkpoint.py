@@ -10,7 +10,9 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from convtrials.core.errors import RunError
+from convtrials.training.engine.freezing import Freezing, freezing_of
 from convtrials.training.engine.tensor_tree import load_tree, save_tree
+from convtrials.training.optim.layer_rates import rate_factors
 from convtrials.training.optim.optimizers import build_optimizer
 from convtrials.training.optim.schedules import Plateau
 from convtrials.training.recipe.recipe import EarlyStopping, Recipe
@@ -89,6 +91,7 @@ class TrainingState:
     )  # what validation sees: the average of weights where the recipe keeps one, else the model
     stopper: EarlyStopper | None
     plateau: Plateau | None
+    freezing: Freezing | None = None
     step: int = 0
     train_seconds: float = 0.0
     cpu_seconds: float = 0.0  # of all threads; unlike wall time, other work on the machine hardly moves it
@@ -100,14 +103,16 @@ class TrainingState:
         """Make the state before step 0."""
         model = fabric.setup_module(network)
         average = _averaged(network, recipe.ema)
+        optimizer, freezing = frozen_optimizer(recipe, network)
         return cls(
             fabric=fabric,
             model=model,
-            optimizer=build_optimizer(recipe.optimizer, network),
+            optimizer=optimizer,
             average=average,
             judged=model if average is None else fabric.setup_module(average.module),
             stopper=EarlyStopper(recipe.early_stopping) if recipe.early_stopping else None,
             plateau=Plateau(recipe.schedule) if recipe.schedule.name == "plateau" else None,
+            freezing=freezing,
         )
 
     @property
@@ -174,6 +179,21 @@ class TrainingState:
             self.stopper.load_state_dict(tree["stopper"])
         if self.plateau is not None:
             self.plateau.load_state_dict(tree["plateau"])
+
+
+def frozen_optimizer(recipe: Recipe, network: nn.Module) -> tuple[torch.optim.Optimizer, Freezing | None]:
+    """Freeze what the recipe says, and return the optimizer of the rest.
+
+    What is trained later is in the optimizer from the start: without a gradient it is passed over, and has no state.
+    """
+    factors, freezing = rate_factors(recipe.optimizer, network), freezing_of(recipe, network)
+    if freezing is None:
+        return build_optimizer(recipe.optimizer, network, factors), None
+    if freezing.for_good:
+        freezing.apply()
+    optimizer = build_optimizer(recipe.optimizer, network, factors, later=freezing.names)
+    freezing.apply()
+    return optimizer, freezing
 
 
 def _averaged(network: nn.Module, decay: float | None) -> AveragedModel | None:

@@ -10,7 +10,7 @@ from torch.optim import Optimizer
 from convtrials.core.custom import is_custom, one_line
 from convtrials.core.errors import RecipeError
 from convtrials.data.augmentation.pipeline import try_custom
-from convtrials.training.engine.loss import loss_sum
+from convtrials.training.engine.loss import LossWeights, loss_sum
 from convtrials.training.engine.tensor_tree import load_tree, save_tree
 from convtrials.training.optim.optimizers import OptimizerConfig, build_optimizer, set_learning_rate
 from convtrials.training.optim.schedules import schedule_factor
@@ -47,7 +47,8 @@ def try_custom_parts(recipe: Recipe, image_shape: tuple[int, int, int], classes:
 
 def _try_loss(recipe: Recipe, classes: int) -> None:
     logits = torch.linspace(-1, 1, 4 * classes).reshape(4, classes).requires_grad_()
-    loss = loss_sum(recipe, logits, torch.arange(4) % classes)
+    weights = LossWeights(torch.ones(classes), torch.ones(4)) if recipe.class_weights is not None else None
+    loss = loss_sum(recipe, logits, torch.arange(4) % classes, weights=weights)
     if not loss.requires_grad:
         raise RecipeError(f"loss: {recipe.loss.name} gives values without a gradient")
 

@@ -6,13 +6,14 @@ from typing import Any
 
 from convtrials.core.custom import source_of
 from convtrials.core.documents import LARGEST_NUMBER
-from convtrials.core.errors import RunError, check_kind
+from convtrials.core.errors import RecipeError, RunError, check_kind
 from convtrials.data.dataset import Dataset
 from convtrials.data.open import reframed, source_name
 from convtrials.training.engine.environment import describe_environment
 from convtrials.training.engine.execution import Execution
+from convtrials.training.engine.weighting import check_weighting
 from convtrials.training.recipe.recipe import Recipe
-from convtrials.training.run_directory import Run
+from convtrials.training.run_directory import Run, existing_weights_file, weights_file
 from convtrials.training.run_documents import Counts, DatasetDescription, Identity
 
 
@@ -27,9 +28,11 @@ def identify(recipe: Recipe, dataset: Dataset, seed: int, recorded: Identity | N
         raise RunError(f"seed {seed}: must be less than 2**63, and more than -2**63")
     made_from: dict[str, str | None] = {}
     if recipe.initial_weights:
-        path, known = Path(recipe.initial_weights), recorded.initial_weights if recorded else None
+        path, known = weights_file(recipe.initial_weights), recorded.initial_weights if recorded else None
         gone = known and not path.exists()
-        made_from["initial_weights"] = known if gone else _digest(path, "initial_weights")
+        made_from["initial_weights"] = (
+            known if gone else _digest(existing_weights_file(recipe.initial_weights), "initial_weights")
+        )
     for key, name in recipe.custom_parts().items():
         source = source_of(key, name)
         made_from[f"{key} source"] = _digest(source, key) if source else None
@@ -87,8 +90,8 @@ def dataset_as_asked(recipe: Recipe, dataset: Dataset, out: str | Path | None) -
     return dataset if begun else reframed(dataset, recipe.dataset_options())
 
 
-def check_trainable(recipe: Recipe, dataset: Dataset) -> None:
-    """Refuse data that cannot be trained on, before anything is written."""
+def check_trainable(recipe: Recipe, dataset: Dataset, *, arm: str | None = None) -> None:
+    """Refuse data that cannot be trained on, before anything is written; in a study, in the name of the arm."""
     check_kinds(recipe, dataset)
     counts = dataset.counts()
     for name in ("train", "val"):
@@ -99,6 +102,11 @@ def check_trainable(recipe: Recipe, dataset: Dataset) -> None:
     crop, sides = recipe.augment.crop, dataset.image_shape[:2]
     if crop >= min(sides):
         raise RunError(f"augment.crop = {crop}: must be less than the images' {min(sides)} pixels")
+    recipe.augment.check_images(dataset.image_shape)
+    try:
+        check_weighting(recipe, dataset)
+    except RecipeError as error:
+        raise RecipeError(f"{arm}: {error}" if arm else str(error)) from None
 
 
 def write_description(

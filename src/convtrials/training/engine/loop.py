@@ -9,13 +9,14 @@ import torch
 from torch import Tensor
 
 from convtrials.core.streams import stream_seed
-from convtrials.data.augmentation.pipeline import AugmentedBatch, augmented
-from convtrials.data.batches import Batches, cut, epoch_order, step_indices, steps_per_epoch
+from convtrials.data.augmentation.pipeline import AugmentedBatch
+from convtrials.data.batches import Batches, cut, step_indices, steps_per_epoch
 from convtrials.training.engine.checkpoint import EpochSums, TrainingState, steps_in
-from convtrials.training.engine.loss import loss_sum
+from convtrials.training.engine.loss import LossWeights, loss_sum
 from convtrials.training.engine.predict import predict_probabilities, validation_metrics
 from convtrials.training.engine.setup import seed_layers
-from convtrials.training.optim.optimizers import set_learning_rate
+from convtrials.training.engine.weighting import Weighting, augmented_group
+from convtrials.training.optim.optimizers import learning_rate_of, set_learning_rate
 from convtrials.training.optim.schedules import schedule_factor
 from convtrials.training.recipe.recipe import Recipe
 from convtrials.training.run_documents import HistoryEntry
@@ -62,21 +63,25 @@ def train_loop(
     group_size = recipe.batch_size * recipe.accumulate
     per_epoch = steps_per_epoch(len(train), group_size)
     total = steps_in(recipe.epochs, per_epoch)
+    weighting = Weighting.of(recipe, train)
 
     while len(state.history) < math.ceil(total / per_epoch) and not state.should_stop:
         # An epoch is over when it has been validated, so a checkpoint after its last step resumes with validation.
         epoch = len(state.history)
-        order = epoch_order(len(train), seed, epoch)
+        order = train.epoch_order(seed, epoch, recipe.sampler)
         last = min((epoch + 1) * per_epoch, total)
         while state.step < last:
             started, cpu_started, first = time.perf_counter(), time.process_time(), state.step
             results = []
             for step in range(first, min(last, first + steps_between_checks(train.device))):
                 set_learning_rate(state.optimizer, learning_rate(recipe, state, total, per_epoch))
-                images, labels = train.raw(step_indices(order, step - epoch * per_epoch, group_size))
-                group = augmented(images, labels, recipe.augment, seed, step)
+                if state.freezing is not None:
+                    state.freezing.before_step(step, per_epoch)
+                where = step_indices(order, step - epoch * per_epoch, group_size)
+                images, labels = train.raw(where)
+                group, weights = augmented_group(images, labels, where, recipe.augment, seed, step, weighting)
                 group = replace(group, images=train.normalise(group.images))
-                results.append((*train_step(recipe, seed, state, group), len(group.images)))
+                results.append((*train_step(recipe, seed, state, group, weights), len(group.images)))
                 state.step += 1
             losses = [float(loss) for loss, _, _ in results]  # waits for the device
             bad = next((place for place, loss in enumerate(losses) if not math.isfinite(loss)), None)
@@ -101,21 +106,24 @@ def steps_between_checks(device: torch.device) -> int:
 
 
 def train_step(
-    recipe: Recipe, seed: int, state: TrainingState, group: AugmentedBatch
+    recipe: Recipe, seed: int, state: TrainingState, group: AugmentedBatch, weights: LossWeights | None = None
 ) -> tuple[Tensor, Tensor]:
     """Take one optimizer step on a group of images, one micro-batch at a time.
 
     Each micro-batch adds its share of the group's mean loss, so k micro-batches of b weigh like one batch of k*b,
-    also where the last is smaller. Dropout draws are those of (seed, step, micro-batch).
+    also where the last is smaller, and where images have weights: those are on the scale of the group. Dropout draws
+    are those of (seed, step, micro-batch).
 
     Returns
     -------
     loss : Tensor, a scalar on the device
-        Mean over the group, nats. Reading it waits for the device.
+        Mean over the group, weighted where there are weights, nats. Reading it waits for the device.
     correct : Tensor of int64, a scalar on the device
         Images of the group that were classified right, before the step, augmented and under dropout.
     """
     state.model.train()
+    if state.freezing is not None:
+        state.freezing.keep_statistics()
     total = torch.zeros((), device=group.images.device)
     correct = torch.zeros((), dtype=torch.int64, device=group.images.device)
     for micro, piece in enumerate(cut(len(group.images), recipe.batch_size)):
@@ -123,7 +131,8 @@ def train_step(
         seed_layers(stream_seed(seed, stream, state.step), group.images.device)
         part = group.part(piece)
         logits = state.model(part.images)
-        loss = loss_sum(recipe, logits, part.labels, part.mixed_labels, part.lam)
+        own = None if weights is None else weights.part(piece)
+        loss = loss_sum(recipe, logits, part.labels, part.mixed_labels, part.lam, own)
         loss = loss / len(group.images)
         state.fabric.backward(loss)
         total = total + loss.detach()
@@ -177,7 +186,7 @@ def epoch_entry(epoch: int, state: TrainingState, metrics: dict[str, float]) -> 
         train_loss=sums.loss / max(sums.images, 1),
         train_accuracy=sums.correct / max(sums.images, 1),
         **metrics,
-        learning_rate=state.optimizer.param_groups[0]["lr"],
+        learning_rate=learning_rate_of(state.optimizer),
         images_per_second=sums.images / max(sums.seconds, 1e-9),
         seconds=state.train_seconds,
         cpu_seconds=state.cpu_seconds,

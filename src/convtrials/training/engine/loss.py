@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
 
@@ -14,12 +14,105 @@ if TYPE_CHECKING:
 
     from convtrials.training.recipe.recipe import Recipe
 
+#: Focal loss without a gamma: the paper's best.
+USUAL_GAMMA = 2.0
+
+
+class LossWeights(NamedTuple):
+    """How much the images of a micro-batch, or of a step, count in the loss.
+
+    Attributes
+    ----------
+    classes : Tensor of float32, shape (K,), or None
+        The weight of each class.
+    own : Tensor of float32, shape (B,), or (k, B) of k replicas
+        What else an image's loss is multiplied with: its own weight, on such a scale that the sum of all weighted
+        losses of a step, divided by the number of its images, is their weighted mean.
+    mixed : Tensor of float32, shape of `own`, or None
+        The same, of the images that mixup laid over these.
+    """
+
+    classes: "Tensor | None"
+    own: "Tensor"
+    mixed: "Tensor | None" = None
+
+    def part(self, where: slice) -> "LossWeights":
+        """Return the weights of a micro-batch, without copying."""
+        return LossWeights(
+            self.classes, self.own[..., where], None if self.mixed is None else self.mixed[..., where]
+        )
+
+    def of_replica(self, place: int) -> "LossWeights":
+        """Return the weights of one of several replicas."""
+        return LossWeights(self.classes, self.own[place], None if self.mixed is None else self.mixed[place])
+
+    def copied(self) -> "LossWeights":
+        """Return weights whose memory is their own; those of classes, which never change, are shared."""
+        return LossWeights(self.classes, self.own.clone(), None if self.mixed is None else self.mixed.clone())
+
+    @classmethod
+    def stacked(cls, replicas: "list[LossWeights]") -> "LossWeights | None":
+        """Return the weights of several replicas as one, of shapes (k, B); None of none."""
+        import torch
+
+        if not replicas:
+            return None
+        mixed = [one.mixed for one in replicas if one.mixed is not None]
+        own = torch.stack([one.own for one in replicas])
+        return cls(replicas[0].classes, own, torch.stack(mixed) if mixed else None)
+
 
 def cross_entropy(logits: "Tensor", labels: "Tensor", smoothing: float = 0.0) -> "Tensor":
     """Sum the cross-entropy over images; with `smoothing`, a share of the target lies evenly on all classes."""
     from torch.nn import functional
 
     return functional.cross_entropy(logits, labels, reduction="sum", label_smoothing=smoothing)
+
+
+def cross_entropies(
+    logits: "Tensor", labels: "Tensor", classes: "Tensor | None", smoothing: float = 0.0
+) -> "Tensor":
+    """Return the cross-entropy of each image, shape (B,): torch's own, weighted by class before any mean."""
+    from torch.nn import functional
+
+    return functional.cross_entropy(
+        logits, labels, weight=classes, reduction="none", label_smoothing=smoothing
+    )
+
+
+def focal(logits: "Tensor", labels: "Tensor", smoothing: float = 0.0, gamma: float = USUAL_GAMMA) -> "Tensor":
+    """Sum the focal loss over images."""
+    return focal_losses(logits, labels, None, smoothing, gamma).sum()
+
+
+def focal_losses(
+    logits: "Tensor",
+    labels: "Tensor",
+    classes: "Tensor | None",
+    smoothing: float = 0.0,
+    gamma: float = USUAL_GAMMA,
+) -> "Tensor":
+    """Return the focal loss of each image (Lin et al., arXiv 1708.02002): ``-w (1 - p)^gamma log p``.
+
+    Of a target that lies on several classes it is the sum over them, each by its share: as cross-entropy, which it is
+    with `gamma` 0. Classes have the weights `classes`, the paper's alpha.
+
+    Returns
+    -------
+    Tensor, shape (B,)
+    """
+    import torch
+
+    log_p = torch.log_softmax(logits, dim=1)
+    # Never 0, where a power below 1 has no slope; 1 - p loses all digits of a p near 1, expm1 none.
+    missing = (-torch.expm1(log_p)).clamp(min=torch.finfo(log_p.dtype).tiny)
+    losses = -(missing**gamma) * log_p
+    if classes is not None:
+        losses = losses * classes
+    own = losses.gather(1, labels.unsqueeze(1)).squeeze(1)
+    if not smoothing:
+        return own
+    return (1 - smoothing) * own + smoothing * losses.mean(dim=1)
 
 
 @dataclass(frozen=True)
@@ -33,12 +126,19 @@ class LossEntry:
     summed : callable
         ``(logits, labels) -> Tensor``: the sum over the images of a micro-batch.
     smooths : bool
-        Whether it takes the recipe's ``label_smoothing`` as a third argument.
+        Whether it takes the recipe's ``label_smoothing`` as the next argument.
+    each : callable, optional
+        ``(logits, labels, classes) -> Tensor``: the loss of each image, times the weight of its class where `classes`
+        is not None. A loss without it takes no weights.
+    options : tuple of str
+        Keys of `LossConfig` that both take by name.
     """
 
     summary: str
     summed: "Callable[..., Tensor]"
     smooths: bool = False
+    each: "Callable[..., Tensor] | None" = None
+    options: tuple[str, ...] = ()
 
 
 LOSSES: dict[str, LossEntry] = {
@@ -46,6 +146,15 @@ LOSSES: dict[str, LossEntry] = {
         "cross-entropy, with label_smoothing (Szegedy et al., arXiv 1512.00567) where the recipe has it",
         cross_entropy,
         smooths=True,
+        each=cross_entropies,
+    ),
+    "focal": LossEntry(
+        "cross-entropy in which images that are right already count less, the more so the larger gamma, 2 by default "
+        "(Lin et al., arXiv 1708.02002); class_weights are its alpha",
+        focal,
+        smooths=True,
+        each=focal_losses,
+        options=("gamma",),
     ),
 }
 
@@ -58,9 +167,23 @@ class LossConfig(BaseModel):
     name: str = Field(
         "cross_entropy", description=f"one of {', '.join(LOSSES)}, or your own as module:name", max_length=200
     )
+    gamma: float | None = Field(
+        None, ge=0, le=100, description="of focal loss", exclude_if=lambda value: value is None
+    )
     options: dict[str, JsonValue] = Field(
         default_factory=dict, description="arguments of your own loss, by name"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _usual(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        if isinstance(values.get("gamma"), bool):
+            raise ValueError("gamma must be a number")
+        if values.get("name") == "focal" and values.get("gamma") is None:
+            return {**values, "gamma": USUAL_GAMMA}
+        return values
 
     @field_validator("name")
     @classmethod
@@ -71,13 +194,26 @@ class LossConfig(BaseModel):
     def _fitting(self) -> "LossConfig":
         if self.options and not is_custom(self.name):
             raise ValueError(f"{self.name} has no options")
+        if self.gamma is not None and (is_custom(self.name) or "gamma" not in LOSSES[self.name].options):
+            where = "; an argument of your own loss stands under options" if is_custom(self.name) else ""
+            raise ValueError(f"{self.name} has no gamma{where}")
         if "label_smoothing" in self.options:
             raise ValueError("options: label_smoothing is a key of the recipe itself")
         return self
 
 
+def takes_weights(name: str) -> bool:
+    """Whether a loss can be weighted: your own, which gives one loss for each image, always."""
+    return is_custom(name) or LOSSES[name].each is not None
+
+
 def loss_sum(
-    recipe: "Recipe", logits: "Tensor", labels: "Tensor", mixed: "Tensor | None" = None, share: float = 1.0
+    recipe: "Recipe",
+    logits: "Tensor",
+    labels: "Tensor",
+    mixed: "Tensor | None" = None,
+    share: float = 1.0,
+    weights: "LossWeights | None" = None,
 ) -> "Tensor":
     """Sum the recipe's loss over a micro-batch; the caller divides by the size of the whole group.
 
@@ -89,6 +225,8 @@ def loss_sum(
         Labels of the images that mixup laid over these (Zhang et al., arXiv 1710.09412).
     share : float
         Weight of `labels` against `mixed`, 0 to 1.
+    weights : LossWeights, optional
+        Of these images, and of those laid over them.
 
     Returns
     -------
@@ -100,46 +238,57 @@ def loss_sum(
     RecipeError
         Your own loss fails or returns something else than a loss for each image.
     """
-    if is_custom(recipe.loss.name):
-        return _mixed(lambda wanted: _custom_sum(logits, wanted, recipe), labels, mixed, share)
-    entry = LOSSES[recipe.loss.name]
-    more = (recipe.label_smoothing,) if entry.smooths else ()
-    return _mixed(lambda wanted: entry.summed(logits, wanted, *more), labels, mixed, share)
-
-
-def cross_entropy_sum(
-    logits: "Tensor",
-    labels: "Tensor",
-    mixed: "Tensor | None" = None,
-    share: float = 1.0,
-    smoothing: float = 0.0,
-) -> "Tensor":
-    """Sum the cross-entropy over a micro-batch, as `loss_sum` does for a recipe with `smoothing`."""
-    return _mixed(lambda wanted: cross_entropy(logits, wanted, smoothing), labels, mixed, share)
-
-
-def _mixed(
-    loss: "Callable[[Tensor], Tensor]", labels: "Tensor", mixed: "Tensor | None", share: float
-) -> "Tensor":
     import torch
 
+    own = _sum(recipe, logits, labels, None if weights is None else (weights.classes, weights.own))
     if mixed is None:
-        return loss(labels)
-    own = loss(labels)
-    return torch.lerp(loss(mixed), own, share)
+        return own
+    other = None if weights is None or weights.mixed is None else (weights.classes, weights.mixed)
+    return torch.lerp(_sum(recipe, logits, mixed, other), own, share)
 
 
-def _custom_sum(logits: "Tensor", labels: "Tensor", recipe: "Recipe") -> "Tensor":
-    """Sum what your own loss says of each image; a loss for each image can be checked, a sum or mean cannot."""
+def _sum(
+    recipe: "Recipe",
+    logits: "Tensor",
+    labels: "Tensor",
+    weights: "tuple[Tensor | None, Tensor] | None",
+) -> "Tensor":
+    """Sum over images of one label each; `weights` are those of classes, and of these images."""
+    classes, own = (None, None) if weights is None else weights
+    if classes is not None:
+        classes = classes.to(logits.dtype)
+    if is_custom(recipe.loss.name):
+        losses = _custom_losses(logits, labels, recipe, classes)
+        return losses.sum() if own is None else (losses * own).sum()
+    entry = LOSSES[recipe.loss.name]
+    more = (recipe.label_smoothing,) if entry.smooths else ()
+    options = {name: getattr(recipe.loss, name) for name in entry.options}
+    if own is None:
+        return entry.summed(logits, labels, *more, **options)
+    assert entry.each is not None  # recipe and dataset were checked
+    return (entry.each(logits, labels, classes, *more, **options) * own).sum()
+
+
+def _custom_losses(
+    logits: "Tensor", labels: "Tensor", recipe: "Recipe", classes: "Tensor | None"
+) -> "Tensor":
+    """Return what your own loss says of each image: that can be checked and weighted, a sum or mean cannot.
+
+    Weights of classes are its own affair if it takes ``class_weights``; else each image's loss is multiplied with its
+    class's.
+    """
     from torch import Tensor
 
-    name = recipe.loss.name
-    losses = call("loss", name, "logits, labels", logits, labels, **_arguments(recipe))
+    name, arguments = recipe.loss.name, _arguments(recipe)
+    weighs = classes is not None and "class_weights" in parameters_of("loss", name, find("loss", name))
+    if weighs:
+        arguments["class_weights"] = classes
+    losses = call("loss", name, "logits, labels", logits, labels, **arguments)
     if not isinstance(losses, Tensor) or losses.shape != labels.shape:
         got = tuple(losses.shape) if isinstance(losses, Tensor) else type(losses).__name__
         count = len(labels)
         raise RecipeError(f"loss: {name} gives {got} for {count} images; needed: one loss each, ({count},)")
-    return losses.sum()
+    return losses if classes is None or weighs else losses * classes[labels]
 
 
 def _arguments(recipe: "Recipe") -> dict[str, Any]:

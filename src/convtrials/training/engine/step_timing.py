@@ -14,9 +14,9 @@ from convtrials.core.log import get_logger
 from convtrials.core.process import available_cores, keep_freed_memory
 from convtrials.data.batches import as_channels_last, as_contiguous
 from convtrials.data.dataset import Dataset
+from convtrials.training.engine.checkpoint import frozen_optimizer
 from convtrials.training.engine.execution import Execution, Precision, check_device
 from convtrials.training.engine.network import recipe_network
-from convtrials.training.optim.optimizers import build_optimizer
 from convtrials.training.recipe.recipe import Recipe
 
 _log = get_logger(__name__)
@@ -115,7 +115,9 @@ def training_step(
     count = int(max(2, min(probe.recipe.batch_size, most)))
     images, labels = probe.images(execution, count)
     network = probe.network(execution).train()
-    optimizer = build_optimizer(probe.recipe.optimizer, network)
+    optimizer, freezing = frozen_optimizer(probe.recipe, network)
+    if freezing is not None:
+        freezing.keep_statistics()
 
     def step() -> None:
         with torch.autocast(execution.device, torch.bfloat16, enabled=execution.precision == "bf16"):

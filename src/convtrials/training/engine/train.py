@@ -26,11 +26,13 @@ from convtrials.training.engine.identity import (
     identify,
     write_description,
 )
+from convtrials.training.engine.input_stats import normalised_as
 from convtrials.training.engine.loop import train_loop
-from convtrials.training.engine.network import initial_network, recipe_network
+from convtrials.training.engine.network import initial_network, names_layers, recipe_network
 from convtrials.training.engine.progress import CurveWriter, Progress, RunCallback, RunLength, stop_request
 from convtrials.training.engine.setup import begin_run, torch_left_as_it_was
 from convtrials.training.engine.step_timing import StepProbe, autotune_execution
+from convtrials.training.engine.weighting import log_weighting
 from convtrials.training.recipe.recipe import Recipe
 from convtrials.training.run_directory import Run, default_run_folder, load_run
 
@@ -98,12 +100,13 @@ def train(
     seed = operator.index(seed)  # of NumPy's integers too
     dataset = dataset_as_asked(recipe, dataset, out)
     check_trainable(recipe, dataset)
+    dataset = normalised_as(recipe, dataset)
     run = Run(out if out is not None else default_run_folder(recipe, dataset, seed))
     identity = identify(recipe, dataset, seed, recorded=run.identity if run.exists else None)
     if not run.exists:
         try_custom_parts(recipe, dataset.image_shape, len(dataset.class_names))
-    # Before anything is measured or written: a file of weights that does not fit is reported at once.
-    network = initial_network(recipe, dataset, seed) if recipe.initial_weights and not run.exists else None
+    # Before anything is measured or written: weights or names of layers that do not fit are reported at once.
+    network = initial_network(recipe, dataset, seed) if names_layers(recipe) and not run.exists else None
     with run.lock(), torch_left_as_it_was():
         if run.exists:
             asked = {
@@ -119,6 +122,7 @@ def train(
             check_device(execution.device)
         else:
             check_empty(run)
+            log_weighting(recipe, dataset)
             execution = execution or autotune_execution(
                 StepProbe.of(recipe, dataset),
                 precision=precision,
@@ -209,6 +213,8 @@ def _train(
     if resuming:
         state.load(run)
         _log.info(f"resumed at step {state.step}")
+    if state.freezing is not None:
+        _log.info(state.freezing.describe())
     length = RunLength.of(recipe, len(train_split))
     seen, total = length.images_after(state.step), length.total_images
     with (

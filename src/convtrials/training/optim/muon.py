@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from convtrials.training.engine.environment import vector_units
+from convtrials.training.optim.optimizers import learning_rate_of, set_learning_rate
 
 #: Coefficients of the quintic iteration, and how often it is applied (Jordan et al. 2024).
 QUINTIC = (3.4445, -4.7750, 2.0315)
@@ -27,9 +28,9 @@ class MuonWithAdamW(torch.optim.Optimizer):
     Parameters
     ----------
     groups : list of dict
-        Parameter groups with ``params`` and ``weight_decay``.
+        Parameter groups with ``params`` and ``weight_decay``; the classifier's last layer is the last weight in them.
     lr : float
-        Learning rate of both.
+        Learning rate of both; a group's own counts.
     momentum, nesterov
         Of Muon.
     betas, eps
@@ -49,12 +50,15 @@ class MuonWithAdamW(torch.optim.Optimizer):
         weights = [p for group in self.param_groups for p in group["params"] if p.ndim >= 2]
         last = weights[-1] if weights else None
         muon_groups, adam_groups = [], []
-        for group in self.param_groups:
+        self._muon_from, self._adam_from = [], []  # which of our groups each of theirs was made of
+        for number, group in enumerate(self.param_groups):
             matrices = [p for p in group["params"] if p.ndim >= 2 and p is not last]
             rest = [p for p in group["params"] if p.ndim < 2 or p is last]
             if matrices:
+                self._muon_from.append(number)
                 muon_groups.append({"params": matrices, "weight_decay": group["weight_decay"]})
             if rest:
+                self._adam_from.append(number)
                 adam_groups.append({"params": rest, "weight_decay": group["weight_decay"]})
         self._muon = Muon(muon_groups, lr, momentum, nesterov) if muon_groups else None
         self._adam = torch.optim.AdamW(adam_groups, lr=lr, betas=betas, eps=eps) if adam_groups else None
@@ -62,26 +66,25 @@ class MuonWithAdamW(torch.optim.Optimizer):
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
         """Take one step with both."""
         loss = closure() if closure is not None else None
-        rate = self.param_groups[0]["lr"]
-        for inner in self._inner():
-            for group in inner.param_groups:
-                group["lr"] = rate
+        for inner, made_of in self._inner():
+            for group, number in zip(inner.param_groups, made_of, strict=True):
+                group["lr"] = self.param_groups[number]["lr"]
             inner.step()
         return loss
 
     def state_dict(self) -> dict[str, Any]:
         """Return the states of both."""
-        return {"parts": [inner.state_dict() for inner in self._inner()], "lr": self.param_groups[0]["lr"]}
+        return {"parts": [inner.state_dict() for inner, _ in self._inner()], "lr": learning_rate_of(self)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take the states of both back."""
-        for inner, state in zip(self._inner(), state_dict["parts"], strict=True):
+        for (inner, _), state in zip(self._inner(), state_dict["parts"], strict=True):
             inner.load_state_dict(state)
-        for group in self.param_groups:
-            group["lr"] = state_dict["lr"]
+        set_learning_rate(self, state_dict["lr"])
 
-    def _inner(self) -> list[torch.optim.Optimizer]:
-        return [inner for inner in (self._muon, self._adam) if inner is not None]
+    def _inner(self) -> list[tuple[torch.optim.Optimizer, list[int]]]:
+        pairs = ((self._muon, self._muon_from), (self._adam, self._adam_from))
+        return [(inner, made_of) for inner, made_of in pairs if inner is not None]
 
 
 class Muon(torch.optim.Optimizer):

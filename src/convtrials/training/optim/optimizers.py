@@ -4,9 +4,9 @@
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
 
@@ -16,6 +16,12 @@ from convtrials.core.errors import RecipeError
 if TYPE_CHECKING:
     from torch import nn
     from torch.optim import Optimizer
+
+#: What is not an optimizer's own: every optimizer takes it, and a change of optimizer keeps it (``lr`` where it fits).
+SHARED_OPTIONS = ("lr", "weight_decay", "layer_decay", "lr_factors")
+
+#: Keys of a parameter group with a rate of its own: its factor, and the recipe's rate that it was last multiplied by.
+FACTOR, BASE_RATE = "lr_factor", "base_lr"
 
 
 @dataclass(frozen=True)
@@ -145,6 +151,18 @@ class OptimizerConfig(BaseModel):
         exclude_if=lambda value: not value,  # files and digests stay those of versions without it
         description="arguments of your own optimizer, by name",
     )
+    layer_decay: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        exclude_if=lambda value: value is None,
+        description="factor on the rate for each layer further from the head, such as 0.8",
+    )
+    lr_factors: dict[str, Annotated[float, Field(gt=0, le=1000)]] = Field(
+        default_factory=dict,
+        exclude_if=lambda value: not value,
+        description="factors on the rate by the beginnings of parameter names, such as {features: 0.1}",
+    )
 
     @field_validator("name")
     @classmethod
@@ -174,8 +192,8 @@ class OptimizerConfig(BaseModel):
         return self
 
     def _given(self) -> dict[str, Any]:
-        """Return the options that are set, apart from rate and decay."""
-        return self.model_dump(exclude_none=True, exclude={"name", "lr", "weight_decay"})
+        """Return the options that are set, apart from rates and decay."""
+        return self.model_dump(exclude_none=True, exclude={"name", *SHARED_OPTIONS})
 
     def arguments(self) -> dict[str, Any]:
         """Return what the optimizer is called with, apart from the parameter groups."""
@@ -183,32 +201,74 @@ class OptimizerConfig(BaseModel):
         return {"lr": self.lr, **optimizer_entry(self.name).defaults, **given.pop("options", {}), **given}
 
 
-def parameter_groups(model: "nn.Module", weight_decay: float) -> list[dict[str, Any]]:
+def parameter_groups(
+    model: "nn.Module",
+    weight_decay: float,
+    factors: Mapping[str, float] | None = None,
+    later: Container[str] = (),
+) -> list[dict[str, Any]]:
     """Split parameters into those that decay (weights, two dimensions or more) and those that do not.
 
     Biases, normalisation layers and PReLU slopes have one dimension; shrinking them towards zero regularises nothing
     (He et al., arXiv 1812.01187, section 3.1).
+
+    Parameters
+    ----------
+    factors : mapping, optional
+        Share of the learning rate by parameter name: each share has groups of its own, with an ``lr_factor``.
+    later : container of str, optional
+        Names of parameters that are trained from some later step on. They have groups of their own: torch's fused
+        kernels take no group of which some parameters have a state and some have none.
+
+    Returns
+    -------
+    list of dict
+        Of the groups of weights, the one that the last layer is in comes last.
     """
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    groups = [
-        {"params": [p for p in trained if p.ndim >= 2], "weight_decay": weight_decay},
-        {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
-    ]
-    return [group for group in groups if group["params"]]
+
+    def kind(name: str) -> tuple[float, bool]:
+        return 1.0 if factors is None else factors[name], name in later
+
+    trained = [(name, one) for name, one in model.named_parameters() if one.requires_grad]
+    groups = []
+    for decay, members in (
+        (weight_decay, [(name, one) for name, one in trained if one.ndim >= 2]),
+        (0.0, [(name, one) for name, one in trained if one.ndim < 2]),
+    ):
+        latest = {kind(name): place for place, (name, _) in enumerate(members)}
+        for wanted in sorted(latest, key=latest.__getitem__):
+            own = [one for name, one in members if kind(name) == wanted]
+            factor = {} if factors is None else {FACTOR: wanted[0]}
+            groups.append({"params": own, "weight_decay": decay, **factor})
+    return groups
 
 
-def build_optimizer(config: OptimizerConfig, model: "nn.Module") -> "Optimizer":
+def build_optimizer(
+    config: OptimizerConfig,
+    model: "nn.Module",
+    factors: Mapping[str, float] | None = None,
+    later: Container[str] = (),
+) -> "Optimizer":
     """Return the optimizer that ``config`` describes, over all parameters of ``model`` that are trained.
+
+    Parameters
+    ----------
+    factors : mapping, optional
+        Share of the learning rate by parameter name, from `convtrials.training.optim.layer_rates.rate_factors`.
+    later : container of str, optional
+        Names of parameters that are trained from some later step on.
 
     Raises
     ------
     RecipeError
         Your own optimizer cannot be found or built.
     """
-    groups, made_by = parameter_groups(model, config.weight_decay), optimizer_entry(config.name).made_by
+    groups = parameter_groups(model, config.weight_decay, factors, later)
     if is_custom(config.name):
         return _built_custom(config, groups)
-    optimizer: Optimizer = find("optimizer", made_by)(groups, **config.arguments())
+    optimizer: Optimizer = find("optimizer", optimizer_entry(config.name).made_by)(
+        groups, **config.arguments()
+    )
     return optimizer
 
 
@@ -224,10 +284,25 @@ def _built_custom(config: OptimizerConfig, groups: list[dict[str, Any]]) -> "Opt
             f"optimizer.weight_decay: {config.weight_decay:g} has no effect, "
             f"as {config.name} has no weight_decay among its defaults"
         )
+    wanted = [group[FACTOR] for group in groups if FACTOR in group]
+    if wanted != [group[FACTOR] for group in optimizer.param_groups if FACTOR in group]:
+        raise RecipeError(
+            f"optimizer: {config.name} does not keep the groups that it is given, so layers cannot have rates of their "
+            "own; leave out layer_decay and lr_factors, or pass params on to torch.optim.Optimizer"
+        )
     return optimizer
 
 
 def set_learning_rate(optimizer: "Optimizer", rate: float) -> None:
-    """Give every parameter group the same rate."""
+    """Give every parameter group the recipe's rate, times the group's own factor where it has one."""
     for group in optimizer.param_groups:
-        group["lr"] = rate
+        if FACTOR in group:
+            group[BASE_RATE] = rate
+        group["lr"] = rate * group.get(FACTOR, 1.0)
+
+
+def learning_rate_of(optimizer: "Optimizer") -> float:
+    """Return the recipe's rate of the last step, before any layer's factor."""
+    group = optimizer.param_groups[0]
+    rate: float = group.get(BASE_RATE, group["lr"])
+    return rate

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -11,13 +11,16 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from convtrials.core.custom import is_custom
 from convtrials.core.errors import DataError, RecipeError
 from convtrials.data.augmentation import AugmentConfig
+from convtrials.data.augmentation.config import SECTIONS, in_full
 from convtrials.data.sources.frame import EDGE, Fit, pad_colour
 from convtrials.models.activations import ACTIVATIONS, activation_name
 from convtrials.models.spec import LARGEST_CLASSIFIER, LARGEST_WIDTH
-from convtrials.training.engine.loss import LOSSES, LossConfig
-from convtrials.training.optim.optimizers import OPTIMIZERS, OptimizerConfig
+from convtrials.training.engine.loss import LOSSES, LossConfig, takes_weights
+from convtrials.training.optim.optimizers import OPTIMIZERS, SHARED_OPTIONS, OptimizerConfig
 from convtrials.training.optim.schedules import ScheduleConfig, Watched
+from convtrials.training.recipe.class_weights import read_class_weights
 from convtrials.training.recipe.errors import explain
+from convtrials.training.recipe.finetuning import DATA, Freeze, Normalisation
 
 #: A recipe file larger than this is not a recipe.
 MAX_RECIPE_BYTES = 1_000_000
@@ -71,7 +74,22 @@ class Recipe(BaseModel):
     classifier_width: int | None = Field(
         None, ge=1, le=LARGEST_CLASSIFIER, description="first hidden width of the classifier"
     )
-    initial_weights: str | None = Field(None, description="a .safetensors or .pth file to start from")
+    initial_weights: str | None = Field(
+        None, description="a .safetensors or .pth file, or the folder of a finished run, to start from"
+    )
+    input_stats: Normalisation = Field(
+        DATA,
+        exclude_if=lambda value: value == DATA,  # files stay those of versions without it
+        description="what images are normalised with: data, imagenet, or {mean: [...], std: [...]}",
+    )
+    freeze: Freeze = Field(
+        None,
+        exclude_if=lambda value: value is None,
+        description="what is not trained: features, names of modules, or a number of layers (-1: all but the last)",
+    )
+    unfreeze_at: float | None = Field(
+        None, gt=0, exclude_if=lambda value: value is None, description="epochs after which all is trained"
+    )
     image_size: int | None = Field(
         None, ge=1, le=4096, description="pixels per side; null: as the dataset has them"
     )
@@ -98,6 +116,16 @@ class Recipe(BaseModel):
     loss: LossConfig = Field(
         default_factory=LossConfig,
         exclude_if=lambda value: value == LossConfig(),  # files stay those of versions without it
+    )
+    class_weights: Literal["balanced"] | dict[str, float] | None = Field(
+        None,
+        description="balanced, or weights by class, in the training loss; others weigh 1",
+        exclude_if=lambda value: value is None,
+    )
+    sampler: Literal["balanced"] | None = Field(
+        None,
+        description="balanced: an epoch draws every class equally often; null: each image once",
+        exclude_if=lambda value: value is None,
     )
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="Szegedy et al., arXiv 1512.00567")
     clip_norm: float | None = Field(
@@ -134,6 +162,7 @@ class Recipe(BaseModel):
             "label_smoothing",
             "clip_norm",
             "ema",
+            "unfreeze_at",
         ):
             if isinstance(values.get(key), bool):
                 raise ValueError(f"{key} = {str(values[key]).lower()}: must be a number")
@@ -146,6 +175,11 @@ class Recipe(BaseModel):
             return activation_name(value)
         except RecipeError as error:
             raise ValueError(str(error).removeprefix("activation: ")) from None
+
+    @field_validator("class_weights", mode="before")
+    @classmethod
+    def _read_class_weights(cls, value: Any) -> Any:
+        return read_class_weights(value)
 
     @field_validator("pad")
     @classmethod
@@ -162,9 +196,20 @@ class Recipe(BaseModel):
             raise ValueError(
                 f"schedule.warmup = {self.schedule.warmup:g}: must be less than epochs = {self.epochs:g}"
             )
+        if self.unfreeze_at is not None:
+            if self.freeze is None:
+                raise ValueError(f"unfreeze_at = {self.unfreeze_at:g}: nothing is frozen; say what in freeze")
+            if self.unfreeze_at >= self.epochs:
+                raise ValueError(
+                    f"unfreeze_at = {self.unfreeze_at:g}: must be less than epochs = {self.epochs:g}"
+                )
         name = self.loss.name
         if self.label_smoothing and not is_custom(name) and not LOSSES[name].smooths:
             raise ValueError(f"label_smoothing = {self.label_smoothing:g}: the loss {name} takes none")
+        if self.class_weights is not None and not takes_weights(name):
+            raise ValueError(f"class_weights: the loss {name} takes none")
+        if self.class_weights is not None and "class_weights" in self.loss.options:
+            raise ValueError("class_weights is given twice: at the top and in loss.options")
         return self
 
     @classmethod
@@ -187,8 +232,9 @@ class Recipe(BaseModel):
     def changed(self, changes: dict[str, Any], *, where: str = "changes") -> Self:
         """Return this recipe with ``changes`` applied: nested, dotted (``optimizer.lr``) or shorthand keys.
 
-        Naming another optimizer or schedule drops the options that belonged to the old one. Weight decay and warm-up
-        stay; the learning rate stays among optimizers whose steps have Adam's size, else it is the new one's default.
+        Naming another optimizer or schedule drops the options that belonged to the old one. Weight decay, rates by
+        layer and warm-up stay; the learning rate stays among optimizers whose steps have Adam's size, else it is the
+        new one's default.
         """
         return type(self).make(merged(self.model_dump(mode="json", exclude_none=True), changes), where=where)
 
@@ -264,7 +310,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def with_shorthands(values: dict[str, Any]) -> dict[str, Any]:
-    """Write out the short forms: ``mixup`` at the top, ``early_stopping: true``, a section's name alone."""
+    """Write out the short forms: ``mixup`` and such at the top, ``early_stopping: true``, a section's name alone."""
     values = dict(values)
     for key in _SECTIONS:
         if isinstance(values.get(key), str):
@@ -275,12 +321,14 @@ def with_shorthands(values: dict[str, Any]) -> dict[str, Any]:
         )
     if isinstance(values.get("early_stopping"), bool):
         values["early_stopping"] = {} if values["early_stopping"] else None
-    if "mixup" in values:  # the one augmentation that people name at the top
+    for key in _AUGMENTATIONS:
         augment = values.get("augment") or {}
-        if isinstance(augment, dict):
-            if "mixup" in augment:
-                raise ValueError("mixup is given twice: at the top and in augment")
-            values["augment"] = {**augment, "mixup": values.pop("mixup")}
+        if key in values and isinstance(augment, dict):
+            if key in augment:
+                raise ValueError(f"{key} is given twice: at the top and in augment")
+            values["augment"] = {**augment, key: values.pop(key)}
+    if isinstance(values.get("augment"), dict):
+        values["augment"] = in_full(values["augment"])
     return values
 
 
@@ -301,15 +349,25 @@ def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
                 old = {
                     kept: old[kept] for kept in _carried(key, old.get("name"), value["name"]) if kept in old
                 }
-            value = {**old, **value}
+            value = _laid_over(old, value)
         result[key] = value
     return result
+
+
+def _laid_over(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """Lay a section over another, and so the sections inside ``augment``."""
+    inner = {key: (old.get(key), new.get(key)) for key in SECTIONS}
+    both = {key: {**a, **b} for key, (a, b) in inner.items() if isinstance(a, dict) and isinstance(b, dict)}
+    return {**old, **new, **both}
 
 
 def _is_off(value: Any) -> bool:
     """Return whether ``augment`` is switched off: ``off`` (which YAML reads as false), ``null`` or ``none``."""
     return value is None or value is False or value in (OFF, "none")
 
+
+#: Augmentations that people name at the top, as techniques of their own.
+_AUGMENTATIONS = ("mixup", "cutmix", "randaugment", "trivialaugment")
 
 #: Sections that are chosen by name.
 _SECTIONS = ("optimizer", "schedule", "loss")
@@ -322,7 +380,7 @@ def _carried(section: str, old: Any, new: Any) -> tuple[str, ...]:
     # A list of names: a value of any other type is compared, and refused later.
     adam_sized = [name for name, entry in OPTIMIZERS.items() if entry.adam_sized]
     both = all(name in adam_sized for name in (old or "adam", new))
-    return ("lr", "weight_decay") if both else ("weight_decay",)
+    return SHARED_OPTIONS if both else tuple(key for key in SHARED_OPTIONS if key != "lr")
 
 
 def _nested(changes: dict[str, Any]) -> dict[str, Any]:
@@ -331,12 +389,12 @@ def _nested(changes: dict[str, Any]) -> dict[str, Any]:
     for key, value in changes.items():
         section, dot, inner = key.partition(".")
         if dot:
-            section_value: Any = {inner: value}
+            section_value: Any = _nested({inner: value}) if section == "augment" else {inner: value}
         else:
             section_value = {"name": value} if key in _SECTIONS and isinstance(value, str) else value
         before = nested.get(section)
         if isinstance(before, dict) and isinstance(section_value, dict):
-            section_value = {**before, **section_value}
+            section_value = _laid_over(before, section_value)
         nested[section] = section_value
     return nested
 

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from convtrials.data.augmentation.config import AugmentConfig
-from convtrials.data.augmentation.pipeline import augmented
 from convtrials.data.batches import Batches
+from convtrials.training.engine.loss import LossWeights
+from convtrials.training.engine.weighting import Weighting, augmented_group
 
 
 @dataclass(frozen=True)
@@ -26,24 +27,34 @@ class MicroBatch:
         See `convtrials.data.augmentation.pipeline.AugmentedBatch`.
     lam : Tensor of float32, shape (k,), or None
         Weight of `labels` against `mixed_labels`.
+    weights : LossWeights, of shapes (k, B), or None
+        How much each image counts in the loss.
     """
 
     images: Tensor
     labels: Tensor
     mixed_labels: Tensor | None = None
     lam: Tensor | None = None
+    weights: LossWeights | None = None
 
     def part(self, where: slice) -> "MicroBatch":
         """Return the images at these places of every replica, without copying."""
         mixed = None if self.mixed_labels is None else self.mixed_labels[:, where]
-        return MicroBatch(self.images[:, where], self.labels[:, where], mixed, self.lam)
+        weights = None if self.weights is None else self.weights.part(where)
+        return MicroBatch(self.images[:, where], self.labels[:, where], mixed, self.lam, weights)
 
     @property
     def tensors(self) -> tuple[Tensor, ...]:
-        """All tensors that it has."""
-        return tuple(
-            one for one in (self.images, self.labels, self.mixed_labels, self.lam) if one is not None
-        )
+        """All tensors that it has, and that change from step to step."""
+        weights = () if self.weights is None else (self.weights.own, self.weights.mixed)
+        every = (self.images, self.labels, self.mixed_labels, self.lam, *weights)
+        return tuple(one for one in every if one is not None)
+
+    def copied(self, images: Tensor) -> "MicroBatch":
+        """Return a batch of tensors of its own, with these images."""
+        mixed, lam = (None if one is None else one.clone() for one in (self.mixed_labels, self.lam))
+        weights = None if self.weights is None else self.weights.copied()
+        return MicroBatch(images, self.labels.clone(), mixed, lam, weights)
 
 
 def step_images(
@@ -52,6 +63,7 @@ def step_images(
     augment: AugmentConfig,
     seeds: Sequence[int],
     step: int,
+    weighting: Weighting | None = None,
 ) -> MicroBatch:
     """Return the images of one step of every replica, as a run of its own would see them.
 
@@ -61,6 +73,8 @@ def step_images(
         The training split.
     indices : sequence of ndarray of int64, k of shape (n,)
         Each replica's images of this step.
+    weighting : Weighting, optional
+        Where images do not all count alike.
 
     Returns
     -------
@@ -70,15 +84,16 @@ def step_images(
     count = len(indices[0])
     images, labels = train.raw(np.concatenate(list(indices)))
     shape, labels = (len(seeds), count, *images.shape[1:]), labels.view(len(seeds), count)
-    if not augment.active:
+    if not augment.active and weighting is None:
         return MicroBatch(train.normalise(images).view(shape), labels)
     parts = [
-        augmented(images[place * count : (place + 1) * count], labels[place], augment, seed, step)
-        for place, seed in enumerate(seeds)
+        augmented_group(own, labels[place], indices[place], augment, seed, step, weighting)
+        for place, (own, seed) in enumerate(zip(torch.split(images, count), seeds, strict=True))
     ]
-    images = train.normalise(torch.cat([part.images for part in parts])).view(shape)
-    mixed = [part.mixed_labels for part in parts if part.mixed_labels is not None]
+    images = train.normalise(torch.cat([part.images for part, _ in parts])).view(shape)
+    weights = LossWeights.stacked([own for _, own in parts if own is not None])
+    mixed = [part.mixed_labels for part, _ in parts if part.mixed_labels is not None]
     if not mixed:
-        return MicroBatch(images, labels)
-    lam = torch.tensor([part.lam for part in parts], dtype=torch.float32, device=images.device)
-    return MicroBatch(images, labels, torch.stack(mixed), lam)
+        return MicroBatch(images, labels, weights=weights)
+    lam = torch.tensor([part.lam for part, _ in parts], dtype=torch.float32, device=images.device)
+    return MicroBatch(images, labels, torch.stack(mixed), lam, weights)

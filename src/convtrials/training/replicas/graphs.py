@@ -80,12 +80,8 @@ class Replayed:
         return losses.clone(), correct.clone()  # the next replay writes to the same memory
 
     def _begin(self, batch: MicroBatch, of: int) -> None:
-        inputs = MicroBatch(
-            stacked(list(batch.images)),  # each replica's in the layout that its network gets
-            batch.labels.clone(),
-            None if batch.mixed_labels is None else batch.mixed_labels.clone(),
-            None if batch.lam is None else batch.lam.clone(),
-        )
+        # Each replica's images in the layout that its network gets.
+        inputs = batch.copied(stacked(list(batch.images)))
 
         def compute() -> tuple[Tensor, Tensor]:
             return self._passes(inputs, of)

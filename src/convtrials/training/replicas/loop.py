@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from convtrials.data.batches import Batches, epoch_order, step_indices
+from convtrials.data.batches import Batches, step_indices
 from convtrials.training.engine.loop import (
     Outcome,
     close_epoch,
@@ -18,6 +18,7 @@ from convtrials.training.engine.loop import (
     steps_between_checks,
 )
 from convtrials.training.engine.progress import RunLength
+from convtrials.training.engine.weighting import Weighting
 from convtrials.training.recipe.recipe import Recipe
 from convtrials.training.replicas.batch import step_images
 from convtrials.training.replicas.team import Replica, Team
@@ -79,6 +80,7 @@ def _until_one_ends(
     recipe: Recipe, team: Team, length: RunLength, train: Batches, val: Batches, callback: ReplicaCallback
 ) -> list[Ended]:
     lead = team.replicas[0].state  # step and epoch are the same for all
+    weighting = Weighting.of(recipe, train)
     while True:
         over = [
             (one, Outcome(stopped_early=one.state.step < length.total))
@@ -88,11 +90,11 @@ def _until_one_ends(
         if over:
             return over
         epoch = len(lead.history)
-        orders = [epoch_order(length.images, one.seed, epoch) for one in team.replicas]
+        orders = [train.epoch_order(one.seed, epoch, recipe.sampler) for one in team.replicas]
         last = min((epoch + 1) * length.per_epoch, length.total)
         while lead.step < last:
             until = min(last, lead.step + steps_between_checks(train.device))
-            images, diverged = _steps(recipe, team, length, train, orders, until)
+            images, diverged = _steps(recipe, team, length, train, orders, until, weighting)
             if diverged:
                 return diverged
             callback.after_steps(team, images)
@@ -109,6 +111,7 @@ def _steps(
     train: Batches,
     orders: Sequence[NDArray[np.int64]],
     until: int,
+    weighting: Weighting | None,
 ) -> tuple[int, list[Ended]]:
     """Take steps without asking the device how they went, then count them; return images and who diverged."""
     started, cpu_started = time.perf_counter(), time.process_time()
@@ -118,7 +121,7 @@ def _steps(
     counts, results = [], []
     for step in range(first, until):
         indices = [step_indices(order, step - done, length.group_size) for order in orders]
-        batch = step_images(train, indices, recipe.augment, seeds, step)
+        batch = step_images(train, indices, recipe.augment, seeds, step, weighting)
         rates = [learning_rate(recipe, one.state, length.total, length.per_epoch) for one in team.replicas]
         results.append(team.step(batch, rates))
         counts.append(len(indices[0]))

@@ -1,6 +1,6 @@
 """Forward and backward of all replicas at once: gradients are added to those of the stack."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal, Protocol
 
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from convtrials.data.batches import as_channels_last, as_contiguous
-from convtrials.training.engine.loss import cross_entropy_sum
+from convtrials.training.engine.loss import LossWeights
 from convtrials.training.replicas.batch import MicroBatch
 from convtrials.training.replicas.grouped import GroupedDropout, grouped_network
 from convtrials.training.replicas.noise import GivenDropout
@@ -16,6 +16,9 @@ from convtrials.training.replicas.stack import Stack
 
 #: How the replicas are computed: in one network of grouped layers, or network after network.
 Method = Literal["grouped", "side_by_side"]
+
+#: ``(logits, labels, mixed, share, weights)`` of one replica to its summed loss.
+Loss = Callable[..., Tensor]
 
 
 class Passes(Protocol):
@@ -47,8 +50,8 @@ class GroupedPasses:
     ----------
     networks : sequence of nn.Module
         The replicas, as `Stack` left them.
-    smoothing : float
-        Label smoothing.
+    loss : callable
+        `convtrials.training.engine.loss.loss_sum` of the recipe: the summed loss of one replica.
     autocast : callable
         Returns the context of the forward pass.
     channels_last : bool
@@ -59,7 +62,7 @@ class GroupedPasses:
         self,
         networks: Sequence[nn.Module],
         stack: Stack,
-        smoothing: float,
+        loss: Loss,
         autocast: Any,
         *,
         channels_last: bool = True,
@@ -70,7 +73,7 @@ class GroupedPasses:
             for name, module in self.network.named_modules()
             if isinstance(module, GroupedDropout)
         }
-        self._smoothing, self._autocast = smoothing, autocast
+        self._loss, self._autocast = loss, autocast
         self._lay_out = as_channels_last if channels_last else as_contiguous
 
     def give(self, noise: dict[str, Tensor]) -> None:
@@ -90,18 +93,8 @@ class GroupedPasses:
 
     def _losses(self, logits: Tensor, batch: MicroBatch) -> Tensor:
         """Return the summed loss of each replica: the one function for one replica, mapped over all."""
-
-        def plain(logits: Tensor, labels: Tensor) -> Tensor:
-            return cross_entropy_sum(logits, labels, smoothing=self._smoothing)
-
-        def mixed(logits: Tensor, labels: Tensor, others: Tensor, share: Any) -> Tensor:
-            return cross_entropy_sum(logits, labels, others, share, self._smoothing)
-
-        losses: Tensor
-        if batch.mixed_labels is None:
-            losses = torch.vmap(plain)(logits, batch.labels)
-        else:
-            losses = torch.vmap(mixed)(logits, batch.labels, batch.mixed_labels, batch.lam)
+        given = (logits, batch.labels, *_mixing(batch), batch.weights)
+        losses: Tensor = torch.vmap(self._loss, in_dims=tuple(_replica_axis(one) for one in given))(*given)
         return losses
 
 
@@ -112,9 +105,9 @@ class SideBySidePasses:
     """
 
     def __init__(
-        self, networks: Sequence[nn.Module], stack: Stack, smoothing: float, autocast: Any, **_: Any
+        self, networks: Sequence[nn.Module], stack: Stack, loss: Loss, autocast: Any, **_: Any
     ) -> None:
-        self._networks, self._smoothing, self._autocast = networks, smoothing, autocast
+        self._networks, self._loss, self._autocast = networks, loss, autocast
         self._layers = [
             {name: module for name, module in network.named_modules() if isinstance(module, GivenDropout)}
             for network in networks
@@ -138,7 +131,7 @@ class SideBySidePasses:
                 with self._autocast():
                     outputs = network(batch.images[place])
                 logits = _full_precision(outputs)
-                loss = self._loss(logits, batch, place) / of
+                loss = self._loss_of(logits, batch, place) / of
                 loss.backward()  # type: ignore[no-untyped-call]
                 losses.append(loss.detach())
                 correct.append(_correct(logits, batch.labels[place]))
@@ -153,13 +146,23 @@ class SideBySidePasses:
         self._streams[place].wait_stream(main)
         return torch.cuda.stream(self._streams[place])
 
-    def _loss(self, logits: Tensor, batch: MicroBatch, place: int) -> Tensor:
-        labels = batch.labels[place]
-        if batch.mixed_labels is None:
-            return cross_entropy_sum(logits, labels, smoothing=self._smoothing)
-        assert batch.lam is not None
-        share: Any = batch.lam[place]  # on the device: a number would have to be waited for
-        return cross_entropy_sum(logits, labels, batch.mixed_labels[place], share, self._smoothing)
+    def _loss_of(self, logits: Tensor, batch: MicroBatch, place: int) -> Tensor:
+        # The shares of mixup are on the device: a number would have to be waited for.
+        mixed, share = (one if not isinstance(one, Tensor) else one[place] for one in _mixing(batch))
+        weights = None if batch.weights is None else batch.weights.of_replica(place)
+        return self._loss(logits, batch.labels[place], mixed, share, weights)
+
+
+def _mixing(batch: MicroBatch) -> tuple[Tensor | None, Any]:
+    """Return mixup's labels and shares, as `loss_sum` takes them."""
+    return (None, 1.0) if batch.mixed_labels is None else (batch.mixed_labels, batch.lam)
+
+
+def _replica_axis(given: Any) -> Any:
+    """Say along which axis replicas lie: the first of every tensor, none of what all replicas share."""
+    if isinstance(given, LossWeights):
+        return LossWeights(None, 0, None if given.mixed is None else 0)  # type: ignore[arg-type]
+    return 0 if isinstance(given, Tensor) else None
 
 
 def _stream() -> torch.cuda.Stream:

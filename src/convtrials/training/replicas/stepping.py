@@ -36,15 +36,17 @@ def build_stepping(
     Raises
     ------
     RunError
-        The optimizer is your own, which may put other tensors in the place of stacked ones, or the loss is not
-        cross-entropy: such runs are trained one at a time.
+        The optimizer is your own, which may put other tensors in the place of stacked ones, the loss is your own, which
+        may do what cannot be mapped over replicas, or parts are frozen: such runs are trained one at a time.
     """
     if is_custom(recipe.optimizer.name):
         raise RunError(
             f"replicas: {recipe.optimizer.name} is an optimizer of your own, for one run at a time"
         )
-    if recipe.loss.name != "cross_entropy":
+    if is_custom(recipe.loss.name):
         raise RunError(f"replicas: the loss {recipe.loss.name} is for one run at a time")
+    if recipe.freeze is not None:
+        raise RunError("replicas: a network with frozen parts is for one run at a time")
     if not optimizer_entry(recipe.optimizer.name).by_element or recipe.schedule.name == "plateau":
         return SteppingEach(recipe, states, networks)
     return SteppingTogether(recipe, states, networks, stack)

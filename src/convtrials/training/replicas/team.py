@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 from convtrials.data.batches import cut
 from convtrials.training.engine.checkpoint import TrainingState
 from convtrials.training.engine.execution import Execution
+from convtrials.training.engine.loss import loss_sum
 from convtrials.training.recipe.recipe import Recipe
 from convtrials.training.replicas.batch import MicroBatch
 from convtrials.training.replicas.graphs import Replayed
@@ -75,7 +77,7 @@ class Team:
         self._passes: Passes = passes(
             networks,
             self._stack,
-            recipe.label_smoothing,
+            partial(loss_sum, recipe),
             autocast,
             channels_last=execution.channels_last,
         )

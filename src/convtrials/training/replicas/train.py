@@ -25,10 +25,12 @@ from convtrials.training.engine.identity import (
     identify,
     write_description,
 )
-from convtrials.training.engine.network import initial_network, recipe_network
+from convtrials.training.engine.input_stats import normalised_as
+from convtrials.training.engine.network import initial_network, names_layers, recipe_network
 from convtrials.training.engine.progress import RunLength, stop_request
 from convtrials.training.engine.setup import make_fabric, open_splits, torch_left_as_it_was
 from convtrials.training.engine.train import CHECKPOINT_SECONDS
+from convtrials.training.engine.weighting import log_weighting
 from convtrials.training.recipe.recipe import Recipe
 from convtrials.training.replicas.callback import OnProgress, ReplicasCallback
 from convtrials.training.replicas.grouped import unknown_layer
@@ -89,12 +91,14 @@ def train_replicas(
     if len(set(seeds)) < len(seeds) or len(seeds) != len(outs) or not seeds:
         raise RunError("replicas: one directory for each of one or more different seeds is needed")
     check_trainable(recipe, dataset)
+    dataset = normalised_as(recipe, dataset)
     check_device(execution.device)
     runs = [Run(out) for out in outs]
     shape, classes = dataset.image_shape, len(dataset.class_names)
     if not all(run.exists for run in runs):  # refused before anything is written
         try_custom_parts(recipe, shape, classes)
-        if recipe.initial_weights:
+        log_weighting(recipe, dataset)
+        if names_layers(recipe):
             with quiet():  # each replica's own lines come later
                 initial_network(recipe, dataset, seeds[0])
     with ExitStack() as held:
