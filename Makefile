@@ -5,11 +5,12 @@ BIN := $(VENV)/bin
 PIP := PIP_CONSTRAINT=constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check docs calibrate bench results format clean
+.PHONY: help demo test test-portable check docs calibrate bench results format clean
 
 help:
 	@echo 'make demo       a study: which of four changes help a small AlexNet on drawn digits? (about a minute)'
 	@echo 'make test       formatting, lint, types, import rules, tests'
+	@echo 'make test-portable  tests without what Linux and macOS alone have, as far as Windows can be shown here'
 	@echo 'make check      make test without the tests: seconds'
 	@echo 'make docs       the documentation as a site: site/index.html'
 	@echo 'make calibrate  simulate thousands of studies with known truth: do verdicts keep their promises?'
@@ -48,6 +49,9 @@ check: $(VENV)/installed-dev
 
 test: check
 	$(BIN)/pytest --numprocesses 2
+
+test-portable: $(VENV)/installed-dev
+	$(BIN)/pytest --portable --numprocesses 2 tests/core tests/data tests/training tests/study tests/cli tests/models
 
 docs: $(VENV)/installed-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet

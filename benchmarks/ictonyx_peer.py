@@ -221,7 +221,7 @@ def _small(name, lr=1e-3):
 
 
 def main():
-    job = json.loads(Path(sys.argv[1]).read_text())
+    job = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     with np.load(job["data"]) as stored:
         data = {name: stored[name] for name in stored.files}
     with warnings.catch_warnings(record=True) as caught:
@@ -241,7 +241,7 @@ def main():
         "alone": alone,
         "warnings": said,
     }
-    Path(sys.argv[2]).write_text(json.dumps(result, indent=2, default=str))
+    Path(sys.argv[2]).write_text(json.dumps(result, indent=2, default=str), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,11 @@
-"""What several test files need: a cache of their own, a small dataset, the real characters where they are."""
+"""What several test files need: a cache of their own, a small dataset, the real characters where they are.
+
+``pytest --portable`` runs the suite without what Linux and macOS alone have (portable/posix_blocked.py).
+"""
 
 import os
+import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +17,39 @@ import pytest
 
 from convtrials.data.dataset import Dataset
 
+PORTABLE = Path(__file__).parent / "portable"
 REAL_CHARACTERS = Path(__file__).parents[2] / "shared" / "data" / "emnist36"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--portable",
+        action="store_true",
+        help="hide what Linux and macOS alone have, from the tests and from all processes that they start",
+    )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    if not config.getoption("--portable"):
+        return
+    # pytest itself asks who the user is, for its folder, and sets a timer, by what is hidden.
+    if config.option.basetemp is None:
+        config.option.basetemp = tempfile.mkdtemp(prefix="pytest-portable-")
+    config.option.timeout_method = "thread"
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(PORTABLE), os.environ.get("PYTHONPATH")]))
+    sys.path.insert(0, str(PORTABLE))
+    import posix_blocked
+
+    posix_blocked.block()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if os.name != "posix" or config.getoption("--portable"):
+        absent = pytest.mark.skip(reason="needs what Linux and macOS alone have")
+        for item in items:
+            if item.get_closest_marker("posix"):
+                item.add_marker(absent)
 
 
 @pytest.fixture(autouse=True)

@@ -73,7 +73,7 @@ def main() -> None:
     folder, out = Path(sys.argv[1]), Path(sys.argv[2])
     rows, known = with_shares(gathered(folder)), machine()
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps({"machine": known, "rows": rows}, indent=1) + "\n")
+    out.write_text(json.dumps({"machine": known, "rows": rows}, indent=1) + "\n", encoding="utf-8")
     print(
         f"{known['gpu'] or 'no GPU'}, {known['cores']} cores, torch {known['torch']}, CUDA {known['cuda']}\n"
     )

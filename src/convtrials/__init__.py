@@ -11,6 +11,8 @@ Examples
 cosine: ...
 """
 
+import os
+import sys
 from typing import TYPE_CHECKING
 
 from convtrials._version import __version__
@@ -73,5 +75,9 @@ _HOMES = {
     "resume": "convtrials.training.engine.train",
     "train": "convtrials.training.engine.train",
 }
+
+if sys.platform == "darwin" and "torch" not in sys.modules:
+    # torch reads it when it is imported: what Apple's GPU cannot compute is computed on the CPU.
+    os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")
 
 __getattr__, __dir__ = lazy_names(__name__, _HOMES, others=("__version__",))

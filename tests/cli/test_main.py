@@ -133,6 +133,7 @@ def test_a_run_that_answers_one_class_is_not_passed_over_in_silence(tmp_path: Pa
     assert "Nothing here would spoil a result" not in checked.stdout
 
 
+@pytest.mark.posix
 def test_ctrl_c_says_how_to_go_on_and_the_directory_is_enough(tmp_path: Path, images: Path) -> None:
     command = ["train", "--data", images, *FAST, "--epochs", "60", "--out", "run", "--no-report"]
     process = subprocess.Popen(

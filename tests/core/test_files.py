@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from convtrials.core.files import atomic_path, cache_folder, read_json, write_json, write_text
+from convtrials.core import files
+from convtrials.core.files import atomic_path, cache_folder, move_folder, read_json, write_json, write_text
 
 
 def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
@@ -47,3 +48,81 @@ def test_the_cache_can_be_moved(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
 def test_text_with_a_path_that_is_no_utf_8_is_written(tmp_path: Path) -> None:
     write_text(tmp_path / "page.html", "caf\udce9 café")
     assert (tmp_path / "page.html").read_text(encoding="utf-8") == "caf\\udce9 café"
+
+
+def test_text_has_the_same_line_ends_on_every_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "linesep", "\r\n")
+    write_text(tmp_path / "a.txt", "one\ntwo\n")
+    assert (tmp_path / "a.txt").read_bytes() == b"one\ntwo\n"
+
+
+class InUse:
+    """A call that a file in use refuses a few times, as on Windows."""
+
+    def __init__(self, refusals: int, call) -> None:
+        self.refusals, self.call = refusals, call
+
+    def __call__(self, *arguments: object) -> object:
+        self.refusals -= 1
+        if self.refusals >= 0:
+            raise PermissionError(13, "in use")
+        return self.call(*arguments)
+
+
+def test_on_windows_a_file_in_use_is_tried_again_for_a_while(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "note.json"
+    write_text(target, "old")
+    monkeypatch.setattr(os, "replace", InUse(3, os.replace))
+    with pytest.raises(PermissionError):  # elsewhere it is refused for good
+        write_text(target, "new")
+    assert os.listdir(tmp_path) == ["note.json"]
+    monkeypatch.setattr(files, "WINDOWS", True)
+    write_text(target, "new")
+    assert target.read_text() == "new"
+    monkeypatch.setattr(files, "IN_USE_SECONDS", 0.1)
+    monkeypatch.setattr(os, "replace", InUse(10**6, os.replace))
+    with pytest.raises(PermissionError):
+        write_text(target, "newer")
+    assert target.read_text() == "new"
+    assert os.listdir(tmp_path) == ["note.json"]
+
+
+@pytest.mark.parametrize("windows", [False, True])
+def test_a_folder_takes_the_place_of_an_empty_one_and_of_nothing_else(
+    windows: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "WINDOWS", windows)
+    for place in ("new", "empty", "full"):
+        (tmp_path / f"{place}-source").mkdir()
+        (tmp_path / f"{place}-source" / "a").touch()
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "b").touch()
+    for place in ("new", "empty"):
+        move_folder(tmp_path / f"{place}-source", tmp_path / place)
+        assert os.listdir(tmp_path / place) == ["a"]
+    with pytest.raises(OSError, match=r"not empty|exists"):
+        move_folder(tmp_path / "full-source", tmp_path / "full")
+    assert os.listdir(tmp_path / "full") == ["b"]
+
+
+def test_on_windows_a_file_is_flushed_through_a_handle_that_may_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed: list[bool] = []
+
+    def fsync(handle: int) -> None:  # Windows refuses another handle: EBADF
+        os.write(handle, b"new")
+        flushed.append(True)
+
+    (tmp_path / "a").write_bytes(b"old")
+    monkeypatch.setattr(files, "WINDOWS", True)
+    monkeypatch.setattr(os, "fsync", fsync)
+    files.flush(tmp_path / "a")
+    assert flushed == [True]
+
+
+def test_a_file_that_is_gone_is_removed_already(tmp_path: Path) -> None:
+    files.remove_file(tmp_path / "a")

@@ -11,12 +11,13 @@ import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from PIL import Image
 
 from convtrials.core.errors import DataError
 from convtrials.core.streams import stream_generator
-from convtrials.data import parallel
+from convtrials.data import pack, parallel
 from convtrials.data.open import load_dataset, reopen_dataset
 from convtrials.data.parallel import WorkerPool
 from convtrials.data.sources.folder import FolderSource
@@ -324,7 +325,7 @@ def test_a_source_that_cannot_be_read_is_not_blamed_on_the_cache(
         load_dataset(folder)
 
 
-@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="needs a system that reserves disk space")
+@pytest.mark.posix  # a limit on the size of files
 def test_a_file_size_limit_is_told_not_a_crash(tmp_path: Path) -> None:
     folder = make_folder(tmp_path / "set", 100)
     command = f"""
@@ -344,6 +345,45 @@ except DataError as error:
     assert "cannot write the pack" in done.stdout, done.stderr
 
 
+def test_where_no_space_can_be_reserved_a_full_disk_is_seen_all_the_same(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make_folder(tmp_path / "set")
+    monkeypatch.delattr(os, "posix_fallocate", raising=False)
+    usage = shutil.disk_usage(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=100))
+        with pytest.raises(DataError, match="make room there, or set CONVTRIALS_CACHE"):
+            load_dataset(folder)
+    assert packs(cache) == []
+    assert len(load_dataset(folder).labels) == 60
+
+
+def test_nothing_of_a_pack_is_open_or_mapped_when_it_is_put_in_place(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Windows renames no folder in which a file is open."""
+    seen: list[str] = []
+    publish = pack.publish
+
+    def look(built: Path, key: str) -> Path:
+        for process in (psutil.Process(), *psutil.Process().children(recursive=True)):
+            files = [one.path for one in (*process.open_files(), *process.memory_maps())]
+            seen.extend(file for file in files if file.startswith(str(built)))
+        seen.append("looked")
+        return publish(built, key)
+
+    monkeypatch.setattr(pack, "publish", look)
+    monkeypatch.setattr("convtrials.data.parallel.POOL_FROM", 2)
+    (tmp_path / "bad").mkdir()
+    for source in (make_folder(tmp_path / "set"), make_folder(tmp_path / "bad")):
+        if source.name == "bad":
+            (source / "c1" / "bad.png").write_bytes(b"no image")
+        load_dataset(source, skip_bad=True)
+    assert seen == ["looked", "looked"]
+
+
+@pytest.mark.posix  # its measure of memory
 def test_a_set_of_hundreds_of_megabytes_packs_in_little_memory(tmp_path: Path) -> None:
     count = 300_000
     for kind, axes, size in (("images-idx3", (count, 28, 28), count * 784), ("labels-idx1", (count,), count)):

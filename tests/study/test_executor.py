@@ -1,6 +1,5 @@
 """Executors are interchangeable: one written from the interface's docstring alone trains the same study."""
 
-import os
 import queue
 import shutil
 import signal
@@ -112,7 +111,7 @@ def test_a_stop_reaches_the_executor(make_dataset: Make, tmp_path: Path) -> None
         stops = 0
 
         def advance(self, wanted: Sequence[RunTask], seconds: float) -> list[RunEnd]:
-            os.kill(os.getpid(), signal.SIGTERM)
+            signal.raise_signal(signal.SIGTERM)
             return super().advance(wanted, seconds)
 
         def stop(self, hurry: Callable[[], bool] = lambda: False) -> None:

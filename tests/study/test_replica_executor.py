@@ -1,7 +1,6 @@
 """A study whose seeds are trained several at once: the runs are those of a study that trains them one by one."""
 
 import json
-import os
 import signal
 import time
 from collections.abc import Callable
@@ -140,7 +139,7 @@ def test_a_stop_is_passed_on_and_the_study_goes_on_later(
     original, study = ReplicasCallback.after_steps, make_study()
 
     def after_steps(self: ReplicasCallback, team: Any, images: int) -> None:
-        os.kill(os.getpid(), signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
         original(self, team, images)
 
     with monkeypatch.context() as patch:

@@ -13,7 +13,7 @@ from convtrials.core.errors import RunError
 from convtrials.core.process import available_cores
 from convtrials.data.dataset import Dataset
 from convtrials.training.engine import step_timing
-from convtrials.training.engine.execution import Execution, check_device
+from convtrials.training.engine.execution import Execution
 from convtrials.training.engine.step_timing import (
     StepProbe,
     autotune_execution,
@@ -161,11 +161,3 @@ def test_the_choice_is_recorded_before_the_first_step(
     monkeypatch.setattr("convtrials.training.engine.train.train_loop", stop)
     with pytest.raises(Stop):
         train(Recipe(**SMALL), make_dataset(), out=tmp_path / "r")
-
-
-def test_devices_are_checked() -> None:
-    with pytest.raises(RunError, match="allowed are cpu and cuda"):
-        check_device("tpu")
-    if not torch.cuda.is_available():
-        with pytest.raises(RunError, match="torch sees no GPU"):
-            check_device("cuda")

@@ -1,6 +1,5 @@
 """Replicas end as ordinary runs: whatever becomes of one leaves the others alone, and a stop loses nothing."""
 
-import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -238,7 +237,7 @@ def test_a_stop_leaves_checkpoints_and_says_how_to_go_on(
 
     def after_steps(self: ReplicasCallback, team: Team, images: int) -> None:
         if team.replicas[0].state.step == 3:
-            os.kill(os.getpid(), signal.SIGTERM)
+            signal.raise_signal(signal.SIGTERM)
         original(self, team, images)
 
     with monkeypatch.context() as patch:

@@ -1,7 +1,6 @@
 """Another run's file, or one that was changed, is not read as a run's own."""
 
 import json
-import os
 import shutil
 import signal
 from collections.abc import Callable
@@ -162,7 +161,7 @@ def stopped(dataset: Dataset, seed: int, out: Path) -> Run:
 
     def follow(_: Any) -> None:
         if next(steps) == 1:
-            os.kill(os.getpid(), signal.SIGTERM)
+            signal.raise_signal(signal.SIGTERM)
 
     with pytest.raises(Interrupted):
         train(Recipe(**SMALL), dataset, seed=seed, out=out, execution=PINNED, on_progress=follow)

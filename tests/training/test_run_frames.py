@@ -1,6 +1,5 @@
 """A run as data frames and as a table: what a notebook shows of it."""
 
-import os
 import signal
 from pathlib import Path
 from typing import Any
@@ -57,7 +56,7 @@ def test_a_run_that_has_not_begun_its_first_epoch_has_an_empty_history(stopped: 
 @pytest.fixture
 def stopped(tmp_path: Path, train_small: Any) -> ct.Run:
     def stop(_: Any) -> None:
-        os.kill(os.getpid(), signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
 
     with pytest.raises(Interrupted):
         train_small(out=tmp_path / "stopped", on_progress=stop)

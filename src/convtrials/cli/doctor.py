@@ -23,6 +23,7 @@ def doctor(
     from convtrials.core.files import cache_folder
     from convtrials.core.log import lines_to
     from convtrials.core.process import available_cores
+    from convtrials.training.engine.device import devices_here, gpu_name
     from convtrials.training.engine.environment import describe_environment
     from convtrials.training.engine.step_timing import StepProbe, autotune_execution
     from convtrials.training.recipe.recipe import Recipe
@@ -39,7 +40,9 @@ def doctor(
         "vector units",
         ", ".join(_vector_units(found["vector_units"])) or "nothing beyond " + str(found["cpu_capability"]),
     )
-    table.add_row("GPU", found["gpu"] or "none that torch can use")
+    devices = [(one, gpu_name(one)) for one in devices_here() if one != "cpu"]
+    for device, name in devices or [("", None)]:
+        table.add_row("GPU", f"{name} (--device {device})" if device else "none that torch can use")
     for name, version in found["packages"].items():
         table.add_row(name, version or "MISSING")
     for name, purpose in _OPTIONAL.items():

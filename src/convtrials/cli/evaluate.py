@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from convtrials.cli.terminal import without_lines
+from convtrials.cli.terminal import print_json, without_lines
+from convtrials.core.files import read_json
 from convtrials.core.log import get_logger
 
 _log = get_logger(__name__)
@@ -41,7 +42,7 @@ def evaluate(
     if problem is not None:
         _log.info(f"note: pictures with images are left out: {problem}")
     if as_json:
-        typer.echo((run / "metrics.json").read_text(encoding="utf-8"), nl=False)
+        print_json(read_json(run / "metrics.json"))
     elif quiet:
         typer.echo(page)
     else:

@@ -1,6 +1,5 @@
 """The command line's entry: verbs, global flags, and errors in a line or two."""
 
-import io
 import sys
 from typing import Annotated
 
@@ -15,6 +14,7 @@ from convtrials.cli.evaluate import evaluate
 from convtrials.cli.export import export
 from convtrials.cli.models import models
 from convtrials.cli.train import train
+from convtrials.core.console import print_any_text
 from convtrials.core.errors import ConvtrialsError, Interrupted
 from convtrials.core.log import lines_to, print_line
 
@@ -79,8 +79,7 @@ def main() -> None:
 
 def run_app(commands: typer.Typer) -> None:
     """Run a command line; errors and stops end it with one or two lines and their exit code."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # file names need not be UTF-8
+    print_any_text()  # file names need not be UTF-8, and consoles need not either
     try:
         commands()
     except ConvtrialsError as error:

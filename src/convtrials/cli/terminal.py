@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from convtrials.core.console import writes_unicode
 from convtrials.core.log import quiet
+from convtrials.training.engine.device import ALLOWED, DEVICE
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -17,6 +19,12 @@ COMPUTING = "How it is computed"
 def _known_precision(asked: str | None) -> str | None:
     if asked not in (None, "fp32", "bf16"):
         raise typer.BadParameter(f"{asked!r}: allowed are fp32 and bf16", param_hint="--precision")
+    return asked
+
+
+def _known_device(asked: str | None) -> str | None:
+    if asked is not None and not DEVICE.fullmatch(asked):
+        raise typer.BadParameter(f"{asked!r}: allowed are {ALLOWED}", param_hint="--device")
     return asked
 
 
@@ -35,7 +43,12 @@ ChannelsLastOption = Annotated[
     ),
 ]
 DeviceOption = Annotated[
-    str | None, typer.Option(help="cpu or cuda; by default a GPU if there is one.", rich_help_panel=COMPUTING)
+    str | None,
+    typer.Option(
+        callback=_known_device,
+        help="cpu, cuda, cuda:N or mps; by default the first CUDA GPU if there is one, else the CPU.",
+        rich_help_panel=COMPUTING,
+    ),
 ]
 
 
@@ -64,7 +77,8 @@ def plain(text: str) -> str:
 
 
 def print_json(value: Any) -> None:
-    """Print a value for a program that reads it."""
+    """Print a value for a program that reads it; in ASCII where standard output is not UTF-8, as JSON must be."""
     import json
+    import sys
 
-    print(json.dumps(value, indent=2, ensure_ascii=False))
+    print(json.dumps(value, indent=2, ensure_ascii=not writes_unicode(sys.stdout)))

@@ -5,12 +5,21 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from convtrials.core.errors import ConvtrialsError
+
+T = TypeVar("T")
+
+#: Where a file that is open cannot be renamed, replaced or removed.
+WINDOWS = os.name == "nt"
+
+#: Seconds for which a file in use is tried again there.
+IN_USE_SECONDS = 5.0
 
 #: No text file of a run or a study is larger; one from elsewhere cannot fill the memory.
 LARGEST_TEXT = 64 * 2**20
@@ -34,11 +43,56 @@ def atomic_path(target: Path) -> Iterator[Path]:
     try:
         yield temporary
         os.chmod(temporary, mode)  # some writers put a private file of their own in its place
-        with open(temporary, "rb") as written:
-            os.fsync(written.fileno())
-        os.replace(temporary, target)
+        flush(temporary)
+        replace_file(temporary, target)
     finally:
-        temporary.unlink(missing_ok=True)
+        remove_file(temporary)
+
+
+def flush(path: Path) -> None:
+    """Wait until the disk has what was written to a file."""
+    with open(path, "r+b" if WINDOWS else "rb") as written:  # Windows flushes only what may be written
+        os.fsync(written.fileno())
+
+
+def replace_file(source: Path, target: Path) -> None:
+    """Rename a file over another one, which may be there; on Windows wait for those who have it open for a moment."""
+    _when_not_in_use(lambda: os.replace(source, target))
+
+
+def remove_file(path: Path) -> None:
+    """Remove a file if it is there; on Windows wait for those who have it open for a moment."""
+    _when_not_in_use(lambda: path.unlink(missing_ok=True))
+
+
+def rename_folder(folder: Path, target: Path) -> None:
+    """Rename a folder as `os.rename` does; on Windows wait for those who have a file in it open for a moment."""
+    _when_not_in_use(lambda: os.rename(folder, target))
+
+
+def move_folder(folder: Path, target: Path) -> None:
+    """Rename a folder to a place where nothing is, or an empty folder.
+
+    Raises
+    ------
+    OSError
+        Something else is there.
+    """
+    if WINDOWS and target.is_dir():  # which Windows does not replace, even where it is empty
+        target.rmdir()
+    rename_folder(folder, target)
+
+
+def _when_not_in_use(act: Callable[[], T]) -> T:
+    """Act on a file; on Windows again for some seconds where another process, a virus scanner say, has it open."""
+    deadline = time.monotonic() + IN_USE_SECONDS
+    while True:
+        try:
+            return act()
+        except PermissionError:
+            if not WINDOWS or time.monotonic() >= deadline:
+                raise
+        time.sleep(0.02)
 
 
 @contextmanager
@@ -56,13 +110,13 @@ def remove_leftovers(folder: Path) -> None:
     """Remove temporary files of writers that were killed; call it only where nothing else can be writing."""
     for path in folder.iterdir():
         if _LEFTOVER.fullmatch(path.name):
-            path.unlink(missing_ok=True)
+            remove_file(path)
 
 
 def write_text(target: Path, text: str) -> None:
     """Write UTF-8 text atomically; what else a path holds, bytes of another encoding, is written as an escape."""
     with atomic_path(target) as temporary:
-        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
 
 
 def write_json(target: Path, value: Any) -> None:
@@ -87,7 +141,7 @@ def read_bounded_text(path: Path, error: type[ConvtrialsError]) -> str:
     try:
         if path.stat().st_size > LARGEST_TEXT:
             raise error(f"{path}: larger than {LARGEST_TEXT:,} bytes")
-        return path.read_text(encoding="utf-8")
+        return _when_not_in_use(lambda: path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as problem:
         raise error(f"{path}: not readable ({problem})") from problem
 

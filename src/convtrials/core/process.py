@@ -3,6 +3,7 @@
 import ctypes
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -21,7 +22,19 @@ def available_cores() -> int:
     """Return how many processor cores this process may use, 1 or more."""
     if hasattr(os, "sched_getaffinity"):
         return max(1, len(os.sched_getaffinity(0)))
-    return os.cpu_count() or 1
+    import psutil
+
+    try:
+        return max(1, len(psutil.Process().cpu_affinity()))  # Windows
+    except (AttributeError, psutil.Error):  # macOS lets no process choose
+        return os.cpu_count() or 1
+
+
+def process_exists(pid: int) -> bool:
+    """Say whether a process of this machine runs under a number; on Windows `os.kill` with signal 0 would end it."""
+    import psutil
+
+    return bool(psutil.pid_exists(pid))
 
 
 def keep_freed_memory() -> bool:
@@ -62,6 +75,55 @@ def take_standard_input() -> BinaryIO:
     return requests
 
 
+def leave_ctrl_c_to_the_parent() -> None:
+    """Ctrl-C reaches every process of a terminal; the parent passes it on, once. See `child_options` for Windows."""
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+
+
+def child_options() -> dict[str, Any]:
+    """Return the options of `subprocess.Popen` for a child that calls `leave_ctrl_c_to_the_parent`.
+
+    Windows has no masks of signals: there Ctrl-C does not reach a process group of its own.
+    """
+    group = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
+    return {"creationflags": group} if group else {}
+
+
+def ask_this_process_to_stop() -> None:
+    """Do from any thread what SIGTERM from outside does; on Windows `os.kill` would end the process at once."""
+    signal.raise_signal(signal.SIGTERM)
+
+
+#: What Windows says of a process that did not end by itself (NTSTATUS).
+_WINDOWS_ENDS = {
+    0xC0000005: "an access violation",
+    0xC0000017: "too little memory",
+    0xC00000FD: "a stack overflow",
+    0xC000013A: "Ctrl-C",
+    0xC0000409: "an abort",
+}
+
+
+def exit_text(code: int) -> str:
+    """Say in words how a child process ended, of which `subprocess` gave the exit code."""
+    if code < 0:
+        with suppress(ValueError):
+            name = signal.Signals(-code).name
+            hint = " (often: too little memory for so many workers)" if name == "SIGKILL" else ""
+            return f"was ended by {name}{hint}"
+    unsigned = code & 0xFFFFFFFF
+    if unsigned in _WINDOWS_ENDS:
+        return f"was ended by {_WINDOWS_ENDS[unsigned]}"
+    return f"ended with code {code if abs(code) < 2**16 else hex(unsigned)}"
+
+
+def stop_signals() -> tuple[signal.Signals, ...]:
+    """Return the signals that ask for a stop: SIGINT and SIGTERM, and Windows' Ctrl-Break."""
+    names = ("SIGINT", "SIGTERM", "SIGBREAK")
+    return tuple(signal.Signals[name] for name in names if name in signal.Signals.__members__)
+
+
 class StopRequest:
     """Counts how often a stop was asked for.
 
@@ -86,10 +148,10 @@ class StopRequest:
 
     @contextmanager
     def listening(self) -> Iterator["StopRequest"]:
-        """Catch SIGINT and SIGTERM inside the block; outside the main thread nothing is caught."""
+        """Catch `stop_signals` inside the block; outside the main thread nothing is caught."""
         old: dict[signal.Signals, Any] = {}
         with suppress(ValueError):
-            for caught in (signal.SIGINT, signal.SIGTERM):
+            for caught in stop_signals():
                 old[caught] = signal.signal(caught, self._handle)
         try:
             yield self

@@ -6,21 +6,20 @@ checksum was right: presence is proof. The checksum also judges resumed bytes, s
 
 import errno
 import hashlib
-import os
 import re
 import shutil
-import sys
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from typing import Any
 
 from convtrials.core.errors import DataError
+from convtrials.core.files import flush, replace_file
+from convtrials.core.locks import FileLock
 from convtrials.core.log import get_logger
 from convtrials.core.progress import Task, progress_task
 
@@ -74,7 +73,8 @@ def download(
         raise DataError(f"cannot download {url}: only https and http addresses are allowed")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with only_one(target.with_name(target.name + ".lock")), ExitStack() as stack:
+        lock = FileLock(target.with_name(target.name + ".lock"))
+        with lock.acquire(), ExitStack() as stack:  # one process at a time; the others wait
             if target.exists():  # another process finished it while this one waited
                 return target
             transfer = _Transfer(url, target.with_name(target.name + ".part"), max_bytes, timeout, remedy)
@@ -248,9 +248,8 @@ class _Transfer:
                 f"{self._url}: wrong checksum, {size:,} bytes have MD5 {found}, not {md5}; they were removed.\n"
                 f"The same command downloads the file again{_or(self._remedy)}"
             )
-        with open(self._part, "rb") as file:
-            os.fsync(file.fileno())
-        os.replace(self._part, target)
+        flush(self._part)
+        replace_file(self._part, target)
 
     def _gave_up(self, reason: str, attempt: int) -> DataError:
         tries = "" if attempt == 1 else f" after {attempt} attempts"
@@ -276,14 +275,3 @@ def _or(remedy: str) -> str:
 
 def _line(remedy: str) -> str:
     return f"\n{remedy[0].upper()}{remedy[1:]}." if remedy else ""
-
-
-@contextmanager
-def only_one(lock: Path) -> Iterator[None]:
-    """Let one process at a time into the block; the others wait (Windows has no such lock)."""
-    with open(lock, "ab") as file:
-        if sys.platform != "win32":
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield

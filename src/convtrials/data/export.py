@@ -1,5 +1,6 @@
 """A dataset's split written out as folders, as the split-folders package writes them."""
 
+import errno
 import os
 import shutil
 from pathlib import Path
@@ -9,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convtrials.core.errors import DataError
-from convtrials.core.files import staged_folder
+from convtrials.core.files import WINDOWS, move_folder, staged_folder
+from convtrials.core.names import merged_names, windows_refuses
 from convtrials.core.progress import Task, progress_task
 from convtrials.data.hashes import hash_images
 from convtrials.data.open import one_source
@@ -24,6 +26,9 @@ from convtrials.data.sources.folder import FolderSource
 from convtrials.data.sources.frame import Frame
 from convtrials.data.sources.tree import DiskTree
 from convtrials.data.split import SPLITS
+
+#: What a file system without hard links answers, or one that is not the source's.
+_NO_LINKS = {errno.EXDEV, errno.EPERM, errno.ENOSYS, errno.ENOTSUP, errno.EMLINK, errno.EINVAL}
 
 
 def write_split(
@@ -77,15 +82,18 @@ def write_split(
             raise DataError(bad_images_message(found, bad))
     split = split_rows(listing, rows, wanted.ratios, wanted.split_seed)
     for name in listing.class_names:
-        if Path(name).name != name or name.startswith("."):
-            raise DataError(f"{found.location}: class name {name!r} cannot be a folder's name")
+        why = windows_refuses(name) if WINDOWS else None
+        if Path(name).name != name or name.startswith(".") or why:
+            raise DataError(
+                f"{found.location}: class name {name!r} cannot be a folder's name{f': {why}' if why else ''}"
+            )
     try:
         with (
             staged_folder(target) as building,
             progress_task(f"write {target.name}", len(rows)) as progress,
         ):
             _write(found, listing, rows, split, building, link, progress)
-            os.replace(building, target)
+            move_folder(building, target)
     except OSError as error:
         raise DataError(f"{error.filename or target}: cannot be written: {error.strerror}") from error
     return {name: int((split == code).sum()) for code, name in enumerate(SPLITS)}
@@ -113,6 +121,7 @@ def _write(
         for name in listing.class_names:
             if (split == SPLITS.index(part)).any():
                 (building / part / name).mkdir(parents=True, exist_ok=True)
+        _refuse_merged(building / part, [n for n in listing.class_names if (building / part / n).is_dir()])
     targets = [
         building / SPLITS[code] / listing.class_names[listing.labels[row]]
         for row, code in zip(rows, split, strict=True)
@@ -128,14 +137,39 @@ def _write(
         _draw(source, listing, rows, targets, progress)
 
 
+def _refuse_merged(folder: Path, names: list[str]) -> None:
+    """Refuse classes whose folders are one folder here: their images would be one class, without a word."""
+    merged = merged_names(folder, names) if names else []
+    if merged:
+        shown = ", ".join(map(repr, merged[:6]))
+        raise DataError(
+            f"{folder.parent.parent}: this file system keeps no folders of their own for the classes {shown}; "
+            "choose a folder on one that tells upper from lower case, or rename the classes"
+        )
+
+
 def _place(source: Any, path: str, target: Path, link: bool) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
+    if target.exists():
+        raise DataError(f"{path}: would overwrite another image: the file system ignores case in its name")
     if not isinstance(source.tree, DiskTree):
         target.write_bytes(source.tree.read(path))
     elif link:
-        os.link(source.tree.where(path), target)
+        _link(source.tree.where(path), target)
     else:
         shutil.copy2(source.tree.where(path), target)
+
+
+def _link(file: str, target: Path) -> None:
+    try:
+        os.link(file, target)
+    except OSError as error:
+        if error.errno in _NO_LINKS:
+            raise DataError(
+                f"{file}: cannot be linked to from {target.parent.parent.parent.parent} ({error.strerror}); "
+                "leave --link out, files are then copied"
+            ) from error
+        raise
 
 
 def _draw(

@@ -1,7 +1,9 @@
 """From a source to a pack: decode everything once, in parallel and in bounded memory."""
 
 import contextlib
+import errno
 import os
+import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -12,7 +14,7 @@ from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
 from convtrials.core.errors import DataError
-from convtrials.core.files import write_json
+from convtrials.core.files import flush, replace_file, write_json
 from convtrials.core.progress import progress_task
 from convtrials.data.hashes import content_fingerprint, pack_key
 from convtrials.data.options import DatasetOptions
@@ -136,6 +138,8 @@ def _reserve(file: Path, shape: tuple[int, ...]) -> None:
         # Claimed now: on a full disk this fails, where a write to the map later would kill the process.
         with open(file, "r+b") as handle:
             os.posix_fallocate(handle.fileno(), 0, file.stat().st_size)
+    elif shutil.disk_usage(file.parent).free < file.stat().st_size:  # or what others leave of it meanwhile
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(file))
 
 
 def _leave_out(rows: NDArray[np.int64], bad: Sequence[BadImage], file: Path) -> NDArray[np.int64]:
@@ -147,7 +151,7 @@ def _leave_out(rows: NDArray[np.int64], bad: Sequence[BadImage], file: Path) -> 
     _reserve(kept, (len(keep), *shape[1:]))
     for first, own in blocks(keep, int(np.prod(shape[1:]))):
         open_memmap(kept, mode="r+")[first : first + len(own)] = open_memmap(file, mode="r")[own]
-    os.replace(kept, file)
+    replace_file(kept, file)
     return rows[keep]
 
 
@@ -202,7 +206,7 @@ def _write_rest(
     if listing.notes:  # absent from older packs, which keep their keys
         manifest["notes"] = list(listing.notes)
     manifest["key"] = pack_key(manifest, paths)
-    with open(folder / "images.npy", "rb") as file, contextlib.suppress(OSError):
-        os.fsync(file.fileno())
+    with contextlib.suppress(OSError):
+        flush(folder / "images.npy")
     write_json(folder / "manifest.json", manifest)
     return manifest

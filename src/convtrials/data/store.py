@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from convtrials.core.errors import DataError
-from convtrials.core.files import cache_folder, read_json, write_json
+from convtrials.core.files import WINDOWS, cache_folder, read_json, rename_folder, write_json
+from convtrials.core.process import process_exists
 from convtrials.data.dataset import Dataset
 
 #: Goes up when older packs can no longer be read.
@@ -76,18 +77,8 @@ def _sweep(packs: Path) -> None:
     start = f"{_BUILDING}{socket.gethostname()}-"
     for left in packs.glob(f"{start}*"):
         pid = left.name.removeprefix(start).split("-")[0]
-        if pid.isdigit() and not _alive(int(pid)):
+        if pid.isdigit() and not process_exists(int(pid)):
             shutil.rmtree(left, ignore_errors=True)
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
 
 
 def publish(built: Path, key: str) -> Path:
@@ -110,7 +101,7 @@ def publish(built: Path, key: str) -> Path:
     target = packs_folder() / key
     for _ in range(10):
         try:
-            os.rename(built, target)
+            rename_folder(built, target)
             return target
         except OSError as error:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
@@ -120,9 +111,15 @@ def publish(built: Path, key: str) -> Path:
             return target
         damaged = packs_folder() / f"{built.name}-replaced-{uuid.uuid4().hex[:8]}"
         try:
-            os.rename(target, damaged)
+            rename_folder(target, damaged)
         except FileNotFoundError:
             continue  # another process is replacing it too
+        except PermissionError as error:
+            if not WINDOWS:
+                raise
+            raise DataError(
+                f"{target}: is damaged, and another process has it open; end that one, then try again"
+            ) from error
         shutil.rmtree(damaged, ignore_errors=True)
     raise DataError(f"{target}: other processes keep replacing this pack")
 

@@ -1,6 +1,5 @@
 """The study directory is the database: every file of a study, where it lies, and who may write it."""
 
-import fcntl
 import json
 import os
 import re
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 from convtrials.core.documents import parse_object, read_document
 from convtrials.core.errors import StudyError
 from convtrials.core.files import finite, read_bounded_text, remove_leftovers, write_json
+from convtrials.core.locks import FileLock, Kind, LockHeld
 from convtrials.core.log import quiet
 from convtrials.data.dataset import Dataset
 from convtrials.data.open import reopen_dataset
@@ -54,6 +54,9 @@ WRITTEN_FIRST = (
     "test-units.npy",
     LOG_NAME,
 )
+
+#: Seconds that a change of the plan waits for those who only ask whether the study is being run.
+ASKING_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -248,32 +251,23 @@ class StudyDirectory:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._check_ours(begun)
-            handle = open(self.folder / ".lock", "w")  # noqa: SIM115
+            lock = FileLock(self.folder / ".lock").acquire()
         except OSError as error:
-            raise StudyError(f"{self.folder}: cannot be written: {error.strerror}") from None
-        with handle:
-            fcntl.flock(handle, fcntl.LOCK_EX)
+            raise StudyError(f"{self.folder}: cannot be written or locked: {error.strerror}") from None
+        with lock:
             remove_leftovers(self.folder)
             yield
 
     @contextmanager
     def running(self) -> Iterator[None]:
         """Say that runs are being trained under the plan as it is; several processes may say so at once."""
-        with open(self.folder / ".running", "a") as handle:
-            fcntl.flock(handle, fcntl.LOCK_SH)
+        with self._running("shared").acquire():
             yield
 
     @property
     def being_run(self) -> bool:
         """True while some process trains runs of this study."""
-        try:
-            with open(self.folder / ".running") as handle:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        except OSError:
-            return False
-        return False
+        return self._running("shared").held()
 
     @contextmanager
     def changing_plan(self) -> Iterator[None]:
@@ -284,15 +278,19 @@ class StudyDirectory:
         StudyError
             A process is training under the plan as it is.
         """
-        with open(self.folder / ".running", "a") as handle:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise StudyError(
-                    f"{self.folder}: another process is running this study with another plan; "
-                    "stop it first, or choose another --out"
-                ) from None
+        try:
+            lock = self._running("exclusive").acquire(wait=ASKING_SECONDS)
+        except LockHeld:
+            raise StudyError(
+                f"{self.folder}: another process is running this study with another plan; "
+                "stop it first, or choose another --out"
+            ) from None
+        with lock:
             yield
+
+    def _running(self, kind: Kind) -> FileLock:
+        """Held shared by those who train under the plan as it is, exclusively by one who changes it."""
+        return FileLock(self.folder / ".running", kind)
 
     def _check_ours(self, begun: bool) -> None:
         """Refuse a folder that holds something else; one where a study was killed while beginning is ours."""

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convtrials.core.errors import StudyError
-from convtrials.core.files import staged_folder
+from convtrials.core.files import move_folder, staged_folder
 from convtrials.core.log import get_logger
 from convtrials.core.progress import progress_task
 from convtrials.study.directory import StudyDirectory
@@ -145,7 +145,7 @@ def merge_studies(folders: Sequence[str | Path], out: str | Path) -> Path:
         try:
             with staged_folder(out) as staged:
                 _fill(StudyDirectory(staged), parts, plan, chosen)
-                os.replace(staged, out)
+                move_folder(staged, out)
         except OSError as error:
             raise StudyError(f"{out}: cannot be written: {error.strerror or error}") from None
     return out

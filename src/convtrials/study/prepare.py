@@ -78,7 +78,9 @@ def prepare(
         _write_execution(study, plan, dataset, options)
         _write_dataset(study, dataset)
         if not study.exists:
-            write_json(study.folder / "environment.json", describe_environment().to_dict())
+            write_json(
+                study.folder / "environment.json", describe_environment(study.execution.device).to_dict()
+            )
         if changes:
             _log.info(
                 f"on record of the plan, after {len(study.ended_runs())} ended runs; the report will say so:"

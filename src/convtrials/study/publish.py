@@ -5,7 +5,6 @@ and how all of it was made. It holds no weights, no times of day and no paths of
 """
 
 import csv
-import os
 import re
 import shutil
 from collections.abc import Sequence
@@ -17,7 +16,15 @@ import numpy as np
 
 from convtrials.core.documents import parse_value, read_document
 from convtrials.core.errors import StudyError
-from convtrials.core.files import atomic_path, read_bounded_text, staged_folder, write_json, write_text
+from convtrials.core.files import (
+    atomic_path,
+    move_folder,
+    read_bounded_text,
+    replace_file,
+    staged_folder,
+    write_json,
+    write_text,
+)
 from convtrials.core.progress import progress_task
 from convtrials.study.directory import StudyDirectory
 from convtrials.study.plan.plan import Plan
@@ -177,13 +184,13 @@ def check_target(target: Path, plan: str) -> HowMade | None:
 def _take_place(staged: Path, target: Path, older: HowMade | None) -> None:
     """Move a whole copy to its place; of an earlier one, pictures that are no longer drawn go."""
     if older is None:
-        os.replace(staged, target)
+        move_folder(staged, target)
         return
     for name in older.pictures:
         for ending in ("png", "csv"):
             (target / f"{name}.{ending}").unlink(missing_ok=True)
     for path in staged.iterdir():
-        os.replace(path, target / path.name)
+        replace_file(path, target / path.name)
 
 
 def _copy_of(study: StudyDirectory) -> PublishedStudy:

@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from convtrials.core.console import for_print
 from convtrials.core.errors import StudyError
 from convtrials.study.directory import StudyDirectory
 from convtrials.study.plan.plan import Plan, seeds_of
@@ -117,7 +118,7 @@ class StudyResult:
         return frame.set_index("name")
 
     def __str__(self) -> str:
-        return "\n".join(filter(None, (self._open(), *self.verdicts().values(), *self.warnings())))
+        return for_print("\n".join(filter(None, (self._open(), *self.verdicts().values(), *self.warnings()))))
 
     def _repr_html_(self) -> str:
         """Show the verdicts as a table in a notebook, with what they rest on."""

@@ -35,14 +35,18 @@ def run_study(
     trainer = RunTrainer(study, plan, dataset, execution, options.checkpoint_seconds)
     executor: Executor
     if known.replicas > 1 or (
-        execution.device == "cuda" and workers == 1
+        execution.device_type == "cuda" and workers == 1
     ):  # one replica too gains by CUDA graphs
         executor, workers = ReplicaExecutor(trainer, known.replicas, method=known.replica_way), 1
     elif dataset.folder is None:
         executor, workers = InProcess(trainer), 1
     else:
         executor = LocalProcesses(
-            study.folder, workers, execution.threads, checkpoint_seconds=options.checkpoint_seconds
+            study.folder,
+            workers,
+            execution.threads,
+            checkpoint_seconds=options.checkpoint_seconds,
+            device=execution.device,
         )
     outcomes = Outcomes(study, plan, units_of_test(dataset))
     try:

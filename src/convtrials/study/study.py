@@ -10,6 +10,7 @@ from typing import Any
 from convtrials.core.errors import StudyError, check_kind
 from convtrials.core.formatting import rough_duration
 from convtrials.core.log import get_logger, lines_shown
+from convtrials.core.names import unreserved
 from convtrials.core.progress import notebook_line
 from convtrials.data.dataset import Dataset
 from convtrials.data.open import source_name
@@ -122,7 +123,7 @@ class Study:
             another one begins elsewhere (`default_study_folder`).
         workers, threads, precision, channels_last
             Given: kept. Otherwise measured.
-        device : {"cpu", "cuda"}, optional
+        device : {"cpu", "cuda", "cuda:N", "mps"}, optional
             By default a GPU if there is one.
         replicas : int, optional
             Seeds of one arm trained at once, in one process; by default 1, on a GPU measured.
@@ -158,7 +159,7 @@ def default_study_folder(spec: StudySpec, dataset: Dataset) -> Path:
     words = spec.title or f"study {spec.arms[0].recipe.model} {dataset.name}"
     name = re.sub(r"[^A-Za-z0-9.]+", "-", words).strip("-.")[:60] or "study"
     digest = Plan(spec, dataset.fingerprint).fingerprint[:8]
-    return Path(os.environ.get("CONVTRIALS_RUNS", "runs")) / f"{name}-{digest}"
+    return Path(os.environ.get("CONVTRIALS_RUNS", "runs")) / unreserved(f"{name}-{digest}")
 
 
 def _progress() -> Show:

@@ -6,7 +6,6 @@ refused.
 Runs of the first version say none of this and are read all the same.
 """
 
-import fcntl
 import hashlib
 import json
 import os
@@ -20,7 +19,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 from convtrials.core.documents import parse_document, read_document
 from convtrials.core.errors import DataError, RunError, RunLocked
-from convtrials.core.files import read_bounded_text, remove_leftovers, write_json, write_text
+from convtrials.core.files import read_bounded_text, remove_file, remove_leftovers, write_json, write_text
+from convtrials.core.locks import FileLock, LockHeld
+from convtrials.core.names import unreserved
 from convtrials.data.dataset import Dataset
 from convtrials.evaluation.predictions import Predictions, read_predictions, write_predictions
 from convtrials.training.engine.execution import Execution
@@ -316,38 +317,30 @@ class Run:
         made = () if result.diverged else (self.weights_path, self.predictions_path)
         files = {path.name: _digest(path) for path in (*described, *made) if path.is_file()}
         result.model_copy(update={"run": self.identity.digest, "files": files}).write(self._result_path)
-        self.checkpoint_path.unlink(missing_ok=True)
+        remove_file(self.checkpoint_path)
 
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Hold the directory; another process gets an error. The lock ends with its process, however that ends."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            handle = open(self.folder / ".lock", "w")  # noqa: SIM115
+            lock = self._lock.acquire(wait=0)
+        except LockHeld:
+            raise RunLocked(f"{self.folder}: another process is training this run") from None
         except OSError as error:
-            raise RunError(f"{self.folder}: cannot be written: {error.strerror}") from None
-        with handle:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise RunLocked(f"{self.folder}: another process is training this run") from None
-            except OSError as error:
-                raise RunError(f"{self.folder}: cannot be locked: {error.strerror}") from None
+            raise RunError(f"{self.folder}: cannot be written or locked: {error.strerror}") from None
+        with lock:
             remove_leftovers(self.folder)
             yield
 
     @property
     def locked(self) -> bool:
         """True while some process is training this run; the lock of a dead one is gone."""
-        try:
-            with open(self.folder / ".lock") as handle:
-                # Shared, so that two who ask do not see each other.
-                fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        except OSError:
-            return False
-        return False
+        return self._lock.held()
+
+    @property
+    def _lock(self) -> FileLock:
+        return FileLock(self.folder / ".lock", "exclusive")
 
     # What belongs to it.
 
@@ -464,7 +457,7 @@ def default_run_folder(recipe: Recipe, dataset: Dataset, seed: int) -> Path:
     both = hashlib.blake2b(
         f"{recipe.fingerprint()} {dataset.fingerprint}".encode(), digest_size=4
     ).hexdigest()
-    return Path(os.environ.get("CONVTRIALS_RUNS", "runs")) / f"{name}-{both}-seed{seed}"
+    return Path(os.environ.get("CONVTRIALS_RUNS", "runs")) / unreserved(f"{name}-{both}-seed{seed}")
 
 
 def _why_no_run(folder: Path) -> str:

@@ -182,7 +182,7 @@ def warp(images: Tensor, matrices: Tensor | None, field: Tensor | None, border: 
     y = torch.arange(height, dtype=torch.float32, device=images.device) - (height - 1) / 2
     if matrices is None:
         matrices = torch.tensor([[[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]])
-    place = matrices.to(images.device, torch.float32)[:, :, :, None]
+    place = matrices.to(torch.float32).to(images.device)[:, :, :, None]
     # (B, 2 or 3, W) and (B, 2 or 3, H): the source place is a sum of a part along each axis.
     along_x = place[:, :, 0] * x + place[:, :, 2]
     along_y = place[:, :, 1] * y

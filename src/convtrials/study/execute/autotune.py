@@ -12,7 +12,8 @@ from convtrials.core.errors import StudyError
 from convtrials.core.log import get_logger
 from convtrials.core.process import available_cores
 from convtrials.study.schemas import StudyExecution
-from convtrials.training.engine.execution import ComputeOptions, Execution, check_device
+from convtrials.training.engine.device import check_device
+from convtrials.training.engine.execution import ComputeOptions, Execution
 from convtrials.training.engine.step_timing import (
     StepProbe,
     autotune_execution,
@@ -52,7 +53,7 @@ def autotune_study(probe: StepProbe, options: ComputeOptions) -> StudyExecution:
         chosen = _autotune_workers(probe, options)
         return chosen.model_copy(update={"replicas": options.replicas})
     chosen = _autotune_workers(probe, options)
-    if chosen.execution.device != "cuda" or options.replicas is not None or options.workers is not None:
+    if chosen.execution.device_type != "cuda" or options.replicas is not None or options.workers is not None:
         return chosen
     found = choose_replicas(probe, chosen.execution)
     measured = {"replicas_measured": found.measured} if found.measured else {}
@@ -125,6 +126,7 @@ def begin_timing(probe: StepProbe, execution: Execution, seconds: float) -> "sub
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
+        encoding="utf-8",
         env={**os.environ, "OMP_NUM_THREADS": str(execution.threads)},
     )
 

@@ -5,8 +5,6 @@ import gc
 import time
 from collections.abc import Callable, Sequence
 
-import torch
-
 from convtrials.core.errors import Interrupted
 from convtrials.core.log import get_logger, quiet
 from convtrials.study.execute.arm_data import dataset_of_arm
@@ -18,6 +16,7 @@ from convtrials.study.execute.run_trainer import (
     how_ended,
     retry_locked,
 )
+from convtrials.training.engine.device import free_memory
 from convtrials.training.engine.progress import Progress
 from convtrials.training.replicas.passes import Method
 from convtrials.training.replicas.train import train_replicas
@@ -95,8 +94,7 @@ class ReplicaExecutor(InProcess):
             why = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
         if why:  # after the handler: the error's traceback would keep the replicas' memory
             gc.collect()
-            if self._trainer.execution.device == "cuda":
-                torch.cuda.empty_cache()
+            free_memory(self._trainer.execution.device)
             _log.warning(f"{team[0].arm}: {why}; its runs are trained one at a time")
         return ended + self._one_at_a_time(ours)
 

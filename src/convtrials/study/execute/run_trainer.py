@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from convtrials.core.errors import ConvtrialsError, Interrupted, RunLocked
+from convtrials.core.files import remove_file, replace_file
 from convtrials.core.log import quiet
 from convtrials.data.dataset import Dataset
 from convtrials.study.directory import StudyDirectory
@@ -99,7 +100,7 @@ def drop_weights(plan: Plan, run: Run, position: int) -> None:
     """Remove weights that are not to be kept: predictions and history say all that a study needs."""
     kept = plan.spec.weights == "all" or (plan.spec.weights == "first" and position == 0)
     if not kept and run.finished:
-        run.weights_path.unlink(missing_ok=True)
+        remove_file(run.weights_path)
 
 
 def retry_locked(begin: Callable[[], T]) -> T:
@@ -130,4 +131,4 @@ class LiveNote:
             shown = {key: value for key, value in vars(progress).items() if key in LiveRun.model_fields}
             note = LiveRun(pid=os.getpid(), **shown)
             temporary.write_text(json.dumps(note.to_dict()), encoding="utf-8")
-            os.replace(temporary, self._path)
+            replace_file(temporary, self._path)

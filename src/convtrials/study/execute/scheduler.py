@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from convtrials.core.errors import Interrupted, StudyError
+from convtrials.core.files import remove_file
 from convtrials.core.process import StopRequest
 from convtrials.statistics.result import Decision
 from convtrials.study.directory import StudyDirectory
@@ -135,5 +136,5 @@ def _tidy(study: StudyDirectory, plan: Plan) -> None:
             run = study.run(arm, position)
             if run.finished:
                 drop_weights(plan, run, position)
-                run.checkpoint_path.unlink(missing_ok=True)
-                study.live_path(run).unlink(missing_ok=True)
+                remove_file(run.checkpoint_path)
+                remove_file(study.live_path(run))

@@ -15,7 +15,11 @@ import threading
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
-from convtrials.core.process import take_standard_input
+from convtrials.core.process import (
+    ask_this_process_to_stop,
+    leave_ctrl_c_to_the_parent,
+    take_standard_input,
+)
 from convtrials.study.directory import StudyDirectory
 from convtrials.study.execute.executor import RunTask
 from convtrials.study.execute.run_trainer import RunTrainer
@@ -45,14 +49,14 @@ def _incoming(requests: BinaryIO) -> "queue.Queue[bytes | None]":
         for line in requests:
             work.put(line)
         work.put(None)
-        os.kill(os.getpid(), signal.SIGTERM)
+        ask_this_process_to_stop()
 
     threading.Thread(target=read, daemon=True).start()
     return work
 
 
 def _say(answers: TextIO, value: dict[str, Any]) -> None:
-    with contextlib.suppress(BrokenPipeError):  # the scheduler has gone: the input will end too
+    with contextlib.suppress(OSError):  # the scheduler has gone: the input will end too
         answers.write(json.dumps(value) + "\n")
         answers.flush()
 
@@ -60,8 +64,7 @@ def _say(answers: TextIO, value: dict[str, Any]) -> None:
 def main() -> None:
     """Serve the study directory named on the command line."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # while idle; a run in training catches it itself
-    # Ctrl-C reaches every process of the terminal; the parent passes it on, once.
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    leave_ctrl_c_to_the_parent()
     requests = take_standard_input()
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what a network of your own prints must not look like an answer

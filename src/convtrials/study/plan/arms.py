@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from convtrials.core.errors import RecipeError, StudyError
+from convtrials.core.names import unreserved
 from convtrials.statistics.design import BASELINE
 from convtrials.training.recipe.recipe import Recipe, merged
 
@@ -55,7 +56,7 @@ class Arm:
         """Folder name: readable, and another one as soon as the recipe is another one."""
         words = re.sub(r"[^a-z0-9.]+", "-", self.name.lower()).strip("-.")[:60] or "arm"
         content = f"{self.name} {self.recipe.fingerprint()} {self.seed_offset}"
-        return f"{words}-{hashlib.blake2b(content.encode(), digest_size=3).hexdigest()}"
+        return unreserved(f"{words}-{hashlib.blake2b(content.encode(), digest_size=3).hexdigest()}")
 
 
 class TechniqueError(StudyError):

@@ -113,4 +113,4 @@ def _line(row: RunRow, metric: str, home: Path) -> dict[str, Any]:
 
 
 def _seen_from(home: Path, folder: Path) -> str:
-    return str(folder.relative_to(home)) if folder.is_relative_to(home) else str(folder)
+    return folder.relative_to(home).as_posix() if folder.is_relative_to(home) else str(folder)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from convtrials.core.console import for_print
 from convtrials.core.formatting import Scale, percent, times
 from convtrials.core.formatting import p_value as write_p
 from convtrials.study.results.metrics import scale_of
@@ -75,7 +76,7 @@ class VerdictRow:
     metric: str = field(repr=False)
 
     def __str__(self) -> str:
-        return self.sentence
+        return for_print(self.sentence)
 
     @property
     def scale(self) -> Scale:

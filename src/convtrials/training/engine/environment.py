@@ -3,10 +3,15 @@
 import os
 import platform
 import subprocess
-from importlib import metadata
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from importlib import import_module, metadata
 from pathlib import Path
+from typing import Any
 
 from convtrials._version import __version__
+from convtrials.training.engine.device import gpu_name
 from convtrials.training.run_documents import Environment
 
 #: Packages whose version can change a result.
@@ -27,8 +32,8 @@ VECTOR_UNITS = (
 )  # fmt: skip
 
 
-def describe_environment() -> Environment:
-    """Return versions, processor, cores and the git commit."""
+def describe_environment(device: str = "cpu") -> Environment:
+    """Return versions, processor, cores, the git commit, and the GPU that a device is or that is here."""
     import torch
 
     return Environment(
@@ -39,7 +44,7 @@ def describe_environment() -> Environment:
         cores=os.cpu_count(),
         cpu_capability=torch.backends.cpu.get_cpu_capability(),
         vector_units=tuple(vector_units()),
-        gpu=torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        gpu=gpu_name(device),
         packages={name: _version(name) for name in PACKAGES},
         git_commit=git_commit(Path(__file__).parent),
     )
@@ -55,13 +60,32 @@ def vector_units() -> list[str]:
 
 def processor_name() -> str:
     """Return the processor's name as the system gives it."""
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
+    with suppress(OSError, ValueError, ImportError, subprocess.SubprocessError):
+        if name := _NAMED_BY.get(sys.platform, _of_linux)().strip():
+            return name
     return platform.processor() or platform.machine()
+
+
+def _of_linux() -> str:
+    text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    found = (line.partition(":")[2] for line in text.splitlines() if line.startswith("model name"))
+    return next(found, "")
+
+
+def _of_macos() -> str:
+    command = ["/usr/sbin/sysctl", "-n", "machdep.cpu.brand_string"]
+    return subprocess.run(command, capture_output=True, encoding="utf-8", timeout=10, check=True).stdout
+
+
+def _of_windows() -> str:
+    winreg: Any = import_module("winreg")
+    place = r"HARDWARE\DESCRIPTION\System\CentralProcessor\0"
+    with winreg.OpenKey(winreg.HKEY_LOCAL_MACHINE, place) as key:
+        return str(winreg.QueryValueEx(key, "ProcessorNameString")[0])
+
+
+#: sys.platform -> who knows the processor's name; elsewhere as on Linux.
+_NAMED_BY: dict[str, Callable[[], str]] = {"darwin": _of_macos, "win32": _of_windows}
 
 
 def git_commit(folder: Path) -> str | None:
@@ -75,7 +99,12 @@ def git_commit(folder: Path) -> str | None:
 
 def _git(folder: Path, *arguments: str) -> str:
     done = subprocess.run(
-        ["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=10, check=True
+        ["git", "-C", str(folder), *arguments],
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        timeout=10,
+        check=True,
     )
     return done.stdout.strip()
 

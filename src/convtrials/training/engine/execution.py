@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, Strict
 
-from convtrials.core.errors import RunError, StudyError
+from convtrials.core.errors import StudyError
+from convtrials.training.engine.device import check_device, check_supported, device_type
 
 # Late: who only reads how a run was computed must not wait for torch.
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ class Execution:
     Attributes
     ----------
     device : str
-        ``"cpu"`` or ``"cuda"``.
+        ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"mps"``.
     precision : str
         ``"fp32"``, or ``"bf16"`` for bfloat16 autocast with fp32 weights.
     channels_last : bool
@@ -44,6 +45,11 @@ class Execution:
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
         return asdict(self)
+
+    @property
+    def device_type(self) -> str:
+        """``cpu``, ``cuda`` or ``mps``."""
+        return device_type(self.device)
 
     @property
     def memory_format(self) -> "torch.memory_format":
@@ -89,16 +95,12 @@ class ComputeOptions:
                 raise StudyError(f"--{name} {value}: must be 1 or more")
 
 
-def check_device(device: str) -> None:
-    """Refuse a device that torch cannot use here.
+def check_execution(execution: Execution) -> None:
+    """Refuse an execution that cannot be had here.
 
     Raises
     ------
     RunError
     """
-    if device not in ("cpu", "cuda"):
-        raise RunError(f"device {device!r}: allowed are cpu and cuda")
-    import torch
-
-    if device == "cuda" and not torch.cuda.is_available():
-        raise RunError("device cuda: torch sees no GPU here")
+    check_device(execution.device)
+    check_supported(execution.device, execution.precision, execution.channels_last)

@@ -118,7 +118,7 @@ def write_description(
     replicas: dict[str, Any] | None = None,
 ) -> None:
     """Write what is known before step 0; `replicas` says how many runs are trained at once, and in what way."""
-    environment = describe_environment()
+    environment = describe_environment(execution.device)
     if replicas is not None:
         # Not a part of the execution: with other replicas, or alone, a run is the same but for rounding.
         environment = environment.model_copy(update={"replicas": replicas})

@@ -102,7 +102,7 @@ def train_loop(
 
 def steps_between_checks(device: torch.device) -> int:
     """Return how many steps are taken before their losses are looked at."""
-    return GPU_STEPS if device.type == "cuda" else 1
+    return 1 if device.type == "cpu" else GPU_STEPS
 
 
 def train_step(

@@ -4,12 +4,14 @@ import math
 import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from convtrials.core.errors import Interrupted
+from convtrials.core.files import remove_file
 from convtrials.core.log import get_logger
 from convtrials.core.process import StopRequest
 from convtrials.core.progress import Task
@@ -203,7 +205,8 @@ class CurveWriter:
         from tensorboardX import SummaryWriter
 
         for stale in folder.glob("events.out.tfevents.*"):
-            stale.unlink(missing_ok=True)
+            with suppress(PermissionError):  # open in TensorBoard, on Windows: there epochs show twice
+                remove_file(stale)
         self._writer = SummaryWriter(str(folder))
         for entry in history:
             self.add(entry)

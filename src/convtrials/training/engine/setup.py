@@ -12,6 +12,7 @@ from convtrials.core.process import keep_freed_memory
 from convtrials.data.batches import Batches
 from convtrials.data.dataset import Dataset
 from convtrials.training.engine.checkpoint import TrainingState
+from convtrials.training.engine.device import device_index, use_device
 from convtrials.training.engine.execution import Execution
 from convtrials.training.recipe.recipe import Recipe
 
@@ -19,12 +20,19 @@ from convtrials.training.recipe.recipe import Recipe
 def make_fabric(execution: Execution) -> Fabric:
     """Make this process ready to train as the execution says.
 
-    Sets torch's thread count, and asks the C library to keep freed memory (`convtrials.core.process`).
+    Sets torch's thread count and, where the execution names a GPU by its number, torch's current GPU; asks the C
+    library to keep freed memory (`convtrials.core.process`).
     """
     keep_freed_memory()
     torch.set_num_threads(execution.threads)
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it announces the precision, as we did
-    return Fabric(accelerator=execution.device, devices=1, precision=execution.fabric_precision)
+    use_device(execution.device)
+    number = device_index(execution.device)
+    return Fabric(
+        accelerator=execution.device_type,
+        devices=1 if number is None else [number],
+        precision=execution.fabric_precision,
+    )
 
 
 def open_splits(dataset: Dataset, execution: Execution) -> tuple[Batches, Batches]:
@@ -73,15 +81,23 @@ def seed_layers(seed: int, device: torch.device) -> None:
     torch.default_generator.manual_seed(seed)
     if device.type == "cuda":
         torch.cuda.manual_seed(seed)
+    elif device.type == "mps":
+        torch.mps.manual_seed(seed)
 
 
 @contextmanager
 def torch_left_as_it_was() -> Iterator[None]:
-    """Give the caller's thread count and global generator back; training sets both."""
+    """Give the caller's thread count, global generators and current GPU back; training sets them."""
     threads = torch.get_num_threads()
     gpus = list(range(torch.cuda.device_count())) if torch.cuda.is_available() else []
+    current = torch.cuda.current_device() if gpus else None
+    apple = torch.mps.get_rng_state() if torch.backends.mps.is_available() else None
     with torch.random.fork_rng(devices=gpus):
         try:
             yield
         finally:
             torch.set_num_threads(threads)
+            if current is not None:
+                torch.cuda.set_device(current)
+            if apple is not None:
+                torch.mps.set_rng_state(apple)

@@ -15,7 +15,8 @@ from convtrials.core.process import available_cores, keep_freed_memory
 from convtrials.data.batches import as_channels_last, as_contiguous
 from convtrials.data.dataset import Dataset
 from convtrials.training.engine.checkpoint import frozen_optimizer
-from convtrials.training.engine.execution import Execution, Precision, check_device
+from convtrials.training.engine.device import check_device, check_supported, device_type, use_device, wait_for
+from convtrials.training.engine.execution import Execution, Precision
 from convtrials.training.engine.network import recipe_network
 from convtrials.training.recipe.recipe import Recipe
 
@@ -73,7 +74,7 @@ def step_times(step: Callable[[], Any], device: str, *, at_once: int = 1) -> Ite
     Parameters
     ----------
     device : str
-        ``"cpu"`` or ``"cuda"``: there the time is taken when the GPU has done its work.
+        On a GPU the time is taken when it has done its work.
     at_once : int
         Steps between two looks at the clock; their mean is yielded.
     """
@@ -81,8 +82,7 @@ def step_times(step: Callable[[], Any], device: str, *, at_once: int = 1) -> Ite
         started = time.perf_counter()
         for _ in range(at_once):
             step()
-        if device == "cuda":
-            torch.cuda.synchronize()
+        wait_for(device)
         yield (time.perf_counter() - started) / at_once
 
 
@@ -109,6 +109,7 @@ def training_step(
         Of 28x28; fewer of larger images. The step has as many as the recipe's batch, if those are fewer; two at least.
     """
     keep_freed_memory()
+    use_device(execution.device)
     torch.set_num_threads(execution.threads)
     height, width, _ = probe.image_shape
     most = most_images * 28 * 28 / max(height * width, 1)
@@ -120,7 +121,7 @@ def training_step(
         freezing.keep_statistics()
 
     def step() -> None:
-        with torch.autocast(execution.device, torch.bfloat16, enabled=execution.precision == "bf16"):
+        with torch.autocast(execution.device_type, torch.bfloat16, enabled=execution.precision == "bf16"):
             logits = network(images)
         nn.functional.cross_entropy(logits.float(), labels).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
@@ -154,11 +155,12 @@ def autotune_execution(
     Raises
     ------
     RunError
-        The device is unknown, or torch cannot use it here.
+        The device is unknown, torch cannot use it here, or it does not compute as asked.
     """
     if device is None:
         device = "cuda" if torch.cuda.is_available() else "cpu"
     check_device(device)
+    check_supported(device, precision, channels_last)
     cores = threads or available_cores()
     rates: dict[Execution, float] = {}
 
@@ -168,9 +170,11 @@ def autotune_execution(
 
     if precision and threads and channels_last is not None:
         return Execution(device, precision, channels_last, threads)
-    precisions: list[Precision] = [precision] if precision else ["fp32", "bf16"]
+    everywhere = device_type(device) != "mps"  # where one precision and one memory format are relied on
+    precisions: list[Precision] = [precision] if precision else ["fp32", "bf16"] if everywhere else ["fp32"]
+    layouts = (channels_last,) if channels_last is not None else (False, True) if everywhere else (False,)
     for chosen in precisions:
-        for last in (False, True) if channels_last is None else (channels_last,):
+        for last in layouts:
             time_one(Execution(device, chosen, last, cores))
     best = max(rates, key=lambda one: rates[one] * (1 - NEEDED_GAIN if one.precision == "bf16" else 1))
     if threads is None and device == "cpu" and cores > 1:

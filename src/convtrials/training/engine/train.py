@@ -15,7 +15,7 @@ from convtrials.core.process import StopRequest
 from convtrials.core.progress import progress_task
 from convtrials.data.dataset import Dataset
 from convtrials.training.engine.custom import try_custom_parts
-from convtrials.training.engine.execution import Execution, Precision, check_device
+from convtrials.training.engine.execution import Execution, Precision, check_execution
 from convtrials.training.engine.finish import finish_run
 from convtrials.training.engine.identity import (
     check_empty,
@@ -119,7 +119,7 @@ def train(
             if run.finished:
                 return run
             execution = run.execution
-            check_device(execution.device)
+            check_execution(execution)
         else:
             check_empty(run)
             log_weighting(recipe, dataset)
@@ -130,8 +130,13 @@ def train(
                 device=device,
                 channels_last=channels_last,
             )
+            check_execution(execution)
             write_description(run, recipe, dataset, identity, execution)
         _log.info(f"execution: {execution.describe()}")
+        if execution.device_type != "cpu":
+            _log.info(
+                f"device {execution.device}: resumed, a run is the same but for rounding; bit for bit on a CPU alone"
+            )
         with stop_request().listening() as stop, _writing_errors_reported(run):
             _train(run, recipe, dataset, seed, network, execution, stop, checkpoint_seconds, on_progress)
         if stop.asked:  # while the end was being written

@@ -145,6 +145,8 @@ def orthogonal(matrix: Tensor, dtype: torch.dtype) -> Tensor:
 @lru_cache(maxsize=8)
 def product_dtype(device: str) -> torch.dtype:
     """Return bf16 where the device multiplies matrices faster in it, else fp32."""
+    if device == "mps":
+        return torch.float32  # where not every system has bf16
     if device != "cpu":
         return torch.bfloat16
     return torch.bfloat16 if {"amx_bf16", "avx512_bf16"}.intersection(vector_units()) else torch.float32

@@ -108,7 +108,7 @@ def replica_rate(
     batch = MicroBatch(images.view(replicas, -1, *images.shape[1:]), labels.view(replicas, -1))
     rates = [recipe.optimizer.lr or 0.0] * replicas
     with torch.random.fork_rng(devices=[]):  # dropout sets the generator
-        at_once = 10 if execution.device == "cuda" else 1
+        at_once = 10 if execution.device_type == "cuda" else 1
         times = step_times(lambda: team.step(batch, rates), execution.device, at_once=at_once)
         for _ in islice(times, 3):  # the first ones also warm up
             pass

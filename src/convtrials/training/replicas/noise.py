@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from convtrials.core.errors import RunError
 from convtrials.core.streams import stream_seed
+from convtrials.training.engine.device import generator_state
 from convtrials.training.engine.setup import seed_layers
 
 
@@ -113,17 +114,13 @@ def _dropout_layers(
         if isinstance(module, GivenDropout):
             module.noise = None
             note(name, module)
-    before = _generator_state(images.device)
+    before = generator_state(images.device)
     with torch.no_grad(), autocast:
         copy(images)
-    if not torch.equal(before, _generator_state(images.device)):
+    if not torch.equal(before, generator_state(images.device)):
         raise RunError(
             "replicas: the network draws random numbers outside nn.Dropout; train the runs separately"
         )
     if len({layer.name for layer in seen}) < len(seen):
         raise RunError("replicas: the network uses a dropout layer more than once; train the runs separately")
     return seen
-
-
-def _generator_state(device: torch.device) -> Tensor:
-    return torch.cuda.get_rng_state(device) if device.type == "cuda" else torch.get_rng_state()

@@ -65,7 +65,7 @@ class Team:
     ) -> None:
         self.replicas = list(replicas)
         self._recipe = recipe
-        self._record = execution.device == "cuda" if graphs is None else graphs
+        self._record = execution.device_type == "cuda" if graphs is None else graphs
         states, networks = [one.state for one in replicas], [one.network for one in replicas]
         autocast = states[0].fabric.autocast
         for network in networks:

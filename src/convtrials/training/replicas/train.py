@@ -16,7 +16,7 @@ from convtrials.core.progress import progress_task
 from convtrials.data.dataset import Dataset
 from convtrials.training.engine.checkpoint import TrainingState
 from convtrials.training.engine.custom import try_custom_parts
-from convtrials.training.engine.execution import Execution, check_device
+from convtrials.training.engine.execution import Execution, check_execution
 from convtrials.training.engine.finish import finish_run
 from convtrials.training.engine.identity import (
     check_empty,
@@ -92,7 +92,7 @@ def train_replicas(
         raise RunError("replicas: one directory for each of one or more different seeds is needed")
     check_trainable(recipe, dataset)
     dataset = normalised_as(recipe, dataset)
-    check_device(execution.device)
+    check_execution(execution)
     runs = [Run(out) for out in outs]
     shape, classes = dataset.image_shape, len(dataset.class_names)
     if not all(run.exists for run in runs):  # refused before anything is written
