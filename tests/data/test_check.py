@@ -213,5 +213,8 @@ def test_arrays_are_checked_too(tmp_path: Path) -> None:
 def test_the_real_characters_are_sound(real_characters: Path) -> None:
     report, found = check(real_characters)
     assert not report.spoiled
-    assert set(found) == {"imbalance"}
+    assert set(found) <= {"imbalance", "look-alike", "near-duplicate", "not-compared"}
+    # Strokes by different hands, many as like as copies: a handful of pairs among four thousand million.
+    assert len(report.near_pairs) < 20
+    assert not any(pair.certain for pair in report.near_pairs)
     assert report.splits == {"train": 69_955, "val": 6_100, "test": 12_750}

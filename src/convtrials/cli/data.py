@@ -135,15 +135,38 @@ def check(
     labels_from_names: opt.LabelsFromNames = None,
     columns: opt.Columns = None,
     fold: opt.Fold = None,
+    near: Annotated[
+        bool,
+        typer.Option(
+            "--near/--no-near",
+            help="Look for pictures resized, compressed, shifted a little, brighter or darker, too.",
+        ),
+    ] = True,
+    near_distance: Annotated[
+        float,
+        typer.Option(
+            min=0, max=1, help="List pairs up to this distance: 0 is equal, 1 as far as unrelated images."
+        ),
+    ] = 0.3,
+    html: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PAGE", help="Write a page with the findings and the pictures of pairs; a CSV next to it."
+        ),
+    ] = None,
     as_json: _Json = False,
 ) -> None:
     """Check every image, and list what would spoil a result.
 
-    Unreadable files, empty classes, the same picture under two classes or in two splits (leakage) end with exit code
-    1; duplicates within a class, other files, imbalance, and too few images are notes. Where SRC is
-    not split, findings are those of the split that --ratios and --split-seed make.
+    Unreadable files, empty classes, the same or nearly the same picture under two classes or in two splits (leakage)
+    end with exit code 1; pairs that may show the same, duplicates within a class, other files, imbalance, and too few
+    images are notes. Where SRC is not split, findings are those of the split that --ratios and --split-seed make.
     """
-    given = {name: value for name, value in locals().items() if name not in ("source", "as_json")}
+    given = {
+        name: value
+        for name, value in locals().items()
+        if name not in ("source", "as_json", "near", "near_distance", "html")
+    }
     from convtrials.data.check import check_source
     from convtrials.data.open import one_source
     from convtrials.data.options import DatasetOptions
@@ -152,11 +175,18 @@ def check(
     given = _options(**given)
     place = one_source(source, given.pop("train", None))
     options = DatasetOptions.make(given)
-    report = check_source(find_source(place, options), options)
+    found = find_source(place, options)
+    report = check_source(found, options, near=near, near_distance=near_distance)
+    if html is not None:
+        from convtrials.reports.data_check import write_check_page
+
+        write_check_page(report, found, html)
     if as_json:
         print_json(report.as_dict())
     else:
         _show_report(report)
+        if html is not None:
+            _console().print(f"page: [bold]{plain(str(html))}[/bold]", soft_wrap=True)
     if report.spoiled:
         raise typer.Exit(SPOILED)
 

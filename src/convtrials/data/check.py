@@ -1,7 +1,7 @@
-"""What is wrong with a dataset: unreadable files, empty classes, duplicates, leakage, imbalance."""
+"""What is wrong with a dataset: unreadable files, empty classes, duplicates, near-duplicates, leakage, imbalance."""
 
 from collections import defaultdict
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -17,11 +17,14 @@ from convtrials.core.few_images import (
 from convtrials.data.groups import complete_listing
 from convtrials.data.hashes import ImageHashes, hash_images
 from convtrials.data.imbalance import IMBALANCED_FROM, TO_TRY, ClassImbalance, class_imbalance
+from convtrials.data.near.find import NEAR_DISTANCE, NearDuplicates, NearPair, find_near_duplicates
+from convtrials.data.near.store import thumbnail_store
 from convtrials.data.options import DatasetOptions
 from convtrials.data.parallel import pool_for
 from convtrials.data.pixel_scale import find_scale
 from convtrials.data.selection import refuse_one_class, split_rows
 from convtrials.data.sources.base import Listing, Source
+from convtrials.data.sources.frame import Frame
 from convtrials.data.sources.image_files import ImageFiles
 from convtrials.data.sources.joined import JoinedSource
 from convtrials.data.split import SPLITS
@@ -36,6 +39,11 @@ Kind = Literal[
     "label-conflict",
     "leakage",
     "duplicate",
+    "near-conflict",
+    "near-leakage",
+    "look-alike",
+    "near-duplicate",
+    "not-compared",
     "imbalance",
     "group-leakage",
 ]
@@ -92,6 +100,10 @@ class CheckReport:
         What spoils results first.
     notes : tuple of str
         What was assumed of the source, and what was left out and why.
+    near_pairs : tuple of NearPair
+        Every pair of pictures that show the same with other pixels, across splits and classes first.
+    frame : Frame
+        How images were read; its shape is None where they differ in size.
     """
 
     location: str
@@ -102,6 +114,8 @@ class CheckReport:
     split_by: str
     findings: tuple[Finding, ...] = field(default=())
     notes: tuple[str, ...] = ()
+    near_pairs: tuple[NearPair, ...] = ()
+    frame: Frame = Frame()  # noqa: RUF009 (it is frozen)
 
     @property
     def spoiled(self) -> bool:
@@ -118,7 +132,13 @@ class CheckReport:
         return {**asdict(self), "spoiled": self.spoiled, "too_few": self.too_few}
 
 
-def check_source(source: Source, options: DatasetOptions | None = None) -> CheckReport:
+def check_source(
+    source: Source,
+    options: DatasetOptions | None = None,
+    *,
+    near: bool = True,
+    near_distance: float = NEAR_DISTANCE,
+) -> CheckReport:
     """Look at every image and name what is wrong.
 
     Parameters
@@ -128,6 +148,10 @@ def check_source(source: Source, options: DatasetOptions | None = None) -> Check
     options : DatasetOptions, optional
         As for `convtrials.data.open.load_dataset`: where the source is not split, duplicates are judged by the
         split that ratios and seed would make of its readable images.
+    near : bool
+        Look for near-duplicates too: the same picture resized, compressed, shifted a little, brighter or darker.
+    near_distance : float
+        Pairs up to this distance count, from 0 (equal) to 1 (as far apart as unrelated images of the dataset).
 
     Returns
     -------
@@ -139,11 +163,13 @@ def check_source(source: Source, options: DatasetOptions | None = None) -> Check
     other_files = source.other_files() if isinstance(source, ImageFiles | JoinedSource) else ()
     with pool_for(source, len(listing.labels)) as pool:
         scale, _ = find_scale(source, listing, np.flatnonzero(listing.labels >= 0), options, pool)
-    seen = hash_images(source, listing, options.frame(None, scale))
+    frame = options.frame(None, scale)
+    seen, alike = _look(source, listing, frame, near, near_distance)
     rows = np.array(sorted(seen.digests), np.int64)
     split = np.full(len(listing.labels), 255, np.uint8)
     if len(rows):
         split[rows] = split_rows(listing, rows, options.ratios, options.split_seed)
+    pairs = _near_pairs(listing, split, alike)
     findings = [
         *_unreadable(seen),
         *_classes(listing, split),
@@ -151,6 +177,8 @@ def check_source(source: Source, options: DatasetOptions | None = None) -> Check
         *_small_splits(split),
         *_duplicates(listing, seen, split),
         *_split_groups(listing, split),
+        *_near_duplicates(pairs, _where(listing)),
+        *_not_compared(listing, split, alike),
         *_other_files(other_files),
         *_imbalance(listing, rows, split),
     ]
@@ -164,7 +192,23 @@ def check_source(source: Source, options: DatasetOptions | None = None) -> Check
         split_by="convtrials" if listing.split is None else "source",
         findings=tuple(sorted(findings, key=lambda finding: not finding.spoils)),
         notes=listing.notes,
+        near_pairs=pairs,
+        frame=replace(frame, shape=listing.native_shape),
     )
+
+
+def _look(
+    source: Source, listing: Listing, frame: Frame, near: bool, distance: float
+) -> tuple[ImageHashes, NearDuplicates | None]:
+    """Decode every image once; where `near` is wanted, compare what is like others, too."""
+    if not near:
+        return hash_images(source, listing, frame), None
+    with thumbnail_store(len(listing.labels)) as store:
+        seen = hash_images(source, listing, frame, store)
+        first = {digest: index for index, digest in sorted(seen.digests.items(), reverse=True)}
+        # Of equal pictures, which are a finding of their own, one is compared with the others.
+        alike = find_near_duplicates(store, np.array(sorted(first.values()), np.int64), distance=distance)
+    return seen, alike
 
 
 def _unreadable(seen: ImageHashes) -> list[Finding]:
@@ -249,9 +293,7 @@ def _duplicates(listing: Listing, seen: ImageHashes, split: NDArray[np.uint8]) -
     leaks = [own for own in sets if len({int(split[i]) for i in own}) > 1]
     spoiling = {own[0] for own in conflicts + leaks}
     harmless = [own for own in sets if own[0] not in spoiling]
-    where = "in more than one split"
-    if listing.split is None:
-        where = "that would be in more than one split (convtrials splits this source)"
+    where = _where(listing)
     findings = [
         _same(
             listing,
@@ -284,6 +326,90 @@ def _split_groups(listing: Listing, split: NDArray[np.uint8]) -> list[Finding]:
     summary = f"leakage by group: {len(items)} of {len(parts)} {listing.group_kind}(s) in more than one split"
     remedy = "keep each in one split; without splits in the source convtrials does"
     return [Finding("group-leakage", True, summary, items, remedy)]
+
+
+def _where(listing: Listing) -> str:
+    """Say what a leak is: of the source's split, or of the one that convtrials would make."""
+    if listing.split is None:
+        return "that would be in more than one split (convtrials splits this source)"
+    return "in more than one split"
+
+
+def _near_pairs(
+    listing: Listing, split: NDArray[np.uint8], alike: NearDuplicates | None
+) -> tuple[NearPair, ...]:
+    if alike is None:
+        return ()
+    pairs = [
+        NearPair(
+            files=(_name(listing, split, one), _name(listing, split, two)),
+            indices=(one, two),
+            classes=(listing.class_names[listing.labels[one]], listing.class_names[listing.labels[two]]),
+            splits=(SPLITS[split[one]], SPLITS[split[two]]),
+            distance=round(float(alike.distance[place]), 4),
+            correlation=round(float(alike.correlation[place]), 4),
+            certain=bool(alike.certain[place]),
+        )
+        for place, (one, two) in enumerate(zip(alike.first.tolist(), alike.second.tolist(), strict=True))
+    ]
+    return tuple(sorted(pairs, key=lambda pair: (not (pair.across or pair.conflict), pair.distance)))
+
+
+def _near_duplicates(pairs: tuple[NearPair, ...], where: str) -> list[Finding]:
+    certain = [pair for pair in pairs if pair.certain]
+    look = "look at them (--html PAGE shows both pictures of each)"
+    kinds: list[tuple[Kind, bool, list[NearPair], str, str]] = [
+        (
+            "near-conflict",
+            True,
+            [pair for pair in certain if pair.conflict],
+            "pair(s) of nearly equal pictures under two classes",
+            "keep the right label",
+        ),
+        (
+            "near-leakage",
+            True,
+            [pair for pair in certain if pair.across and not pair.conflict],
+            f"pair(s) of nearly equal pictures {where}",
+            "keep one of each, or both in one split",
+        ),
+        (
+            "look-alike",
+            False,
+            [pair for pair in pairs if not pair.certain and (pair.across or pair.conflict)],
+            "pair(s) of pictures under two classes or in two splits may show the same",
+            look,
+        ),
+        (
+            "near-duplicate",
+            False,
+            [pair for pair in pairs if not (pair.across or pair.conflict)],
+            "pair(s) of pictures in one class and split are, or may be, nearly equal",
+            "",
+        ),
+    ]
+    return [
+        Finding(kind, spoils, f"{len(own):,} {what}", tuple(map(str, own)), remedy)
+        for kind, spoils, own, what, remedy in kinds
+        if own
+    ]
+
+
+def _not_compared(listing: Listing, split: NDArray[np.uint8], alike: NearDuplicates | None) -> list[Finding]:
+    findings = []
+    if alike is not None and len(alike.flat):
+        items = tuple(_name(listing, split, index) for index in alike.flat.tolist())
+        summary = (
+            f"{len(items):,} image(s) of one colour all over, too uniform to compare for near-duplicates"
+        )
+        findings.append(Finding("not-compared", False, summary, items))
+    if alike is not None and len(alike.crowded):
+        summary = (
+            f"too uniform to compare fully: {len(alike.crowded):,} image(s) resemble so many others that only the most "
+            "similar were compared; near-duplicates among them may be missing here"
+        )
+        findings.append(Finding("not-compared", False, summary))
+    return findings
 
 
 def _same(

@@ -1,7 +1,7 @@
 """Hashes: of a whole dataset (its fingerprint), of a pack (its key), and of every picture as it is."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Any
@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convtrials.core.progress import progress_task
+from convtrials.data.near.store import ThumbnailStore
+from convtrials.data.near.thumbnails import Thumbnails, hashed, thumbnail
 from convtrials.data.parallel import blocks, pool_for, reading_order
 from convtrials.data.rows import rows_of
 from convtrials.data.sources.base import BadImage, Listing, Source
@@ -109,28 +111,54 @@ class ImageHashes:
 
 
 @dataclass(frozen=True)
+class _Seen:
+    """What a look at a block of images gave; thumbnails are of the good ones, where they were asked for."""
+
+    good: list[tuple[int, bytes]]
+    bad: list[BadImage]
+    thumbnails: Thumbnails | None
+
+
+@dataclass(frozen=True)
 class _ImageHasher:
     source: Any
     shape: tuple[int, int, int] | None
     frame: Frame
+    with_thumbnails: bool
 
-    def __call__(self, task: tuple[int, NDArray[np.int64]]) -> tuple[list[tuple[int, bytes]], list[BadImage]]:
+    def __call__(self, task: tuple[int, NDArray[np.int64]]) -> _Seen:
         good: list[tuple[int, bytes]] = []
         bad: list[BadImage] = []
-        for index in task[1].tolist() if self.shape is None else ():
+        small: list[NDArray[np.uint8]] = []
+        for index, image in self._decoded(task[1], bad):
+            good.append((index, pixel_digest(image)))
+            if self.with_thumbnails:
+                small.append(thumbnail(image))
+        return _Seen(good, bad, hashed(small) if self.with_thumbnails else None)
+
+    def _decoded(
+        self, rows: NDArray[np.int64], bad: list[BadImage]
+    ) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+        """Yield the images one by one; those that cannot be decoded are put into `bad`."""
+        if self.shape is not None:
+            start, stop = int(rows[0]), int(rows[-1]) + 1
+            images, failed = self.source.read(start, stop, replace(self.frame, shape=self.shape))
+            bad += failed
+            gone = {item.index for item in failed}
+            yield from ((start + i, own) for i, own in enumerate(images) if start + i not in gone)
+            return
+        for index in rows.tolist():
             try:
-                good.append((index, pixel_digest(self.source.native(index, self.frame))))
+                image = self.source.native(index, self.frame)
             except UnreadableImageError as error:
                 bad.append(BadImage(index, self.source.path_of(index), str(error)))
-        if self.shape is not None:
-            start, stop = int(task[1][0]), int(task[1][-1]) + 1
-            images, bad = self.source.read(start, stop, replace(self.frame, shape=self.shape))
-            failed = {item.index for item in bad}
-            good = [(start + i, pixel_digest(own)) for i, own in enumerate(images) if start + i not in failed]
-        return good, bad
+            else:
+                yield index, image
 
 
-def hash_images(source: Source, listing: Listing, frame: Frame = _NATIVE) -> ImageHashes:
+def hash_images(
+    source: Source, listing: Listing, frame: Frame = _NATIVE, store: ThumbnailStore | None = None
+) -> ImageHashes:
     """Decode every image at its own size and hash its pixels.
 
     Parameters
@@ -141,6 +169,8 @@ def hash_images(source: Source, listing: Listing, frame: Frame = _NATIVE) -> Ima
         The source's.
     frame : Frame
         Its scale is used; sizes are the images' own.
+    store : ThumbnailStore or None
+        Receives what the search for near-duplicates needs, from the same decoding.
 
     Returns
     -------
@@ -150,15 +180,16 @@ def hash_images(source: Source, listing: Listing, frame: Frame = _NATIVE) -> Ima
     found = ImageHashes({}, [])
     rows = reading_order(source, np.arange(len(listing.labels)))
     size = int(np.prod(listing.native_shape)) if listing.native_shape else 1
+    hasher = _ImageHasher(source, listing.native_shape, frame, store is not None)
     with (
         pool_for(source, len(rows)) as pool,
         progress_task(f"read {source.name}", len(rows)) as progress,
     ):
-        for (_, own), (good, bad) in pool.map(
-            _ImageHasher(source, listing.native_shape, frame), blocks(rows, size)
-        ):
-            found.digests.update(good)
-            found.bad.extend(bad)
+        for (_, own), seen in pool.map(hasher, blocks(rows, size)):
+            found.digests.update(seen.good)
+            found.bad.extend(seen.bad)
+            if store is not None and seen.thumbnails is not None:
+                store.put(np.array([index for index, _ in seen.good], np.int64), seen.thumbnails)
             progress.advance(len(own))
     found.bad.sort(key=lambda item: item.index)
     return found

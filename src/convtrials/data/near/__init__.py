@@ -1,0 +1,1 @@
+"""Near-duplicates: pictures that show the same with other pixels."""
