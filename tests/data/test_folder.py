@@ -13,6 +13,7 @@ from convtrials.data.export import write_split
 from convtrials.data.open import describe, load_dataset
 from convtrials.data.sources.folder import FolderSource
 from convtrials.data.store import source_paths
+from convtrials.data.summary import summary_lines
 
 
 def save_image(path: Path, seed: int, size: tuple[int, int] = (8, 6), colour: bool = False) -> None:
@@ -131,7 +132,8 @@ def test_folders_in_class_folders_clutter_and_strangers(tmp_path: Path) -> None:
     data = load_dataset(folder)
     assert len(data) == 21
     assert data.manifest["left_alone"] == 2
-    assert "; 2 other file(s) ignored (see: convtrials data check)" in describe(data, 1.0)
+    assert describe(data, 1.0) == "set: 21 images of 2 classes packed in 1.0 s"
+    assert any("2 file(s) ignored in all" in line for line in summary_lines(data))
 
 
 @pytest.mark.parametrize("ending", ["jpf", "icns", "dds", "tga", "sgi", "J2C"])

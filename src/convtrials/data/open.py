@@ -124,17 +124,16 @@ def reframed(dataset: Dataset, options: dict[str, Any]) -> Dataset:
 
 
 def describe(dataset: Dataset, seconds: float) -> str:
-    """One line on a fresh pack."""
-    height, width, channels = dataset.image_shape
-    counts = " + ".join(f"{count:,} {name}" for name, count in dataset.counts().items())
+    """One line on a fresh pack; `convtrials.data.summary` says what is in it."""
     left_out = len(dataset.manifest["quarantined"])
-    chosen = " chosen" if dataset.manifest["options"].get("classes") else ""
-    left_alone = dataset.manifest.get("left_alone", 0)
     return (
-        f"{dataset.name}: {len(dataset):,} images of {len(dataset.class_names)}{chosen} classes, {height} x {width} x "
-        f"{channels}, {counts}; packed in {seconds:.1f} s"
+        f"{dataset.name}: {len(dataset):,} images of {len(dataset.class_names)} classes packed in {seconds:.1f} s"
         + (f"; {left_out} bad file(s) left out" if left_out else "")
-        + (f"; {left_alone:,} other file(s) ignored (see: convtrials data check)" if left_alone else "")
+        + (
+            f"; {len(dataset.notes)} note(s) (Dataset.notes, or: convtrials data info)"
+            if dataset.notes
+            else ""
+        )
     )
 
 
