@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from convtrials.core.errors import DataError
 from convtrials.data.hashes import content_fingerprint
+from convtrials.data.pixel_scale import USUAL_BITS
 from convtrials.data.selection import refuse_untrained, split_rows
 from convtrials.data.sources.arrays import image_layout, label_vector, laid_out, name_classes, text_of
 from convtrials.data.sources.base import Listing
@@ -132,9 +133,11 @@ def _exact(values: NDArray[Any]) -> NDArray[Any]:
             "(images * 255).round().astype('uint8'); undo any normalisation before"
         )
     if values.dtype == np.uint16:
+        white = next(2**bits - 1 for bits in USUAL_BITS if high < 2**bits)
+        scaled = "images" if white == 255 else f"(images / {white} * 255).round()"
         raise DataError(
-            f"images: uint16 from {low} to {high}; uint8, 0 to 255, is needed: where 65535 is white, "
-            "(images // 257).astype('uint8')"
+            f"images: uint16 from {low} to {high}; uint8, 0 to 255, is needed: where {white} is white, "
+            f"{scaled}.astype('uint8')"
         )
     if low < 0 or high > 255:
         raise DataError(f"images: {values.dtype} from {low} to {high}; integers must be 0 to 255")
