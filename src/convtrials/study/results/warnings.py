@@ -89,11 +89,14 @@ def _technique_did_not_learn(arm: ArmRuns) -> StudyWarning:
         means = f"{_ranking_text(arm)}: it has begun to learn. More epochs or another learning rate may be needed."
     elif not_learned == runs:
         means = (
-            "Its verdict says that it did not learn here, most likely because of its learning rate, not that the "
-            "technique is bad."
+            "Its verdict says that it did not learn here, most likely because of its learning rate or of too few steps, "
+            "not that the technique is bad."
         )
     else:
-        means = "Its verdict mixes them with runs that learned; most likely its learning rate is too high."
+        means = (
+            "Its verdict mixes them with runs that learned; most likely its learning rate is too high, or its steps are "
+            "too few."
+        )
     return _did_not_learn_warning(arm, f"{arm.name}: {_mark(arm)} ({_accuracy_text(arm)}). {means}")
 
 
@@ -103,12 +106,12 @@ def _baseline_did_not_learn(arm: ArmRuns) -> StudyWarning:
     elif len(arm.not_learned) == len(arm.standings):
         means = (
             "The verdicts compare with a network that did not learn, so they say nothing about the techniques: find a "
-            "learning rate at which the baseline learns, and run the study again."
+            "learning rate and a number of epochs with which the baseline learns, and run the study again."
         )
     else:
         means = (
-            "The verdicts compare with a mixture of runs that learned and runs that did not: find a learning rate at "
-            "which the baseline always learns, and run the study again."
+            "The verdicts compare with a mixture of runs that learned and runs that did not: find a learning rate and "
+            "a number of epochs with which the baseline always learns, and run the study again."
         )
     return _did_not_learn_warning(arm, f"Of the baseline, {_mark(arm)} ({_accuracy_text(arm)}). {means}")
 
