@@ -86,6 +86,16 @@ def test_other_words_are_refused() -> None:
         load_dataset("glyphs", pad="#12345g")
 
 
+def test_a_filling_without_padding_is_said_to_do_nothing(
+    photos: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO"):
+        load_dataset(photos, image_size=16, fit="pad", pad="black")
+        assert "does nothing" not in caplog.text
+        load_dataset(photos, image_size=16, pad="black")
+    assert "pad black does nothing with fit cover: it needs fit pad" in caplog.text
+
+
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
     """Two classes that differ in their ends alone, which cover cuts off."""

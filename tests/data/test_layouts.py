@@ -261,7 +261,14 @@ REFUSED = {
     ),
     "one class": ("cat/9", "one class only, cat with 9"),
     "one class, deep": ("x/y/cat/9", "/set/x/y: one class only, cat"),
-    "one class among the empty": ("cat/9 dog/notes.txt", "one class only, cat"),
+    "one class among the empty": (
+        "cat/9 dog/notes.txt",
+        r"one class only, cat with 9 image\(s\) \(dog: no image in it\)",
+    ),
+    "the folder of one class": (
+        "9",
+        "9 image.*directly in it.*; if it is one class of several, name the folder above",
+    ),
     "one class and loose images": ("9 cat/3", "9 image.*directly in it"),
     "one class of a split": ("train/cat/3 test/cat/2", "one class only, cat"),
     "a heap for each split": (

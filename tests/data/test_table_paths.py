@@ -165,6 +165,7 @@ def test_folds(tmp_path: Path) -> None:
     data = load_dataset(file, fold=3)
     np.testing.assert_array_equal(np.flatnonzero(data.split == 2), [n for n in range(40) if n // 4 % 5 == 3])
     assert data.counts()["val"] >= 4
+    assert "fold 3 of column 'fold' is the test split" in data.notes
     assert "there are 0, 1, 2, 3, 4" in refusal(file, fold="7")
 
 

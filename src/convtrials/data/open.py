@@ -14,6 +14,7 @@ from convtrials.data.options import DatasetOptions
 from convtrials.data.pack import build_pack
 from convtrials.data.sources.base import Source
 from convtrials.data.sources.find import BUILT_IN, find_source
+from convtrials.data.sources.frame import EDGE
 from convtrials.data.store import index_path, look_up, open_pack, plain_disk_errors, remember
 
 _log = get_logger(__name__)
@@ -62,6 +63,7 @@ def load_dataset(
     {'train': 288, 'val': 72, 'test': 72}
     """
     wanted = DatasetOptions.make(options)
+    _say_unused(wanted)
     return pack_source(find_source(one_source(source, train), wanted), wanted, verify=verify, workers=workers)
 
 
@@ -87,9 +89,16 @@ def pack_source(found: Source, wanted: DatasetOptions, *, verify: bool, workers:
 def one_source(source: str | Path | None, train: str | Path | None) -> str | Path:
     """Return the one of both that is given."""
     if (source is None) == (train is None):
-        problem = "both given" if train is not None else "no data given"
-        raise DataError(f"{problem}: name one source; or train (images to train on) and test")
+        problem = (
+            "a source and train are both given" if train is not None else "no images to train on are given"
+        )
+        raise DataError(f"{problem}: name one source, or train and test (each a source of its own)")
     return source if source is not None else train  # type: ignore[return-value]
+
+
+def _say_unused(options: DatasetOptions) -> None:
+    if options.pad != EDGE and options.fit != "pad":
+        _log.info(f"pad {options.pad} does nothing with fit {options.fit}: it needs fit pad (--fit pad)")
 
 
 def reframed(dataset: Dataset, options: dict[str, Any]) -> Dataset:
@@ -116,8 +125,11 @@ def reframed(dataset: Dataset, options: dict[str, Any]) -> Dataset:
     source = source_name(dataset)
     if source is None:
         raise DataError(f"{asked}: the dataset was made in memory and stays as it is, {height} x {width}")
+    wanted = own.document() | other
+    if "pad" in other:
+        _say_unused(DatasetOptions.make(wanted))
     with quiet():
-        found = load_dataset(source, **own.document() | other)
+        found = load_dataset(source, **wanted)
     if not (np.array_equal(found.labels, dataset.labels) and np.array_equal(found.split, dataset.split)):
         raise DataError(f"{asked}: {source} does not give the same images in this way")
     return found

@@ -205,8 +205,8 @@ class JoinedSource:
         ]
         if unknown:
             raise DataError(
-                f"{self.sources[code].location}: class {shortened(unknown)} is not among those to train on "
-                f"({shortened(classes)}, in {self.location}){likeness(unknown, classes)}"
+                f"{self.sources[code].location}: no images to train on for class {shortened(unknown)} "
+                f"(classes of {self.location}: {shortened(classes)}){likeness(unknown, classes)}"
             )
         table = np.array([place.get(composed(name), -1) for name in listing.class_names], np.int64)
         return table[listing.labels]

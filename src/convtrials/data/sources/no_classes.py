@@ -38,10 +38,11 @@ def refuse_no_classes(walk: Walk, place: str, live: list[str]) -> None:
         same = [name for name, found in named.items() if found.rest == rest]
         codes = {named[name].code for name in same}
         if len(codes) > 1:
+            prefixes = _prefixes(walk.folders[walk.join(place, min(same, key=_code))].images)
+            last = "" if prefixes else f", or if they are classes, name them: {_flag(live)}"
             raise DataError(
-                f"{where}: {shortened(same)} are splits by their names, without class folders in them; {_LABELS}, or "
-                f"if they are classes, name them: {_flag(live)}"
-                f"{_prefixes(walk.folders[walk.join(place, min(same, key=_code))].images)}{_tables(walk)}"
+                f"{where}: {shortened(same)} are splits by their names, without class folders in them; {_LABELS}{last}"
+                f"{prefixes}{_tables(walk)}"
             )
     if len(live) < 2:
         refuse_one(walk, place, live)
@@ -75,14 +76,18 @@ def refuse_one(walk: Walk, place: str, live: list[str]) -> NoReturn:
             f"{walk.name}/CLASS/image.png or {walk.name}/train/CLASS/image.png"
         )
     if not live or len(loose) > walk.count(walk.join(place, live[0])):
+        hints = f"{_prefixes(loose)}{_tables(walk)}"
+        above = "" if hints or live or place else "; if it is one class of several, name the folder above it"
         raise DataError(
             f"{where}: {len(loose):,} image(s) such as {loose[0]} directly in it, and no class folders; {_LABELS}: "
-            f"expected {walk.name}/CLASS/image.png{_prefixes(loose)}{_tables(walk)}"
+            f"expected {walk.name}/CLASS/image.png{above}{hints}"
         )
     inner = walk.join(place, live[0])
+    empty = [name for name in walk.folders[place].folders if name != live[0]]
+    without = f" ({shortened(empty)}: no image in it)" if empty else ""
     raise DataError(
-        f"{where}: one class only, {live[0]} with {walk.count(inner):,} image(s); a classifier needs two or more: "
-        f"{_LABELS}{_prefixes(walk.folders[inner].images)}{_tables(walk)}"
+        f"{where}: one class only, {live[0]} with {walk.count(inner):,} image(s){without}; a classifier needs two or "
+        f"more: {_LABELS}{_prefixes(walk.folders[inner].images)}{_tables(walk)}"
     )
 
 

@@ -279,7 +279,10 @@ def _labels(table: Table, found: list[list[str]], place: Places) -> tuple[Labell
     labelled = read_labels(texts, place)
     if roles.pixels and all(name.isdigit() for name in labelled.names):
         stem = posixpath.splitext(posixpath.basename(table.files[0].path))[0]
-        note = f"classes are numbers; a file '{stem}-mapping.txt' next to it, of lines 'label ASCII-code', names them"
+        note = (
+            "classes are numbers, as in the file; where they stand for characters, a file "
+            f"'{stem}-mapping.txt' next to it names them, with lines 'label ASCII-code'"
+        )
         return labelled, [note]
     return labelled, []
 
@@ -344,7 +347,8 @@ def _split(
             raise DataError(
                 f"{table.where}: --fold {table.fold:.40}, but no column of folds; --columns fold=NAME names it"
             )
-        return fold_splits(table.where, values["fold"], table.fold), []
+        note = f"fold {table.fold:.40} of {_quoted(table, roles.fold)} is the test split"  # type: ignore[arg-type]
+        return fold_splits(table.where, values["fold"], table.fold), [note]
     if "split" in values:
         split = read_splits(table.column(roles.split), values["split"], place)  # type: ignore[arg-type]
         return (split if (split != UNASSIGNED).any() else None), []

@@ -225,5 +225,6 @@ def refuse_incomplete(where: str, names: Sequence[str], roles: Roles) -> None:
         if not there:
             what = "images (paths or pixels)" if role == "image" else "labels"
             raise DataError(
-                f"{where}: no column of {what} found by its name; name it with --columns {role}=NAME; {listed(names)}"
+                f"{where}: no column of {what} found by its name; name it with --columns {role}=NAME (in Python: "
+                f"columns={{{role!r}: NAME}}); {listed(names)}"
             )
