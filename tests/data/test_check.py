@@ -198,7 +198,26 @@ def test_a_large_imbalance_names_what_can_be_tried(whole: Path) -> None:
     for number in range(3, 20):
         (whole / "y" / f"{number:02d}.png").unlink()
     _, found = check(whole)
-    assert found["imbalance"].remedy == "techniques to try: class_weights: balanced, sampler: balanced"
+    assert (
+        found["imbalance"].remedy
+        == "techniques to try: class_weights: balanced, sampler: balanced, loss: focal"
+    )
+
+
+def test_equal_classes_in_test_do_not_hide_imbalance_in_train(parted: Path) -> None:
+    for number in range(1, 10):
+        (parted / "train" / "y" / f"{number:02d}.png").unlink()
+    _, found = check(parted)
+    assert found["imbalance"].summary.startswith(
+        "in train, class x has 10.0 times the images of class y (10 to 1)"
+    )
+    assert found["imbalance"].remedy
+
+
+def test_splits_that_the_source_lacks_are_not_called_its_own(parted: Path) -> None:
+    assert check(parted)[0].split_sentence == "split by the source"
+    shutil.rmtree(parted / "val")
+    assert check(parted)[0].split_sentence == "split by the source, val cut from train"
 
 
 def test_arrays_are_checked_too(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ def test_what_was_asked_is_what_is_said(intel: Path) -> None:
     data = load_dataset(intel)
     assert summary_lines(data) == [
         "intel: 28 images of 2 classes: forest 13, sea 15",
-        "  18 train, 4 val, 6 test (split by the source); 64 x 64 pixels, colour",
+        "  18 train, 4 val, 6 test (split by the source; val cut from train, seed 0); 64 x 64 pixels, colour",
         "  at the source: 20 x 30 to 50 x 40 pixels, 27 in colour and 1 grey",
         "  note: left out: 5 image(s) in seg_pred/, which is no class folder",
         "  note: splits: train is seg_train/seg_train/, test is seg_test/seg_test/",
@@ -67,3 +67,24 @@ def test_arrays_have_a_summary_too() -> None:
     assert len(lines) == 2
     assert lines[0].startswith("arrays: 60 images of 12 classes: a class with a rather l… 5, ")
     assert lines[0].endswith(" and 4 more")
+
+
+def test_only_the_splits_that_were_drawn_are_said_to_be(tmp_path: Path) -> None:
+    for part in ("train", "val", "test"):
+        for name in ("a", "b"):
+            for number in range(4):
+                save(tmp_path / "three" / part / name / f"{number}.png", (8, 8))
+                save(tmp_path / "none" / name / f"{part}-{number}.png", (8, 8))
+    assert "8 test (split by the source);" in summary_lines(load_dataset(tmp_path / "three"))[1]
+    assert (
+        "4 test (split by convtrials, seed 3);"
+        in summary_lines(load_dataset(tmp_path / "none", split_seed=3))[1]
+    )
+
+
+def test_groups_that_are_kept_whole_are_counted(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        for number in range(24):
+            save(tmp_path / "scans" / name / f"p{number // 2:02d}_{number}.png", (8, 8))
+    data = load_dataset(tmp_path / "scans", groups=r"/(?P<patient>p\d+)_")
+    assert "split by convtrials, seed 0; 12 patients kept whole)" in summary_lines(data)[1]

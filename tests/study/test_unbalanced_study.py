@@ -100,7 +100,7 @@ def test_the_first_lines(tmp_path: Path, unbalanced: Dataset, caplog: pytest.Log
         return [record.getMessage() for record in caplog.records]
 
     assert lines({"cosine": {"schedule": "cosine"}})[0].endswith(
-        "techniques to try: class_weights: balanced, sampler: balanced"
+        "techniques to try: class_weights: balanced, sampler: balanced, loss: focal"
     )
     found = lines(TECHNIQUES)
     assert "weighted: class_weights: from 0.781 (class 0) to 6.25 (class 3)" in found

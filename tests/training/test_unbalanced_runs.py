@@ -339,7 +339,7 @@ def test_the_first_lines_name_what_can_be_tried(
 
     first = lines({}, dataset=unbalanced())[0]
     assert first.startswith(hint)
-    assert first.endswith("techniques to try: class_weights: balanced, sampler: balanced")
+    assert first.endswith("techniques to try: class_weights: balanced, sampler: balanced, loss: focal")
     assert not any("techniques to try" in line for line in lines({}))  # balanced data
     for changes in EVERY_WAY.values():
         assert not any("techniques to try" in line for line in lines(changes, dataset=unbalanced()))

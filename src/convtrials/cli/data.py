@@ -270,8 +270,10 @@ def _show(data: "Dataset", as_json: bool, *, every_class: bool = False) -> None:
 
 def _content(data: "Dataset") -> dict[str, str]:
     """Say where a dataset is from, and what identifies it."""
+    options = data.manifest.get("options") or {}
     return {
         "source": data.manifest["location"],
+        **{f"{split} source": options[split] for split in ("val", "test") if options.get(split)},
         "pixels": f"mean {_numbers(data.mean)}, deviation {_numbers(data.std)} (training split, 0 to 1)",
         "fingerprint": data.fingerprint,
         "pack": str(data.folder),
@@ -308,10 +310,11 @@ def _show_report(report: "CheckReport") -> None:
     counts = ", ".join(f"{count:,} {name}" for name, count in report.splits.items())
     console.print(f"[bold]{plain(report.location)}[/bold]", soft_wrap=True)
     console.print(
-        f"{report.images:,} images, {len(report.classes)} classes; split by {report.split_by}: {counts}"
+        f"{report.images:,} images, {len(report.classes)} classes; {report.split_sentence}: {counts}",
+        soft_wrap=True,
     )
     for note in report.notes:
-        console.print(f"[cyan]read as[/cyan] {plain(note)}", soft_wrap=True)
+        console.print(f"[cyan]read as:[/cyan] {plain(note)}", soft_wrap=True)
     for finding in report.findings:
         _show_finding(finding, console)
     if report.spoiled:
@@ -334,4 +337,4 @@ def _show_finding(finding: "Finding", console: "Console") -> None:
             f"          ... and {len(finding.items) - SHOWN:,} more (--json names all)", style="dim"
         )
     if finding.remedy:
-        console.print(f"          [green]->[/green] {plain(finding.remedy)}")
+        console.print(f"          [green]->[/green] {plain(finding.remedy)}", soft_wrap=True)

@@ -22,7 +22,7 @@ from convtrials.data.near.store import thumbnail_store
 from convtrials.data.options import DatasetOptions
 from convtrials.data.parallel import pool_for
 from convtrials.data.pixel_scale import find_scale
-from convtrials.data.selection import refuse_one_class, split_rows
+from convtrials.data.selection import drawn_splits, refuse_one_class, split_rows
 from convtrials.data.sources.base import Listing, Source
 from convtrials.data.sources.frame import Frame
 from convtrials.data.sources.image_files import ImageFiles
@@ -96,6 +96,8 @@ class CheckReport:
         Images in each split: the source's own, or those that convtrials would make.
     split_by : str
         ``"source"`` or ``"convtrials"``.
+    drawn : tuple of str
+        Splits that the source lacks and convtrials would cut from train.
     findings : tuple of Finding
         What spoils results first.
     notes : tuple of str
@@ -116,6 +118,14 @@ class CheckReport:
     notes: tuple[str, ...] = ()
     near_pairs: tuple[NearPair, ...] = ()
     frame: Frame = Frame()  # noqa: RUF009 (it is frozen)
+    drawn: tuple[str, ...] = ()
+
+    @property
+    def split_sentence(self) -> str:
+        """Who made the splits, for people."""
+        if self.split_by != "source":
+            return "split by convtrials"
+        return "split by the source" + (f", {' and '.join(self.drawn)} cut from train" if self.drawn else "")
 
     @property
     def spoiled(self) -> bool:
@@ -194,6 +204,7 @@ def check_source(
         notes=listing.notes,
         near_pairs=pairs,
         frame=replace(frame, shape=listing.native_shape),
+        drawn=() if listing.split is None else drawn_splits(listing, rows, split[rows]),
     )
 
 
@@ -435,9 +446,13 @@ def _imbalance(listing: Listing, rows: NDArray[np.int64], split: NDArray[np.uint
         counts = np.bincount(listing.labels[which], minlength=len(listing.class_names))
         return class_imbalance(counts, listing.class_names)
 
-    found, trained = among(rows), among(split == SPLITS.index("train"))
+    every, trained = among(rows), among(split == SPLITS.index("train"))
+    found, where = every, ""
+    if listing.split is not None and trained and every and trained.ratio > every.ratio:
+        # What is learned from decides: a test split of equal classes does not make up for it.
+        found, where = trained, "in train, "
     if found is None or found.ratio < IMBALANCE_FROM:
         return []
-    summary = f"{found.text}; read macro F1 as well as accuracy"
+    summary = f"{where}{found.text}; read macro F1 as well as accuracy"
     large = trained is not None and trained.ratio > IMBALANCED_FROM
     return [Finding("imbalance", False, summary, remedy=TO_TRY if large else "")]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 IMBALANCED_FROM = 5.0
 
 #: What can be tried, for people.
-TO_TRY = "techniques to try: class_weights: balanced, sampler: balanced"
+TO_TRY = "techniques to try: class_weights: balanced, sampler: balanced, loss: focal"
 
 
 @dataclass(frozen=True)

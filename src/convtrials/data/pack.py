@@ -26,6 +26,7 @@ from convtrials.data.selection import (
     choose_shape,
     only_classes,
     read_headers,
+    drawn_splits,
     refuse_one_class,
     refuse_untrained,
     source_images,
@@ -211,6 +212,8 @@ def _write_rest(
         manifest["pixel_scale"] = asdict(frame.scale)
     if at_source is not None:
         manifest["source_images"] = at_source
+    if listing.split is not None and (drawn := drawn_splits(listing, rows, split)):
+        manifest["drawn_splits"] = list(drawn)
     if listing.notes:  # absent from older packs, which keep their keys
         manifest["notes"] = list(listing.notes)
     manifest["key"] = pack_key(manifest, paths)

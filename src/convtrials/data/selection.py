@@ -17,7 +17,7 @@ from convtrials.data.options import DatasetOptions
 from convtrials.data.parallel import WorkerPool, blocks, reading_order
 from convtrials.data.sources.base import Listing, Source
 from convtrials.data.sources.images import Header
-from convtrials.data.split import assign_splits, share_out
+from convtrials.data.split import SPLITS, assign_splits, share_out
 
 _log = get_logger(__name__)
 
@@ -104,6 +104,16 @@ def split_rows(
         groups=None if listing.groups is None else listing.groups[rows],
         groups_are_sampled=listing.groups_are_sampled,
         given=None if listing.split is None else listing.split[rows],
+    )
+
+
+def drawn_splits(listing: Listing, rows: NDArray[np.int64], split: NDArray[np.uint8]) -> tuple[str, ...]:
+    """Names of the splits with images that the source did not put there: val, where it has train and test alone."""
+    given = None if listing.split is None else listing.split[rows]
+    return tuple(
+        name
+        for code, name in enumerate(SPLITS)
+        if (split == code).any() and (given is None or (code > 0 and not (given == code).any()))
     )
 
 

@@ -95,11 +95,22 @@ def _short(name: str) -> str:
 
 def _splits(dataset: Dataset) -> str:
     counts = ", ".join(f"{count:,} {name}" for name, count in dataset.counts().items())
-    by = dataset.manifest.get("split_by")
-    if by is None:
-        return counts
-    seed = (dataset.manifest.get("options") or {}).get("split_seed", 0)
-    return f"{counts} (split by {'the source' if by == 'source' else f'convtrials, seed {seed}'})"
+    said = [split_sentence(dataset.manifest)] if dataset.manifest.get("split_by") else []
+    if dataset.groups is not None and dataset.groups_are_sampled:
+        whole = " kept whole" if dataset.manifest.get("split_by") == "convtrials" else ""
+        kind = "group" if dataset.group_kind in (None, "group") else dataset.group_kind
+        said.append(f"{len(dataset.group_names):,} {kind}s{whole}")
+    return f"{counts} ({'; '.join(said)})" if said else counts
+
+
+def split_sentence(manifest: dict[str, Any]) -> str:
+    """Say who made the splits: the source, convtrials, or the source but for those that it lacked."""
+    seed = (manifest.get("options") or {}).get("split_seed", 0)
+    if manifest["split_by"] != "source":
+        return f"split by convtrials, seed {seed}"
+    if drawn := manifest.get("drawn_splits"):
+        return f"split by the source; {' and '.join(drawn)} cut from train, seed {seed}"
+    return "split by the source"
 
 
 def _shape(dataset: Dataset) -> str:

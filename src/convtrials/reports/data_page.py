@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from convtrials.core.files import atomic_path
 from convtrials.data.dataset import Dataset
-from convtrials.data.summary import all_notes, class_counts, source_sentence
+from convtrials.data.summary import all_notes, class_counts, source_sentence, split_sentence
 from convtrials.reports.html import page_template
 
 #: Examples of a class, and classes with examples: a page stays small enough to open.
@@ -65,7 +65,7 @@ def _described(dataset: Dataset) -> dict[str, Any]:
         "counts": dataset.counts(),
         "settings": {
             "source": manifest.get("location"),
-            "split_by": manifest.get("split_by"),
+            "split": split_sentence(manifest).removeprefix("split ") if manifest.get("split_by") else None,
             **(manifest.get("options") or {}),
             "fingerprint": dataset.fingerprint,
         },
