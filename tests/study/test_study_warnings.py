@@ -67,7 +67,8 @@ def test_a_technique_whose_runs_learned_nothing_is_not_blamed() -> None:
     assert (one.kind, one.arm, one.mark) == ("at_chance", "sgd", "2 of 2 runs are no better than guessing")
     assert one.text == (
         "sgd: 2 of 2 runs are no better than guessing (25.0% right; guessing gives 25.0%). Its verdict says that it "
-        "did not learn here, most likely because of its learning rate or of too few steps, not that the technique is bad."
+        "did not learn here, most likely because of its learning rate or of too few steps, not that the technique is "
+        "bad."
     )
     assert one.numbers["runs"] == one.numbers["of"] == 2
     assert one.numbers["guessing"] == 0.25

@@ -24,9 +24,9 @@ from convtrials.data.pixel_scale import find_scale
 from convtrials.data.selection import (
     choose_rows,
     choose_shape,
+    drawn_splits,
     only_classes,
     read_headers,
-    drawn_splits,
     refuse_one_class,
     refuse_untrained,
     source_images,

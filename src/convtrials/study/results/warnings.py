@@ -89,13 +89,13 @@ def _technique_did_not_learn(arm: ArmRuns) -> StudyWarning:
         means = f"{_ranking_text(arm)}: it has begun to learn. More epochs or another learning rate may be needed."
     elif not_learned == runs:
         means = (
-            "Its verdict says that it did not learn here, most likely because of its learning rate or of too few steps, "
-            "not that the technique is bad."
+            "Its verdict says that it did not learn here, most likely because of its learning rate or of too few "
+            "steps, not that the technique is bad."
         )
     else:
         means = (
-            "Its verdict mixes them with runs that learned; most likely its learning rate is too high, or its steps are "
-            "too few."
+            "Its verdict mixes them with runs that learned; most likely its learning rate is too high, or its steps "
+            "are too few."
         )
     return _did_not_learn_warning(arm, f"{arm.name}: {_mark(arm)} ({_accuracy_text(arm)}). {means}")
 
