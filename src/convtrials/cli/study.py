@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from convtrials.cli.study_copies import merge, publish, report_copy
-from convtrials.cli.terminal import COMPUTING, ChannelsLastOption, DeviceOption, PrecisionOption
+from convtrials.cli.terminal import COMPUTING, ChannelsLastOption, DeviceOption, LogToOption, PrecisionOption
 
 if TYPE_CHECKING:
     from convtrials.data.dataset import Dataset
@@ -63,6 +63,7 @@ def run(
     checkpoint_every: Annotated[
         float, typer.Option(min=0, help="Seconds between checkpoints of a run.", rich_help_panel=COMPUTING)
     ] = 60.0,
+    log_to: LogToOption = None,
 ) -> None:
     """Train baseline and techniques under the same conditions, and give verdicts.
 
@@ -80,6 +81,7 @@ def run(
         checkpoint_seconds=checkpoint_every,
         replicas=replicas,
         channels_last=channels_last,
+        log_to=log_to or None,
     )
     directory, plan, dataset = _begin(study, out, data, options)
     if incomplete := show_study(directory, plan, dataset, options, report=report):

@@ -144,6 +144,21 @@ class HistoryEntry(Document):
     cpu_seconds: Seconds
 
 
+class LoggedRun(Document):
+    """``logged-SERVICE.json``: the run's name in a service that it is sent to, so that a resume goes on with it there.
+
+    Attributes
+    ----------
+    id : str
+        The service's own.
+    epochs : int
+        The last epoch that was sent, for services that do not say.
+    """
+
+    id: Text
+    epochs: Count = 0
+
+
 class RunResult(Document):
     """``result.json``: how a run ended. Present means ended.
 

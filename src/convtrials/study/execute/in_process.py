@@ -4,6 +4,7 @@ import contextlib
 import gc
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch
 
@@ -118,6 +119,7 @@ class ReplicaExecutor(InProcess):
                 method=self._method,
                 checkpoint_seconds=trainer.checkpoint_seconds,
                 on_progress=on_progress,
+                log_to=replace(trainer.log_to(arm), warn=_log.warning),
             )
 
         try:

@@ -143,7 +143,8 @@ class LocalProcesses:
             answers, there = worker.read()
             for answer in answers:
                 if "ended" in answer and worker.task is not None:
-                    ended.append(RunEnd(worker.task, answer["ended"], answer["error"]))
+                    notes = tuple(answer.get("notes", ()))
+                    ended.append(RunEnd(worker.task, answer["ended"], answer["error"], notes))
                     worker.task = None
             if not there:
                 ended += self._reap(worker)

@@ -29,6 +29,7 @@ from convtrials.training.engine.network import initial_network, recipe_network
 from convtrials.training.engine.progress import RunLength, stop_request
 from convtrials.training.engine.setup import make_fabric, open_splits, torch_left_as_it_was
 from convtrials.training.engine.train import CHECKPOINT_SECONDS
+from convtrials.training.loggers.log_to import LogTo
 from convtrials.training.recipe.recipe import Recipe
 from convtrials.training.replicas.callback import OnProgress, ReplicasCallback
 from convtrials.training.replicas.grouped import unknown_layer
@@ -50,6 +51,7 @@ def train_replicas(
     method: Method | None = None,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
     on_progress: OnProgress | None = None,
+    log_to: str | Sequence[str] | LogTo | None = None,
 ) -> list[Run]:
     """Train one run per seed, all at once in this process.
 
@@ -71,6 +73,8 @@ def train_replicas(
         Seconds between checkpoints inside an epoch.
     on_progress : callable, optional
         Gets, after some steps, how far each run is.
+    log_to : str or sequence of str, optional
+        As for `train`.
 
     Returns
     -------
@@ -90,6 +94,7 @@ def train_replicas(
         raise RunError("replicas: one directory for each of one or more different seeds is needed")
     check_trainable(recipe, dataset)
     check_device(execution.device)
+    log_to = LogTo.of(log_to)
     runs = [Run(out) for out in outs]
     shape, classes = dataset.image_shape, len(dataset.class_names)
     if not all(run.exists for run in runs):  # refused before anything is written
@@ -117,6 +122,7 @@ def train_replicas(
                 epochs=recipe.epochs,
                 interval=checkpoint_seconds,
                 on_progress=on_progress,
+                log_to=log_to,
             )
             try:
                 replicas = _replicas(unfinished, recipe, dataset, execution)
