@@ -1,4 +1,4 @@
-"""Loggers: what arrives in a service is the run's history, each epoch once; a service that fails changes nothing else."""
+"""Loggers: what arrives in a service is the run's history, each epoch once; one that fails changes nothing else."""
 
 import json
 import logging
@@ -251,19 +251,26 @@ def test_wandb_without_a_key_neither_asks_nor_stops_a_run(tmp_path: Path) -> Non
     pytest.importorskip("wandb")
     names = ("WANDB_API_KEY", "WANDB_MODE", "WANDB_IDENTITY_TOKEN_FILE", "WANDB_SERVICE")
     environment = {name: value for name, value in os.environ.items() if name not in names}
+    command = [
+        "train",
+        "--samples-per-class",
+        "12",
+        "--epochs",
+        "1",
+        "--width",
+        "0.125",
+        "--threads",
+        "1",
+        "--precision",
+        "fp32",
+        "--no-report",
+        "--log-to",
+        "wandb",
+        "--out",
+        "run",
+    ]
     done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "convtrials",
-            "train",
-            "--samples-per-class",
-            "12",
-            "--epochs",
-            "1",
-            "--no-report",
-        ]
-        + ["--width", "0.125", "--threads", "1", "--precision", "fp32", "--log-to", "wandb", "--out", "run"],
+        [sys.executable, "-m", "convtrials", *command],
         cwd=tmp_path,
         env=environment | {"NETRC": str(tmp_path / "netrc")},
         capture_output=True,

@@ -1,7 +1,7 @@
 """A worker: a process that trains the runs it is given, one after the other, on torch imported once.
 
 It reads one JSON object per line on standard input (``{"arm": name, "position": k}``) and answers with one per line on
-standard output (``{"ended": "finished" | "diverged" | "failed" | "locked" | "stopped", "error": ..., "notes": [...]}``).
+standard output (``{"ended": "finished" | "diverged" | "failed" | "locked" | "stopped", "error": ..., "notes": ...}``).
 When its input ends, because its parent has died or asks it to stop, it writes a checkpoint and leaves.
 """
 
