@@ -72,6 +72,7 @@ def write_onnx(
                     dynamic_shapes=({0: "batch"},),
                     opset_version=opset,
                     external_data=False,
+                    dynamo=True,  # by default only since torch 2.9
                     # Folding batch norm into bf16 convolutions would leave float32 biases, which no operator takes.
                     optimize=precision == torch.float32,
                     verbose=False,
