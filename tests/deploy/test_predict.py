@@ -1,0 +1,58 @@
+"""`ct.predict`: the run's own probabilities, from arrays and from files, and what it refuses."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from deploy_runs import own_probabilities
+from PIL import Image
+
+import convtrials as ct
+from convtrials.data.dataset import Dataset
+from convtrials.training.run_directory import Run
+
+
+def test_arrays_get_the_probabilities_that_training_wrote(each_run: tuple[Run, Dataset]) -> None:
+    run, dataset = each_run
+    expected, _, indices = own_probabilities(run)
+    frame = ct.predict(run, np.asarray(dataset.images)[indices])
+    assert list(frame.image) == list(range(len(indices)))
+    np.testing.assert_allclose(frame.iloc[:, 2:].to_numpy(), expected, atol=1e-6)
+    assert list(frame.columns[2:]) == [f"p({name})" for name in dataset.class_names]
+    assert list(frame.predicted) == [dataset.class_names[k] for k in expected.argmax(axis=1)]
+
+
+def test_files_are_brought_to_the_shape_of_the_run(each_run: tuple[Run, Dataset], tmp_path: Path) -> None:
+    run, dataset = each_run
+    pixels = np.asarray(dataset.images)[:3]
+    for number, image in enumerate(pixels):
+        large = np.kron(image, np.ones((2, 2, 1), np.uint8))
+        (tmp_path / "deep").mkdir(exist_ok=True)
+        Image.fromarray(large.squeeze()).save(tmp_path / "deep" / f"{number}.png")
+    (tmp_path / "notes.txt").write_text("no image")
+    found = ct.predict(run, tmp_path)
+    assert list(found.image) == [str(tmp_path / "deep" / f"{number}.png") for number in range(3)]
+    # Halved again, each pixel is the mean of four equal ones and its neighbours' share.
+    assert found.iloc[:, 2:].to_numpy().sum(axis=1) == pytest.approx(np.ones(3))
+    for number, image in enumerate(pixels):
+        Image.fromarray(image.squeeze()).save(tmp_path / f"{number}.png")
+    same = ct.predict(run, [tmp_path / f"{number}.png" for number in range(3)])
+    pixelwise = ct.predict(run, pixels)
+    np.testing.assert_allclose(same.iloc[:, 2:], pixelwise.iloc[:, 2:], atol=1e-6)
+
+
+def test_what_is_no_image_is_refused_in_a_line(grey_run: tuple[Run, Dataset], tmp_path: Path) -> None:
+    run, _ = grey_run
+    (tmp_path / "bad.png").write_bytes(b"no image")
+    for images, message in (
+        (np.zeros((2, 8, 8, 1), np.uint8), r"uint8 \(2, 8, 8, 1\); this run takes uint8 \(N, 16, 16, 1\)"),
+        (np.zeros((2, 16, 16, 1), np.float32), "float32"),
+        (tmp_path / "bad.png", "bad.png: not an image that Pillow can read"),
+        (tmp_path / "gone.png", "gone.png: No such file"),
+        ([], "no images given"),
+    ):
+        with pytest.raises(ct.ConvtrialsError, match=message):
+            ct.predict(run, images)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ct.ConvtrialsError, match="no image files"):
+        ct.predict(run, tmp_path / "empty")
