@@ -28,6 +28,7 @@ def test_runs_of_worker_processes_are_in_mlflow_by_arm(
     mlflow = pytest.importorskip("mlflow")
     pytest.importorskip("sqlalchemy")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    monkeypatch.setenv("CONVTRIALS_LOG_SECONDS", "200")  # importing MLflow is slow on a busy machine
     small_study(tmp_path / "sums", workers=2, log_to="mlflow")
     client = mlflow.MlflowClient()
     runs = client.search_runs([client.get_experiment_by_name("convtrials").experiment_id])

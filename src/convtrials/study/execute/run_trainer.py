@@ -44,7 +44,7 @@ class RunTrainer:
     notes : list of str
         What a person must know who does not see this process: taken out and sent with the end of a run.
     failed_loggers : set of str
-        Not tried again by this process.
+        Those that did not answer this process: the next run does not wait for them.
     """
 
     study: StudyDirectory

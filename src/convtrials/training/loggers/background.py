@@ -1,6 +1,7 @@
 """Keep a service up to date with a run, from a thread of its own: training neither waits for it nor fails with it."""
 
 import contextvars
+import os
 import queue
 import threading
 from typing import Literal, Protocol
@@ -42,7 +43,7 @@ class Background:
         self._unsent: list[HistoryEntry] = []
         self._known = 0
         self._seconds = END_SECONDS
-        self._begun = self._given_up = False
+        self._begun = False
         self._ended = threading.Event()
         context = contextvars.copy_context()  # so that `quiet` holds there too
         self._thread = threading.Thread(
@@ -58,18 +59,18 @@ class Background:
     def end(self, result: RunResult | None) -> None:
         """Send the end of the run; without a result the run was stopped."""
         self._incoming.put("stop" if result is None else result)
-        self._seconds = STOP_SECONDS if result is None else END_SECONDS
+        self._seconds = STOP_SECONDS if result is None else _end_seconds()
 
     def wait(self) -> None:
         """Wait until all is sent, but not for long, and for a service that has failed already not at all."""
         name, seconds = self._service.name, self._seconds
         if not self._ended.wait(0 if name in self._log_to.failed else seconds):
-            self._given_up = True
+            # The thread goes on for as long as this process lives.
             self._log_to.report(name, f"no answer within {seconds:.0f} s")
             self._log_to.failed.add(name)
 
     def _work(self) -> None:
-        while not self._given_up:
+        while True:
             item = self._incoming.get()
             last = isinstance(item, RunResult) or item == "stop"
             if isinstance(item, HistoryEntry):
@@ -78,9 +79,9 @@ class Background:
                 self._send()
                 if last:
                     self._service.end(item if isinstance(item, RunResult) else None)
+                    self._log_to.failed.discard(self._service.name)
             except Exception as error:
-                if not self._given_up:
-                    self._log_to.report(self._service.name, _first_line(error))
+                self._log_to.report(self._service.name, _first_line(error))
                 if last:
                     self._log_to.failed.add(self._service.name)
             if last:
@@ -91,10 +92,18 @@ class Background:
         if not self._begun:
             self._known = self._service.begin()
             self._begun = True
-        while self._unsent and not self._given_up:
+        while self._unsent:
             if self._unsent[0].epoch > self._known:
                 self._service.add(self._unsent[0])
             del self._unsent[0]
+
+
+def _end_seconds() -> float:
+    """Return what CONVTRIALS_LOG_SECONDS says, where it is a number of seconds up to an hour."""
+    try:
+        return min(max(float(os.environ["CONVTRIALS_LOG_SECONDS"]), 0.0), 3600.0)
+    except (KeyError, ValueError):
+        return END_SECONDS
 
 
 def _first_line(error: BaseException) -> str:

@@ -55,7 +55,7 @@ class LogTo:
     warn : callable
         Gets a line where a logger fails.
     failed : set of str
-        Those that had failed at the end of a run: not tried again with this object.
+        Those that had failed at the end of a run: the next one does not wait for them.
     """
 
     services: tuple[str, ...] | None = None

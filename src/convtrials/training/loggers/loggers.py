@@ -24,11 +24,7 @@ class RunLoggers:
     def __init__(self, run: Run, history: list[HistoryEntry], log_to: LogTo) -> None:
         self._run = run
         self._curves = CurveWriter(run.folder, history)
-        self._services = [
-            Background(_make(name)(run, log_to), log_to)
-            for name in services_of(run, log_to)
-            if name not in log_to.failed
-        ]
+        self._services = [Background(_make(name)(run, log_to), log_to) for name in services_of(run, log_to)]
         for service in self._services:
             for entry in history:
                 service.add(entry)
