@@ -9,6 +9,7 @@ from PIL import Image
 
 from convtrials.data.check import CheckReport, Finding, check_source
 from convtrials.data.open import load_dataset
+from convtrials.data.options import DatasetOptions
 from convtrials.data.sources.find import find_source
 from convtrials.data.store import source_paths
 
@@ -103,7 +104,7 @@ def test_other_ratios_are_not_advised_where_the_source_is_split(parted: Path) ->
 
 
 def test_a_split_that_nobody_asked_for_is_not_too_small(whole: Path) -> None:
-    report = check_source(find_source(whole), ratios=(0.8, 0.2, 0.0))
+    report = check_source(find_source(whole), DatasetOptions(ratios=(0.8, 0.2, 0.0)))
     assert [finding.summary[:3] for finding in report.findings] == ["val"]
 
 

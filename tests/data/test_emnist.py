@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from convtrials.core.errors import DataError
 from convtrials.data.sources import emnist
 from convtrials.data.sources.emnist import CLASS_NAMES, EmnistSource, find_emnist
+from convtrials.data.sources.frame import Frame
 
 TRAIN, TEST = 3, 2  # images per class in the made archive
 SHAPE = (28, 28, 1)
@@ -94,7 +95,7 @@ def check_content(source: EmnistSource) -> None:
     np.testing.assert_array_equal(listing.labels, labels)
     assert listing.split is not None
     np.testing.assert_array_equal(listing.split, np.repeat([255, 2], [36 * TRAIN, 36 * TEST]))
-    read, bad = source.read(0, len(labels), SHAPE)
+    read, bad = source.read(0, len(labels), Frame(SHAPE))
     assert bad == []
     np.testing.assert_array_equal(read[..., 0], images)
 
@@ -112,20 +113,20 @@ def test_downloads_verifies_and_reads_upright_images_of_36_classes(server: FileS
 def test_image_is_turned_upright(server: FileServer):
     made, labels = PARTS["train"]
     upright = made[int(np.flatnonzero(labels < 36)[0])]
-    images, _ = from_server(server).read(0, 1, SHAPE)
+    images, _ = from_server(server).read(0, 1, Frame(SHAPE))
     np.testing.assert_array_equal(images[0, :, :, 0], upright)
     assert not np.array_equal(images[0, :, :, 0], upright.T)
 
 
 def test_ranges_cross_from_train_to_test(server: FileServer):
     source = from_server(server)
-    every, _ = source.read(0, 36 * (TRAIN + TEST), SHAPE)
-    across, _ = source.read(36 * TRAIN - 2, 36 * TRAIN + 3, SHAPE)
+    every, _ = source.read(0, 36 * (TRAIN + TEST), Frame(SHAPE))
+    across, _ = source.read(36 * TRAIN - 2, 36 * TRAIN + 3, Frame(SHAPE))
     np.testing.assert_array_equal(across, every[36 * TRAIN - 2 : 36 * TRAIN + 3])
 
 
 def test_other_size_and_channels_are_scaled(server: FileServer):
-    images, _ = from_server(server).read(5, 9, (32, 32, 3))
+    images, _ = from_server(server).read(5, 9, Frame((32, 32, 3)))
     assert images.shape == (4, 32, 32, 3)
     assert images.dtype == np.uint8
 
@@ -176,7 +177,7 @@ def test_stamp_and_location_of_the_download_need_neither_disk_nor_network(server
 
 def test_travels_to_other_processes_without_its_images(server: FileServer):
     source = from_server(server)
-    source.read(0, 1, SHAPE)
+    source.read(0, 1, Frame(SHAPE))
     sent = pickle.dumps(source)
     assert len(sent) < 2000
     check_content(pickle.loads(sent))
@@ -298,7 +299,7 @@ def test_damaged_member_is_told(kind: str, tmp_path: Path):
     path.write_bytes(made_archive(damaged_files(kind)))
     source = EmnistSource(path, per_class=None)
     with pytest.raises(DataError, match="emnist-balanced"):
-        source.read(0, 1, SHAPE)
+        source.read(0, 1, Frame(SHAPE))
 
 
 def test_bits_that_flip_in_an_archive_are_noticed(tmp_path: Path):
@@ -307,7 +308,7 @@ def test_bits_that_flip_in_an_archive_are_noticed(tmp_path: Path):
     spoiled[place] ^= 0xFF
     (tmp_path / "gzip.zip").write_bytes(spoiled)
     with pytest.raises(DataError, match="train-images"):
-        EmnistSource(tmp_path / "gzip.zip", per_class=None).read(0, 1, SHAPE)
+        EmnistSource(tmp_path / "gzip.zip", per_class=None).read(0, 1, Frame(SHAPE))
 
 
 def test_damaged_download_says_which_file_to_remove(server: FileServer, cache: Path):

@@ -12,6 +12,7 @@ from scipy.ndimage import distance_transform_edt, map_coordinates
 
 from convtrials.core.errors import DataError
 from convtrials.data.selection import split_rows
+from convtrials.data.sources.frame import Frame
 from convtrials.data.sources.glyphs import GlyphsSource
 from convtrials.data.sources.glyphs_distortion import DISTORTION, Distortion, draw
 from convtrials.data.sources.glyphs_drawing import draw_images, rotation, sample, smooth_fields
@@ -53,7 +54,7 @@ PLAIN = Distortion(
 
 @pytest.fixture(scope="module")
 def images():
-    found, bad = GlyphsSource(40).read(0, 1440, NATIVE)
+    found, bad = GlyphsSource(40).read(0, 1440, Frame(NATIVE))
     assert bad == []
     return found
 
@@ -93,7 +94,7 @@ def test_images_differ(images):
 def test_a_smaller_set_is_the_beginning_of_a_larger_one(images):
     small, large = GlyphsSource(3), GlyphsSource(2800)
     count = len(small.scan().labels)
-    np.testing.assert_array_equal(small.read(0, count, NATIVE)[0], images[:count])
+    np.testing.assert_array_equal(small.read(0, count, Frame(NATIVE))[0], images[:count])
     np.testing.assert_array_equal(large.scan().labels[:count], small.scan().labels)
     np.testing.assert_array_equal(large.scan().groups[:count], small.scan().groups)
 
@@ -102,7 +103,7 @@ def test_a_smaller_set_is_the_beginning_of_a_larger_one(images):
 @given(ends=st.lists(st.integers(0, 1440), min_size=2, max_size=2))
 def test_any_range_agrees_with_the_whole(images, ends):
     start, stop = sorted(ends)
-    part, _ = GlyphsSource(40).read(start, stop, NATIVE)
+    part, _ = GlyphsSource(40).read(start, stop, Frame(NATIVE))
     np.testing.assert_array_equal(part, images[start:stop])
 
 
@@ -131,7 +132,7 @@ def test_typefaces_are_as_even_as_counts_allow(samples):
 
 
 def test_other_shapes_are_resized(images):
-    coloured, bad = GlyphsSource(40).read(0, 20, (32, 48, 3))
+    coloured, bad = GlyphsSource(40).read(0, 20, Frame((32, 48, 3)))
     assert coloured.shape == (20, 32, 48, 3)
     assert bad == []
     np.testing.assert_array_equal(coloured[..., 0], coloured[..., 2])
@@ -147,7 +148,7 @@ def test_impossible_sizes_are_refused(samples):
 @pytest.mark.parametrize(("start", "stop"), [(-1, 3), (5, 4), (0, 37)])
 def test_ranges_beyond_the_set_are_refused(start, stop):
     with pytest.raises(DataError, match="do not exist"):
-        GlyphsSource(1).read(start, stop, NATIVE)
+        GlyphsSource(1).read(start, stop, Frame(NATIVE))
 
 
 def test_location_and_stamp_name_version_and_size():

@@ -13,6 +13,7 @@ from hypothesis.extra import numpy as npst
 
 from convtrials.core.errors import DataError
 from convtrials.data.open import load_dataset
+from convtrials.data.sources.frame import Frame
 from convtrials.data.sources.idx import read_idx
 from convtrials.data.sources.idx_folder import IdxSource, read_mapping
 
@@ -144,7 +145,7 @@ def test_mnist_names_without_mapping_are_not_transposed(tmp_path: Path) -> None:
         (tmp_path / f"{part}-labels-idx1-ubyte").write_bytes(idx_bytes(np.array([0, 1], np.uint8)))
     source = IdxSource(tmp_path)
     assert source.scan().class_names == ("0", "1")
-    np.testing.assert_array_equal(source.read(0, 2, (3, 4, 1))[0][..., 0], images)
+    np.testing.assert_array_equal(source.read(0, 2, Frame((3, 4, 1)))[0][..., 0], images)
     assert source.scan().split is not None
 
 

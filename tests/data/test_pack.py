@@ -384,9 +384,9 @@ def test_some_classes_alone_are_the_same_images_under_new_labels(tmp_path: Path)
     ("classes", "said"),
     [
         (["c0", "c9"], "'c9' is not a class"),
-        ([0, 1], "0 must be text, such as 'c0'"),
+        ([0, 1], "'0' is not a class of this dataset; did you mean c0"),
         (["c0", "c0"], "is listed twice"),
-        (["c1"], "two or more are needed"),
+        (["c1"], "must be two names or more"),
     ],
 )
 def test_classes_that_cannot_be_are_refused(tmp_path: Path, classes: list[str], said: str) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from deploy_runs import own_probabilities
+from deploy_runs import own_probabilities, trained
 from PIL import Image
 
 import convtrials as ct
@@ -56,3 +56,19 @@ def test_what_is_no_image_is_refused_in_a_line(grey_run: tuple[Run, Dataset], tm
     (tmp_path / "empty").mkdir()
     with pytest.raises(ct.ConvtrialsError, match="no image files"):
         ct.predict(run, tmp_path / "empty")
+
+
+def test_files_of_more_bits_are_scaled_as_in_training(tmp_path: Path) -> None:
+    """12-bit files whose white is 4095: the run's own test images, from their files, get the run's probabilities."""
+    draws = np.random.default_rng(1)
+    for name, level in (("dark", 600), ("light", 2600)):
+        (tmp_path / "scans" / name).mkdir(parents=True)
+        for number in range(20):
+            pixels = (level + draws.integers(0, 1400, (16, 20))).astype(np.uint16)
+            Image.fromarray(pixels).save(tmp_path / "scans" / name / f"{number:02}.png")
+    data = ct.load_dataset(tmp_path / "scans", image_size=16, fit="pad", bits=12, ratios=(0.5, 0.2, 0.3))
+    run = trained(tmp_path / "run", data, epochs=2, fit="pad")
+    frame = ct.predict(run, tmp_path / "scans")
+    from_pixels = ct.predict(run, np.asarray(data.images))
+    np.testing.assert_allclose(np.sort(frame["p(light)"]), np.sort(from_pixels["p(light)"]), atol=1e-6)
+    assert run.dataset.pixel_scale is not None

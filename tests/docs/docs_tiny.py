@@ -28,6 +28,7 @@ from typer.testing import CliRunner
 import convtrials as ct
 from convtrials.cli.main import app
 from convtrials.data.sources.find import BUILT_IN
+from convtrials.data.sources.frame import Frame
 from convtrials.data.sources.glyphs import GlyphsSource
 from convtrials.models import registry
 from convtrials.reports import picture
@@ -135,7 +136,7 @@ class Stock:
         self.images, self.run, self.study = folder / "images", folder / "run", folder / "study"
         self.ran: set[tuple[str, ...]] = set()
         self.onnx, self.photo = self.run / "model.onnx", folder / "photo.jpg"
-        pixels, _ = GlyphsSource(10).read(0, 360, (28, 28, 1))
+        pixels, _ = GlyphsSource(10).read(0, 360, Frame((28, 28, 1)))
         for number, image in enumerate(pixels):
             character = self.images / "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"[number % 36]
             character.mkdir(parents=True, exist_ok=True)

@@ -16,6 +16,7 @@ from docs_commands import SHELLS, Command, check, commands
 from docs_pages import PAGES, ROOT, Block, read_page
 from docs_tiny import Stock, Workplace, as_run
 
+from convtrials.data.sources.frame import Frame
 from convtrials.data.sources.images import decode_image
 from convtrials.study.plan.study_file import read_study_file
 from convtrials.training.recipe.recipe import Recipe
@@ -64,7 +65,7 @@ def test_the_picture_for_the_onnx_file_is_prepared_as_the_pack_prepares_it(
         if block.page == "docs/inference.md":
             place.run_python(block)
     shape = place.names["height"], place.names["width"], place.names["channels"]
-    packed = decode_image((place.folder / "photo.jpg").read_bytes(), shape)
+    packed = decode_image((place.folder / "photo.jpg").read_bytes(), Frame(shape))
     assert np.array_equal(place.names["pixels"][0], packed)
 
 

@@ -173,7 +173,7 @@ def test_a_baseline_from_a_recipe_file_with_keys_over_it(tmp_path: Path) -> None
             "samples_per_class: 0",
             "line 1: dataset.samples_per_class: 0: must be a whole",
         ),
-        ("name: glyphs, ", "", "line 1: dataset: needs a name"),
+        ("name: glyphs, ", "", "line 1: dataset: needs one of name"),
         ("techniques:", "technique:", "line 3: technique: unknown key"),
         (
             "all of: [cosine schedule]",

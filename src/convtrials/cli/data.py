@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from convtrials.cli import data_options as opt
 from convtrials.cli.terminal import plain, print_json, without_lines
-from convtrials.core.errors import DataError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -25,52 +25,44 @@ SPOILED = 1
 #: Files named of each finding; ``--json`` names all.
 SHOWN = 8
 
-_Source = Annotated[
-    str,
-    typer.Argument(
-        metavar="SRC",
-        help="glyphs, emnist36, or a path: a folder of class folders, a folder split into train/val/test, "
-        "a directory of IDX files, an .npz.",
-        show_default=False,
-    ),
-]
-_ImageSize = Annotated[
-    int | None,
-    typer.Option(min=1, help="Pixels per side. [dim]Default: as the images are, up to 224; else 64.[/dim]"),
-]
-_Channels = Annotated[
-    int | None, typer.Option(help="1 (grey) or 3. [dim]Default: 1 where every image is grey.[/dim]")
-]
-_Samples = Annotated[
-    int | None,
-    typer.Option(min=1, help="Use at most this many images per class, the same ones each time."),
-]
-_Ratios = Annotated[
-    str, typer.Option(metavar="TRAIN,VAL,TEST", help="Shares of the splits that SRC does not have.")
-]
-_Classes = Annotated[
-    str | None, typer.Option(metavar="NAME,NAME,...", help="Use these classes only. [dim]Default: all.[/dim]")
-]
+_SOURCE = typer.Argument(
+    metavar="SRC",
+    help="glyphs, emnist36, or a path: a folder of class folders or splits, a table, an archive, IDX, .npz.",
+    show_default=False,
+)
+_Source = Annotated[str | None, _SOURCE]
+_NeededSource = Annotated[str, _SOURCE]
 _Seed = Annotated[
     int,
-    typer.Option("--split-seed", "--seed", help="Seed of the split; train has the same option."),
-]
-_SkipBad = Annotated[
-    bool, typer.Option("--skip-bad", help="Leave out unreadable files and list them, instead of stopping.")
+    typer.Option(
+        "--split-seed",
+        "--seed",
+        help="Seed of the split; train has the same option.",
+        rich_help_panel=opt.DATA,
+    ),
 ]
 _Json = Annotated[bool, typer.Option("--json", callback=without_lines, help="Print everything as JSON.")]
 
 
 @app.command()
 def pack(
-    source: _Source,
-    image_size: _ImageSize = None,
-    channels: _Channels = None,
-    samples_per_class: _Samples = None,
-    ratios: _Ratios = "0.7,0.15,0.15",
-    seed: _Seed = 0,
-    skip_bad: _SkipBad = False,
-    classes: _Classes = None,
+    source: _Source = None,
+    train: opt.TrainSource = None,
+    val: opt.ValSource = None,
+    test: opt.TestSource = None,
+    image_size: opt.ImageSize = None,
+    channels: opt.Channels = None,
+    fit: opt.FitOption = None,
+    pad: opt.PadOption = None,
+    bits: opt.Bits = None,
+    samples_per_class: opt.Samples = None,
+    classes: opt.Classes = None,
+    ratios: opt.Ratios = opt.DEFAULT_RATIOS_TEXT,
+    split_seed: _Seed = 0,
+    groups: opt.Groups = None,
+    columns: opt.Columns = None,
+    fold: opt.Fold = None,
+    skip_bad: opt.SkipBad = False,
     verify: Annotated[
         bool,
         typer.Option("--verify", help="Compare the pack with its source; pack again if anything differs."),
@@ -87,52 +79,48 @@ def pack(
 
     Training does this by itself; do it here to see the progress, to choose a size, or after images changed in place.
     """
-    data = _load(
-        source,
-        ratios,
-        classes,
-        image_size=image_size,
-        channels=channels,
-        samples_per_class=samples_per_class,
-        split_seed=seed,
-        skip_bad=skip_bad,
-        verify=verify,
-        workers=workers,
-    )
-    _show(data, as_json)
+    given = {name: value for name, value in locals().items() if name not in ("source", "as_json")}
+    _show(_load(source, **given), as_json)
 
 
 @app.command()
 def info(
-    source: _Source,
-    image_size: _ImageSize = None,
-    channels: _Channels = None,
-    samples_per_class: _Samples = None,
-    ratios: _Ratios = "0.7,0.15,0.15",
-    seed: _Seed = 0,
-    skip_bad: _SkipBad = False,
-    classes: _Classes = None,
+    source: _Source = None,
+    train: opt.TrainSource = None,
+    val: opt.ValSource = None,
+    test: opt.TestSource = None,
+    image_size: opt.ImageSize = None,
+    channels: opt.Channels = None,
+    fit: opt.FitOption = None,
+    pad: opt.PadOption = None,
+    bits: opt.Bits = None,
+    samples_per_class: opt.Samples = None,
+    classes: opt.Classes = None,
+    ratios: opt.Ratios = opt.DEFAULT_RATIOS_TEXT,
+    split_seed: _Seed = 0,
+    groups: opt.Groups = None,
+    columns: opt.Columns = None,
+    fold: opt.Fold = None,
+    skip_bad: opt.SkipBad = False,
     as_json: _Json = False,
 ) -> None:
     """Show what a dataset holds: classes, sizes, splits, fingerprint. Packs it if it is new."""
-    data = _load(
-        source,
-        ratios,
-        classes,
-        image_size=image_size,
-        channels=channels,
-        samples_per_class=samples_per_class,
-        split_seed=seed,
-        skip_bad=skip_bad,
-    )
-    _show(data, as_json, every_class=True)
+    given = {name: value for name, value in locals().items() if name not in ("source", "as_json")}
+    _show(_load(source, **given), as_json, every_class=True)
 
 
 @app.command()
 def check(
-    source: _Source,
-    ratios: _Ratios = "0.7,0.15,0.15",
-    seed: _Seed = 0,
+    source: _Source = None,
+    train: opt.TrainSource = None,
+    val: opt.ValSource = None,
+    test: opt.TestSource = None,
+    bits: opt.Bits = None,
+    ratios: opt.Ratios = opt.DEFAULT_RATIOS_TEXT,
+    split_seed: _Seed = 0,
+    groups: opt.Groups = None,
+    columns: opt.Columns = None,
+    fold: opt.Fold = None,
     as_json: _Json = False,
 ) -> None:
     """Check every image, and list what would spoil a result.
@@ -141,10 +129,16 @@ def check(
     1; duplicates within a class, other files, imbalance, and too few images are notes. Where SRC is
     not split, findings are those of the split that --ratios and --split-seed make.
     """
+    given = {name: value for name, value in locals().items() if name not in ("source", "as_json")}
     from convtrials.data.check import check_source
+    from convtrials.data.open import one_source
+    from convtrials.data.options import DatasetOptions
     from convtrials.data.sources.find import find_source
 
-    report = check_source(find_source(source), ratios=parse_ratios(ratios), split_seed=seed)
+    given = _options(**given)
+    place = one_source(source, given.pop("train", None))
+    options = DatasetOptions.make(given)
+    report = check_source(find_source(place, options), options)
     if as_json:
         print_json(report.as_dict())
     else:
@@ -155,32 +149,32 @@ def check(
 
 @app.command()
 def split(
-    source: _Source,
+    source: _NeededSource,
     out: Annotated[Path, typer.Argument(metavar="OUT", help="A new folder.", show_default=False)],
-    samples_per_class: _Samples = None,
-    ratios: _Ratios = "0.7,0.15,0.15",
-    seed: _Seed = 0,
+    val: opt.ValSource = None,
+    test: opt.TestSource = None,
+    samples_per_class: opt.Samples = None,
+    classes: opt.Classes = None,
+    ratios: opt.Ratios = opt.DEFAULT_RATIOS_TEXT,
+    split_seed: _Seed = 0,
+    groups: opt.Groups = None,
+    columns: opt.Columns = None,
+    fold: opt.Fold = None,
     link: Annotated[bool, typer.Option("--link", help="Hard links instead of copies.")] = False,
-    skip_bad: _SkipBad = False,
-    classes: _Classes = None,
+    skip_bad: opt.SkipBad = False,
     as_json: _Json = False,
 ) -> None:
     """Write OUT/train, OUT/val and OUT/test with a folder per class, as split-folders does.
 
     Training with the same seed and ratios has the same split. Images that are not files are written as PNG.
+    With --test, SRC holds the images to train on.
     """
+    given = {
+        name: value for name, value in locals().items() if name not in ("source", "out", "as_json", "link")
+    }
     from convtrials.data.export import write_split
 
-    counts = write_split(
-        source,
-        out,
-        ratios=parse_ratios(ratios),
-        split_seed=seed,
-        samples_per_class=samples_per_class,
-        classes=parse_classes(classes),
-        link=link,
-        skip_bad=skip_bad,
-    )
+    counts = write_split(source, out, link=link, **_options(**given))
     if as_json:
         print_json({"out": str(out), **counts})
     else:
@@ -188,28 +182,15 @@ def split(
         _console().print(f"[bold]{plain(str(out))}[/bold]: {shown}", soft_wrap=True)
 
 
-def _load(source: str, ratios: str, classes: str | None, **options: Any) -> "Dataset":
+def _options(**typed: Any) -> dict[str, Any]:
+    """Return keywords of `load_dataset`; what was not given is left out."""
+    return {key: value for key, value in opt.dataset_options(**typed).items() if value is not None}
+
+
+def _load(source: str | None, *, verify: bool = False, workers: int | None = None, **typed: Any) -> "Dataset":
     from convtrials.data.open import load_dataset
 
-    return load_dataset(source, ratios=parse_ratios(ratios), classes=parse_classes(classes), **options)
-
-
-def parse_ratios(text: str) -> tuple[float, ...]:
-    """Read ``0.7,0.15,0.15`` as given to ``--ratios``; shares must be sound and sum to 1."""
-    from convtrials.data.split import check_ratios
-
-    try:
-        values = [float(item) for item in text.split(",")]
-    except ValueError as error:
-        raise DataError(
-            f"--ratios {text}: three numbers with commas are needed, such as 0.7,0.15,0.15"
-        ) from error
-    return check_ratios(values)
-
-
-def parse_classes(text: str | None) -> tuple[str, ...] | None:
-    """Read ``0,1,2`` as given to ``--classes``; None where nothing was given."""
-    return None if text is None else tuple(name.strip() for name in text.split(","))
+    return load_dataset(source, verify=verify, workers=workers, **_options(**typed))
 
 
 def _console() -> "Console":

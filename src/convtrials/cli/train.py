@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
+from convtrials.cli import data_options as opt
 from convtrials.cli.terminal import COMPUTING, ChannelsLastOption, DeviceOption, LogToOption, PrecisionOption
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 DIVERGED = 3
 
 _RECIPE = "Recipe"
-_DATA = "Data"
+_DATA = opt.DATA
 
 
 def train(
@@ -29,9 +30,14 @@ def train(
         typer.Option("--model", "-m", help="alexnet, vgg11, ... or module:factory.", rich_help_panel=_RECIPE),
     ] = None,
     data: Annotated[
-        str,
-        typer.Option("--data", "-d", help="glyphs, emnist36, or a path to images.", rich_help_panel=_DATA),
-    ] = "glyphs",
+        str | None,
+        typer.Option(
+            "--data",
+            "-d",
+            help="glyphs, emnist36, or a path to images. [dim]Default: glyphs.[/dim]",
+            rich_help_panel=_DATA,
+        ),
+    ] = None,
     recipe: Annotated[
         Path | None,
         typer.Option(
@@ -80,32 +86,30 @@ def train(
     report: Annotated[
         bool, typer.Option("--report/--no-report", help="Evaluate and build the report at the end.")
     ] = True,
-    image_size: Annotated[
-        int | None, typer.Option(help="Pixels per side; by default as the images are.", rich_help_panel=_DATA)
-    ] = None,
-    channels: Annotated[
-        int | None, typer.Option(help="1 (grey) or 3; by default as the images are.", rich_help_panel=_DATA)
-    ] = None,
-    samples_per_class: Annotated[
-        int | None, typer.Option(min=1, help="Use this many images per class.", rich_help_panel=_DATA)
-    ] = None,
-    ratios: Annotated[
-        str,
+    train_data: Annotated[
+        str | None,
         typer.Option(
-            metavar="TRAIN,VAL,TEST",
-            help="Shares of the splits that the data does not have.",
+            "--train",
+            metavar="SRC",
+            help="Images to train on, where each split has a place of its own.",
             rich_help_panel=_DATA,
         ),
-    ] = "0.7,0.15,0.15",
-    split_seed: Annotated[int, typer.Option(help="Seed of the split.", rich_help_panel=_DATA)] = 0,
-    classes: Annotated[
-        str | None,
-        typer.Option(metavar="NAME,NAME,...", help="Use these classes only.", rich_help_panel=_DATA),
     ] = None,
-    skip_bad: Annotated[
-        bool,
-        typer.Option("--skip-bad", help="Leave out unreadable files and list them.", rich_help_panel=_DATA),
-    ] = False,
+    val: opt.ValSource = None,
+    test: opt.TestSource = None,
+    image_size: opt.ImageSize = None,
+    channels: opt.Channels = None,
+    fit: opt.FitOption = None,
+    pad: opt.PadOption = None,
+    bits: opt.Bits = None,
+    samples_per_class: opt.Samples = None,
+    classes: opt.Classes = None,
+    ratios: opt.Ratios = opt.DEFAULT_RATIOS_TEXT,
+    split_seed: opt.SplitSeed = 0,
+    groups: opt.Groups = None,
+    columns: opt.Columns = None,
+    fold: opt.Fold = None,
+    skip_bad: opt.SkipBad = False,
     workers: Annotated[
         int | None,
         typer.Option(
@@ -142,23 +146,30 @@ def train(
             "schedule": schedule,
             "width": width,
             "image_size": image_size,
+            "fit": fit,
+            "pad": pad,
         }
         resolved = _recipe(
             recipe, {key: value for key, value in flags.items() if value is not None}, settings or []
         )
         _check_early(resolved, log_to or ())
-        from convtrials.cli.data import parse_classes, parse_ratios
-
         dataset = _load(
-            data,
+            data if data is not None or train_data is not None else "glyphs",
             resolved,
-            channels=channels,
-            samples_per_class=samples_per_class,
-            ratios=parse_ratios(ratios),
-            split_seed=split_seed,
-            skip_bad=skip_bad,
-            classes=parse_classes(classes),
             workers=workers,
+            train=train_data,
+            val=val,
+            test=test,
+            channels=channels,
+            bits=bits,
+            samples_per_class=samples_per_class,
+            classes=classes,
+            ratios=ratios,
+            split_seed=split_seed,
+            groups=groups,
+            columns=columns,
+            fold=fold,
+            skip_bad=skip_bad,
         )
         from convtrials.training.engine.train import train as train_run
 
@@ -214,10 +225,12 @@ def _refuse_others(context: typer.Context) -> None:
             )
 
 
-def _load(source: str, recipe: "Recipe", **options: Any) -> "Dataset":
+def _load(source: str | None, recipe: "Recipe", *, workers: int | None, **typed: Any) -> "Dataset":
     from convtrials.data.open import load_dataset
 
-    return load_dataset(source, image_size=recipe.image_size, **options)
+    options = opt.dataset_options(**typed) | recipe.dataset_options()
+    given = {key: value for key, value in options.items() if value is not None}
+    return load_dataset(source, workers=workers, **given)
 
 
 def _resume(folder: Path, checkpoint_every: float, log_to: Sequence[str] | None) -> "Run":

@@ -1,7 +1,6 @@
 """What is wrong with a dataset: unreadable files, empty classes, duplicates, leakage, imbalance."""
 
 from collections import defaultdict
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -16,10 +15,13 @@ from convtrials.core.few_images import (
     interval_of_share,
 )
 from convtrials.data.hashes import ImageHashes, hash_images
+from convtrials.data.options import DatasetOptions
+from convtrials.data.parallel import pool_for
+from convtrials.data.pixel_scale import find_scale
 from convtrials.data.selection import split_rows
 from convtrials.data.sources.base import Listing, Source
 from convtrials.data.sources.folder import FolderSource
-from convtrials.data.split import DEFAULT_RATIOS, SPLITS, check_ratios
+from convtrials.data.split import SPLITS
 
 Kind = Literal[
     "unreadable",
@@ -109,34 +111,35 @@ class CheckReport:
         return {**asdict(self), "spoiled": self.spoiled, "too_few": self.too_few}
 
 
-def check_source(
-    source: Source, *, ratios: Sequence[float] = DEFAULT_RATIOS, split_seed: int = 0
-) -> CheckReport:
+def check_source(source: Source, options: DatasetOptions | None = None) -> CheckReport:
     """Look at every image and name what is wrong.
 
     Parameters
     ----------
     source : Source
         From `convtrials.data.sources.find.find_source`.
-    ratios, split_seed
+    options : DatasetOptions, optional
         As for `convtrials.data.open.load_dataset`: where the source is not split, duplicates are judged by the
-        split that these would make of its readable images.
+        split that ratios and seed would make of its readable images.
 
     Returns
     -------
     CheckReport
     """
+    options = options or DatasetOptions()
     other_files: tuple[str, ...] = ()
     if isinstance(source, FolderSource):
         contents = source.contents()
         listing, other_files = source.listing(contents), contents.other_files
     else:
         listing = source.scan()
-    seen = hash_images(source, listing)
+    with pool_for(source, len(listing.labels)) as pool:
+        scale, _ = find_scale(source, listing, np.flatnonzero(listing.labels >= 0), options, pool)
+    seen = hash_images(source, listing, options.frame(None, scale))
     rows = np.array(sorted(seen.digests), np.int64)
     split = np.full(len(listing.labels), 255, np.uint8)
     if len(rows):
-        split[rows] = split_rows(listing, rows, check_ratios(ratios), split_seed)
+        split[rows] = split_rows(listing, rows, options.ratios, options.split_seed)
     findings = [
         *_unreadable(seen),
         *_classes(listing, split),

@@ -48,6 +48,8 @@ class Dataset:
     groups_are_sampled : bool
         True where groups are a sample of many (writers): they are then the unit of statistics and of splits.
         False for a fixed factor (typefaces).
+    weights : ndarray of float32, shape (N,), or None
+        What each image counts in the training loss, 0 or more; None: all the same.
     folder : Path or None
         The pack on disk; None for a dataset made in memory.
     manifest : dict
@@ -66,6 +68,7 @@ class Dataset:
     group_names: tuple[str, ...] = ()
     group_kind: str | None = None
     groups_are_sampled: bool = False
+    weights: NDArray[np.float32] | None = None
     folder: Path | None = None
     manifest: dict[str, Any] = field(default_factory=dict)
 
@@ -141,6 +144,11 @@ class Dataset:
     def counts(self) -> dict[str, int]:
         """Images in each split."""
         return {name: int((self.split == code).sum()) for code, name in enumerate(SPLITS)}
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was assumed when the source was read, and what was left out and why: a line each."""
+        return tuple(self.manifest.get("notes", ()))
 
     def __repr__(self) -> str:
         return f"<Dataset {self._summary()}; {len(self.class_names)} classes>"

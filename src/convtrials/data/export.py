@@ -2,8 +2,8 @@
 
 import os
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,8 @@ from convtrials.core.errors import DataError
 from convtrials.core.files import staged_folder
 from convtrials.core.progress import Task, progress_task
 from convtrials.data.hashes import hash_images
+from convtrials.data.open import one_source
+from convtrials.data.options import DatasetOptions
 from convtrials.data.pack import bad_images_message
 from convtrials.data.parallel import blocks
 from convtrials.data.paths import typed_path
@@ -19,19 +21,18 @@ from convtrials.data.selection import choose_rows, only_classes, split_rows
 from convtrials.data.sources.base import Listing, Source
 from convtrials.data.sources.find import find_source
 from convtrials.data.sources.folder import FolderSource
-from convtrials.data.split import DEFAULT_RATIOS, SPLITS, check_ratios
+from convtrials.data.sources.frame import Frame
+from convtrials.data.sources.tree import DiskTree
+from convtrials.data.split import SPLITS
 
 
 def write_split(
-    source: str | Path,
+    source: str | Path | None,
     out: str | Path,
     *,
-    ratios: Sequence[float] = DEFAULT_RATIOS,
-    split_seed: int = 0,
-    samples_per_class: int | None = None,
-    classes: Sequence[str] | None = None,
+    train: str | Path | None = None,
     link: bool = False,
-    skip_bad: bool = False,
+    **options: Any,
 ) -> dict[str, int]:
     """Write ``out/{train,val,test}/CLASS/file``, the same split that `load_dataset` makes.
 
@@ -40,16 +41,15 @@ def write_split(
 
     Parameters
     ----------
-    source : str or Path
+    source, train : str or Path
         As for `convtrials.data.open.load_dataset`.
     out : str or Path
         A folder that does not exist, or is empty.
-    ratios, split_seed, samples_per_class, classes
-        As for `convtrials.data.open.load_dataset`.
     link : bool
         Hard links instead of copies (folders only; same file system).
-    skip_bad : bool
-        Decode every image first and leave the unreadable out; without it files are copied unread.
+    **options
+        As for `convtrials.data.open.load_dataset`. With ``skip_bad=True`` every image is decoded first and the
+        unreadable are left out; without it files are copied unread.
 
     Returns
     -------
@@ -61,19 +61,21 @@ def write_split(
     DataError
         Where `out` holds something, lies within the source, or cannot be written.
     """
-    found = find_source(source, samples_per_class=samples_per_class)
+    wanted = DatasetOptions.make(options)
+    found = find_source(one_source(source, train), wanted)
     target = typed_path(out).resolve()
     _refuse_target(found, target)
-    listing = only_classes(found.scan(), classes)
-    if link and listing.paths is None:
+    listing = only_classes(found.scan(), wanted.classes)
+    tree = getattr(found, "tree", None)
+    if link and not isinstance(tree, DiskTree):
         raise DataError(f"{found.location}: holds no image files to link to; leave --link out")
-    rows = choose_rows(listing, samples_per_class)
-    if skip_bad:
+    rows = choose_rows(listing, wanted.samples_per_class)
+    if wanted.skip_bad:
         bad = hash_images(found, listing).bad
         rows = rows[~np.isin(rows, [item.index for item in bad])]
         if not len(rows):
             raise DataError(bad_images_message(found, bad))
-    split = split_rows(listing, rows, check_ratios(ratios), split_seed)
+    split = split_rows(listing, rows, wanted.ratios, wanted.split_seed)
     for name in listing.class_names:
         if Path(name).name != name or name.startswith("."):
             raise DataError(f"{found.location}: class name {name!r} cannot be a folder's name")
@@ -120,18 +122,20 @@ def _write(
         above = 2 if isinstance(source, FolderSource) and source.contents().parts else 1
         for row, folder in zip(rows.tolist(), targets, strict=True):
             path = listing.paths[row]
-            _place(Path(source.location) / path, folder.joinpath(*path.split("/")[above:]), link)
+            _place(source, path, folder.joinpath(*path.split("/")[above:]), link)
             progress.advance()
     else:
         _draw(source, listing, rows, targets, progress)
 
 
-def _place(file: Path, target: Path, link: bool) -> None:
+def _place(source: Any, path: str, target: Path, link: bool) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
-    if link:
-        os.link(file, target)
+    if not isinstance(source.tree, DiskTree):
+        target.write_bytes(source.tree.read(path))
+    elif link:
+        os.link(source.tree.where(path), target)
     else:
-        shutil.copy2(file, target)
+        shutil.copy2(source.tree.where(path), target)
 
 
 def _draw(
@@ -144,9 +148,9 @@ def _draw(
     for first, own in blocks(rows, int(np.prod(shape))):
         start, stop = int(own[0]), int(own[-1]) + 1
         if stop - start == len(own):
-            images = source.read(start, stop, shape)[0]
+            images = source.read(start, stop, Frame(shape))[0]
         else:
-            images = np.concatenate([source.read(int(row), int(row) + 1, shape)[0] for row in own])
+            images = np.concatenate([source.read(int(row), int(row) + 1, Frame(shape))[0] for row in own])
         for place, image in enumerate(images):
             picture = Image.fromarray(image[..., 0] if shape[2] == 1 else image)
             picture.save(targets[first + place] / f"{int(rows[first + place]):07d}.png")

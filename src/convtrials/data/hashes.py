@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Any
 
@@ -13,9 +13,11 @@ from convtrials.core.progress import progress_task
 from convtrials.data.parallel import blocks, pool_for
 from convtrials.data.rows import rows_of
 from convtrials.data.sources.base import BadImage, Listing, Source
+from convtrials.data.sources.frame import Frame
 from convtrials.data.sources.images import UnreadableImageError
 
 _PIECE_BYTES = 4 << 20
+_NATIVE = Frame()
 
 
 @dataclass(frozen=True)
@@ -33,14 +35,15 @@ def content_fingerprint(
     split: NDArray[np.uint8],
     groups: NDArray[np.int32] | None,
     listing: Listing,
+    weights: NDArray[np.float32] | None = None,
 ) -> Content:
-    """Hash images, labels, class names, split and groups; take mean and deviation of the training images.
+    """Hash images, labels, class names, split, groups and weights; take mean and deviation of the training images.
 
     Parameters
     ----------
     images : ndarray of uint8, shape (N, H, W, C)
         Memory-mapped or not; read in pieces.
-    labels, split, groups : ndarray, shape (N,)
+    labels, split, groups, weights : ndarray, shape (N,)
         As in `convtrials.data.dataset.Dataset`.
     listing : Listing
         Gives class names and what groups are.
@@ -62,7 +65,7 @@ def content_fingerprint(
         total += values.sum(0, dtype=np.uint64)
         squares += np.square(values, dtype=np.uint16).sum(0, dtype=np.uint64)
         pixels += len(values)
-    for array in (labels, split, groups):
+    for array in (labels, split, groups, weights):
         if array is not None:
             digest.update(np.ascontiguousarray(array).data)
     mean, std = _moments(total, squares, pixels)
@@ -109,24 +112,25 @@ class ImageHashes:
 class _ImageHasher:
     source: Any
     shape: tuple[int, int, int] | None
+    frame: Frame
 
     def __call__(self, task: tuple[int, NDArray[np.int64]]) -> tuple[list[tuple[int, bytes]], list[BadImage]]:
         good: list[tuple[int, bytes]] = []
         bad: list[BadImage] = []
         for index in task[1].tolist() if self.shape is None else ():
             try:
-                good.append((index, pixel_digest(self.source.native(index))))
+                good.append((index, pixel_digest(self.source.native(index, self.frame))))
             except UnreadableImageError as error:
                 bad.append(BadImage(index, self.source.path_of(index), str(error)))
         if self.shape is not None:
             start, stop = int(task[1][0]), int(task[1][-1]) + 1
-            images, bad = self.source.read(start, stop, self.shape)
+            images, bad = self.source.read(start, stop, replace(self.frame, shape=self.shape))
             failed = {item.index for item in bad}
             good = [(start + i, pixel_digest(own)) for i, own in enumerate(images) if start + i not in failed]
         return good, bad
 
 
-def hash_images(source: Source, listing: Listing) -> ImageHashes:
+def hash_images(source: Source, listing: Listing, frame: Frame = _NATIVE) -> ImageHashes:
     """Decode every image at its own size and hash its pixels.
 
     Parameters
@@ -135,6 +139,8 @@ def hash_images(source: Source, listing: Listing) -> ImageHashes:
         Array sources are read at their native shape; a folder decodes file by file.
     listing : Listing
         The source's.
+    frame : Frame
+        Its scale is used; sizes are the images' own.
 
     Returns
     -------
@@ -148,7 +154,9 @@ def hash_images(source: Source, listing: Listing) -> ImageHashes:
         pool_for(source, len(rows)) as pool,
         progress_task(f"read {source.name}", len(rows)) as progress,
     ):
-        for (_, own), (good, bad) in pool.map(_ImageHasher(source, listing.native_shape), blocks(rows, size)):
+        for (_, own), (good, bad) in pool.map(
+            _ImageHasher(source, listing.native_shape, frame), blocks(rows, size)
+        ):
             found.digests.update(good)
             found.bad.extend(bad)
             progress.advance(len(own))

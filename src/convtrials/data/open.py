@@ -1,60 +1,47 @@
 """Open a dataset by its name or path, or again from what a run's ``dataset.json`` says of it."""
 
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from convtrials.core.errors import DataError
-from convtrials.core.log import get_logger
+from convtrials.core.log import get_logger, quiet
 from convtrials.data.dataset import Dataset
+from convtrials.data.options import DatasetOptions
 from convtrials.data.pack import build_pack
-from convtrials.data.selection import PackOptions, options_document
 from convtrials.data.sources.find import BUILT_IN, find_source
-from convtrials.data.split import DEFAULT_RATIOS, check_ratios
 from convtrials.data.store import index_path, look_up, open_pack, plain_disk_errors, remember
 
 _log = get_logger(__name__)
 
 
 def load_dataset(
-    source: str | Path,
+    source: str | Path | None = None,
     *,
-    image_size: int | None = None,
-    channels: int | None = None,
-    samples_per_class: int | None = None,
-    ratios: Sequence[float] = DEFAULT_RATIOS,
-    split_seed: int = 0,
-    skip_bad: bool = False,
-    classes: Sequence[str] | None = None,
+    train: str | Path | None = None,
     verify: bool = False,
     workers: int | None = None,
+    **options: Any,
 ) -> Dataset:
     """Open a dataset; the first time, pack it.
 
     Parameters
     ----------
-    source : str or Path
-        ``"glyphs"``, ``"emnist36"``, a folder of class folders, a folder split into train/val/test, a directory
-        of EMNIST-layout IDX files, or an ``.npz`` file.
-    image_size : int or None
-        Pixels per side. None: as the images are, where all share a size of at most 224, else 64.
-    channels : int or None
-        1 or 3. None: 1 where every image is grey, else 3.
-    samples_per_class : int or None
-        At most so many images of each class, the same ones each time.
-    ratios : sequence of three floats
-        Train, val, test shares of what the source leaves open; together 1.
-    split_seed : int
-        Another seed, another split.
-    skip_bad : bool
-        Leave unreadable files out and name them in the manifest, instead of stopping.
-    classes : sequence of str or None
-        Names of the classes to use, two or more; None: all.
+    source : str, Path or None
+        ``"glyphs"``, ``"emnist36"``, or a path: a folder of class folders, a folder split into train/val/test, a
+        table of paths or pixels, an archive of any of these, a directory of EMNIST-layout IDX files, an ``.npz`` file.
+    train : str or Path, optional
+        The source, where it holds only the images to train on; goes with ``test=`` and, if there are any, ``val=``.
     verify : bool
         Read the source and the pack again, and pack once more where anything differs.
     workers : int or None
         Processes that decode images; None: one a processor.
+    **options
+        Fields of `convtrials.data.options.DatasetOptions`: ``image_size``, ``channels``, ``samples_per_class``,
+        ``ratios``, ``split_seed``, ``skip_bad``, ``classes``, ``fit``, ``pad``, ``bits``, ``groups``, ``columns``,
+        ``fold``, ``val``, ``test``.
 
     Returns
     -------
@@ -64,7 +51,7 @@ def load_dataset(
     Raises
     ------
     DataError
-        Where the source is not there, is no dataset, or holds unreadable files.
+        Where the source is not there, is no dataset, or holds unreadable files; where an option is none.
 
     Examples
     --------
@@ -72,17 +59,9 @@ def load_dataset(
     >>> data.counts()
     {'train': 288, 'val': 72, 'test': 72}
     """
-    options = PackOptions(
-        image_size,
-        channels,
-        samples_per_class,
-        check_ratios(ratios),
-        split_seed,
-        skip_bad,
-        None if classes is None else tuple(classes),
-    )
-    found = find_source(source, samples_per_class=samples_per_class)
-    entry = index_path(found.location, options_document(options))
+    wanted = DatasetOptions.make(options)
+    found = find_source(one_source(source, train), wanted)
+    entry = index_path(found.location, wanted.document())
     started = time.perf_counter()
     with plain_disk_errors():
         # Read before the source is read: what changes during the reading is seen the next time.
@@ -90,13 +69,52 @@ def load_dataset(
         known = None if verify else look_up(entry, stamp)
         if known is not None:
             return known
-        folder = build_pack(found, options, workers=workers)
+        folder = build_pack(found, wanted, workers=workers)
         dataset = open_pack(folder)
         if dataset is None:
             raise DataError(f"{folder}: the pack was damaged while it was written; check the disk")
         remember(entry, stamp, folder.name, found.location)
     _log.info(describe(dataset, time.perf_counter() - started))
     return dataset
+
+
+def one_source(source: str | Path | None, train: str | Path | None) -> str | Path:
+    """Return the one of both that is given."""
+    if (source is None) == (train is None):
+        problem = "both given" if train is not None else "no data given"
+        raise DataError(f"{problem}: name one source; or train (images to train on) and test")
+    return source if source is not None else train  # type: ignore[return-value]
+
+
+def reframed(dataset: Dataset, options: dict[str, Any]) -> Dataset:
+    """Return the same images brought to another size, or in another way.
+
+    Parameters
+    ----------
+    options : dict
+        ``image_size``, ``fit`` and ``pad``, as far as they are asked for.
+
+    Raises
+    ------
+    DataError
+        The dataset was made in memory and stays as it is, or its source gives other images now.
+    """
+    own = DatasetOptions.make(dataset.manifest.get("options") or {})
+    height, width, _ = dataset.image_shape
+    other = {key: value for key, value in options.items() if value != getattr(own, key)}
+    if other.get("image_size") == height == width:
+        del other["image_size"]
+    if not other:
+        return dataset
+    asked = ", ".join(f"{key} {value}" for key, value in other.items())
+    source = source_name(dataset)
+    if source is None:
+        raise DataError(f"{asked}: the dataset was made in memory and stays as it is, {height} x {width}")
+    with quiet():
+        found = load_dataset(source, **own.document() | other)
+    if not (np.array_equal(found.labels, dataset.labels) and np.array_equal(found.split, dataset.split)):
+        raise DataError(f"{asked}: {source} does not give the same images in this way")
+    return found
 
 
 def describe(dataset: Dataset, seconds: float) -> str:

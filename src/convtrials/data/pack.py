@@ -3,7 +3,7 @@
 import contextlib
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +15,19 @@ from convtrials.core.errors import DataError
 from convtrials.core.files import write_json
 from convtrials.core.progress import progress_task
 from convtrials.data.hashes import content_fingerprint, pack_key
+from convtrials.data.options import DatasetOptions
 from convtrials.data.parallel import WorkerPool, blocks, pool_for
+from convtrials.data.pixel_scale import find_scale
 from convtrials.data.selection import (
-    PackOptions,
     choose_rows,
     choose_shape,
     only_classes,
-    options_document,
+    read_headers,
     refuse_untrained,
     split_rows,
 )
 from convtrials.data.sources.base import BadImage, Listing, Source
+from convtrials.data.sources.frame import Frame, PixelScale
 from convtrials.data.split import SPLITS
 from convtrials.data.store import FORMAT, building_folder, publish
 
@@ -36,7 +38,7 @@ class BlockDecoder:
 
     source: Source
     file: Path
-    shape: tuple[int, int, int]
+    frame: Frame
 
     def __call__(self, task: tuple[int, NDArray[np.int64]]) -> list[BadImage]:
         """Decode the listing's `rows` to positions ``first:first + len(rows)``."""
@@ -46,21 +48,20 @@ class BlockDecoder:
         bad: list[BadImage] = []
         for run in np.split(np.arange(len(rows)), np.flatnonzero(np.diff(rows) != 1) + 1):
             start, stop = int(rows[run[0]]), int(rows[run[-1]]) + 1
-            pixels, failed = self.source.read(start, stop, self.shape)
+            pixels, failed = self.source.read(start, stop, self.frame)
             images[first + run[0] : first + run[-1] + 1] = pixels
             bad += failed
         return bad
 
 
-def build_pack(source: Source, options: PackOptions, *, workers: int | None = None) -> Path:
+def build_pack(source: Source, options: DatasetOptions, *, workers: int | None = None) -> Path:
     """Decode a source and put its pack in place.
 
     Parameters
     ----------
     source : Source
         Where the images are.
-    options : PackOptions
-        Size, channels, limits, split.
+    options : DatasetOptions
     workers : int or None
         Processes that decode; None: one a processor.
 
@@ -79,13 +80,17 @@ def build_pack(source: Source, options: PackOptions, *, workers: int | None = No
     if not len(rows):
         raise DataError(f"{source.location}: holds no images")
     with building_folder() as folder, pool_for(source, len(rows), workers) as pool:
-        shape = choose_shape(source, listing, rows, options, pool)
-        bad = _decode(source, listing, rows, shape, folder / "images.npy", pool)
+        headers = read_headers(source, listing, rows, options, pool)
+        shape = choose_shape(source, listing, options, headers)
+        scale, notes = find_scale(source, listing, rows, options, pool, headers)
+        listing = replace(listing, notes=(*listing.notes, *notes))
+        frame = options.frame(shape, scale)
+        bad = _decode(source, listing, rows, frame, folder / "images.npy", pool)
         if bad:
             if not options.skip_bad:
                 raise DataError(bad_images_message(source, bad))
             rows = _leave_out(rows, bad, folder / "images.npy")
-        manifest = _write_rest(source, listing, rows, shape, options, bad, folder)
+        manifest = _write_rest(source, listing, rows, frame, options, bad, folder)
         return publish(folder, manifest["key"])
 
 
@@ -103,16 +108,18 @@ def _decode(
     source: Source,
     listing: Listing,
     rows: NDArray[np.int64],
-    shape: tuple[int, int, int],
+    frame: Frame,
     file: Path,
     pool: WorkerPool,
 ) -> list[BadImage]:
+    shape = frame.shape
+    assert shape is not None
     # An array source reads a block at its own size before it shrinks it.
     widest = max(int(np.prod(shape)), int(np.prod(listing.native_shape or (0,))))
     _reserve(file, (len(rows), *shape))
     bad: list[BadImage] = []
     with progress_task(f"pack {source.name}", len(rows)) as progress:
-        for (_, own), failed in pool.map(BlockDecoder(source, file, shape), blocks(rows, widest)):
+        for (_, own), failed in pool.map(BlockDecoder(source, file, frame), blocks(rows, widest)):
             bad += failed
             progress.advance(len(own))
             if bad:
@@ -146,8 +153,8 @@ def _write_rest(
     source: Source,
     listing: Listing,
     rows: NDArray[np.int64],
-    shape: tuple[int, int, int],
-    options: PackOptions,
+    frame: Frame,
+    options: DatasetOptions,
     bad: Sequence[BadImage],
     folder: Path,
 ) -> dict[str, Any]:
@@ -159,25 +166,28 @@ def _write_rest(
     np.save(folder / "split.npy", split)
     if groups is not None:
         np.save(folder / "groups.npy", groups)
+    weights = None if listing.weights is None else listing.weights[rows].astype(np.float32)
+    if weights is not None:
+        np.save(folder / "weights.npy", weights)
     paths = None if listing.paths is None else [listing.paths[row] for row in rows]
     if paths is not None:
         write_json(folder / "paths.json", paths)
     images = np.load(folder / "images.npy", mmap_mode="r")
-    content = content_fingerprint(images, labels, split, groups, listing)
+    content = content_fingerprint(images, labels, split, groups, listing, weights)
     manifest: dict[str, Any] = {
         "format": FORMAT,
         "name": source.name,
         "location": source.location,
         "fingerprint": content.digest,
         "count": len(rows),
-        "shape": list(shape),
+        "shape": list(frame.shape or ()),
         "class_names": list(listing.class_names),
         "counts": {name: int((split == code).sum()) for code, name in enumerate(SPLITS)},
         "class_counts": [int(count) for count in np.bincount(labels, minlength=len(listing.class_names))],
         "mean": content.mean,
         "std": content.std,
         "split_by": "source" if listing.split is not None else "convtrials",
-        "options": options_document(options),
+        "options": options.document(),
         "group_names": list(listing.group_names),
         "group_kind": listing.group_kind,
         "groups_are_sampled": listing.groups_are_sampled,
@@ -185,6 +195,10 @@ def _write_rest(
         "quarantined": [{"path": item.path, "reason": item.reason} for item in bad],
         "files": {path.name: path.stat().st_size for path in sorted(folder.iterdir())},
     }
+    if frame.scale != PixelScale():
+        manifest["pixel_scale"] = asdict(frame.scale)
+    if listing.notes:  # absent from older packs, which keep their keys
+        manifest["notes"] = list(listing.notes)
     manifest["key"] = pack_key(manifest, paths)
     with open(folder / "images.npy", "rb") as file, contextlib.suppress(OSError):
         os.fsync(file.fileno())

@@ -9,7 +9,7 @@ from convtrials.core.errors import DataError
 #: documents (PostScript would start another program), video, vector drawings, and containers of data.
 _LEFT_ALONE = frozenset({"BUFR", "EPS", "FLI", "GRIB", "HDF5", "IPTC", "MPEG", "PDF", "WMF"})
 #: A Pillow built without them does not list their endings; such a file is then bad, with the reason, not left alone.
-_ALWAYS = frozenset({".avif", ".webp"})
+_ALWAYS = frozenset({".avif", ".webp", ".heic", ".heif"})
 #: Left behind by file managers; not data.
 CLUTTER = frozenset({"Thumbs.db", "desktop.ini", "__MACOSX"})
 MAX_DEPTH = 8
@@ -63,6 +63,11 @@ def image_endings() -> frozenset[str]:
     return _ALWAYS | {ending for ending, kind in by_ending.items() if kind in decoded}
 
 
+def is_clutter(name: str) -> bool:
+    """Whether a file or folder is hidden, or was left behind by a file manager."""
+    return name[0] == "." or name in CLUTTER
+
+
 def entries(place: str) -> tuple[list[str], list[str]]:
     """Names of files (in the system's order) and of folders (sorted) in a folder, clutter left out."""
     files: list[str] = []
@@ -71,7 +76,7 @@ def entries(place: str) -> tuple[list[str], list[str]]:
         with os.scandir(place) as found:
             for entry in found:
                 name = entry.name
-                if name[0] == "." or name in CLUTTER:
+                if is_clutter(name):
                     continue
                 if entry.is_dir():
                     folders.append(name)

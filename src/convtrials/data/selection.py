@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from convtrials.core.errors import DataError
 from convtrials.core.log import get_logger
 from convtrials.core.streams import stream_generator
+from convtrials.data.options import DatasetOptions
 from convtrials.data.parallel import WorkerPool, blocks
 from convtrials.data.sources.base import Listing, Source
+from convtrials.data.sources.images import Header
 from convtrials.data.split import assign_splits, share_out
 
 _log = get_logger(__name__)
@@ -20,29 +22,6 @@ _log = get_logger(__name__)
 #: Where no size is asked for: the native one up to this many pixels per side, else `DEFAULT_SIDE`.
 MAX_NATIVE_SIDE = 224
 DEFAULT_SIDE = 64
-
-
-@dataclass(frozen=True)
-class PackOptions:
-    """What decides a pack, apart from its source; fields as `convtrials.data.open.load_dataset` documents them."""
-
-    image_size: int | None
-    channels: int | None
-    samples_per_class: int | None
-    ratios: tuple[float, float, float]
-    split_seed: int
-    skip_bad: bool
-    classes: tuple[str, ...] | None = None
-
-
-def options_document(options: PackOptions) -> dict[str, Any]:
-    """Return what a manifest says of the options: keywords of `load_dataset`; `classes` only where some were named."""
-    document = {**asdict(options), "ratios": list(options.ratios)}
-    if options.classes is None:  # packs made before there was a choice of classes keep their place
-        del document["classes"]
-    else:
-        document["classes"] = list(options.classes)
-    return document
 
 
 def only_classes(listing: Listing, wanted: Sequence[str] | None) -> Listing:
@@ -70,24 +49,18 @@ def only_classes(listing: Listing, wanted: Sequence[str] | None) -> Listing:
 
 def _check_wanted(wanted: Sequence[str], known: Sequence[str]) -> None:
     for name in wanted:
-        if not isinstance(name, str):
-            raise DataError(f"classes: {name!r:.60} must be text, such as {known[0]!r:.60}")
         if name not in known:
             close = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(known[:40])}"
             raise DataError(f"classes: {name!r:.60} is not a class of this dataset; {hint}")
     if len(set(wanted)) < len(wanted):
         raise DataError("classes: a name is listed twice")
-    if len(wanted) < 2:
-        raise DataError("classes: two or more are needed; a classifier of one class learns nothing")
 
 
 def choose_rows(listing: Listing, samples_per_class: int | None) -> NDArray[np.int64]:
     """Positions of the images to use, ascending: all, or so many per class, drawn evenly over the given splits."""
     if samples_per_class is None:
         return np.flatnonzero(listing.labels >= 0)
-    if samples_per_class < 1:
-        raise DataError(f"samples per class: {samples_per_class} given, 1 or more needed")
     chosen: list[NDArray[np.int64]] = []
     for label in range(len(listing.class_names)):
         own = np.flatnonzero(listing.labels == label)
@@ -129,21 +102,17 @@ def refuse_untrained(
 
 
 def choose_shape(
-    source: Source,
-    listing: Listing,
-    rows: NDArray[np.int64],
-    options: PackOptions,
-    pool: WorkerPool,
+    source: Source, listing: Listing, options: DatasetOptions, headers: set[Header] | None
 ) -> tuple[int, int, int]:
-    """(H, W, C) of the pack: as asked for, else as all images have it, else 64 x 64 and 3 channels."""
+    """(H, W, C) of the pack: as asked for, else as all images have it, else 64 x 64 and 3 channels.
+
+    Parameters
+    ----------
+    headers : set of Header or None
+        From `read_headers`.
+    """
     side, channels = options.image_size, options.channels
-    if side is not None and not 1 <= side <= 4096:
-        raise DataError(f"image size {side}: allowed are 1 to 4096 pixels per side")
-    if channels not in (None, 1, 3):
-        raise DataError(f"channels {channels}: allowed are 1 (grey) and 3 (colour)")
-    if side is not None and channels is not None:
-        return side, side, channels
-    native = {listing.native_shape} if listing.native_shape else _header_shapes(source, rows, pool)
+    native = {listing.native_shape} if listing.native_shape else {own[:3] for own in headers or ()}
     if channels is None:
         channels = 1 if native and all(own[2] == 1 for own in native) else 3
     if side is not None:
@@ -160,22 +129,27 @@ def choose_shape(
     return DEFAULT_SIDE, DEFAULT_SIDE, channels
 
 
-def _header_shapes(source: Source, rows: NDArray[np.int64], pool: WorkerPool) -> set[tuple[int, int, int]]:
-    shapes: set[tuple[int, int, int]] = set()
+def read_headers(
+    source: Source, listing: Listing, rows: NDArray[np.int64], options: DatasetOptions, pool: WorkerPool
+) -> set[Header] | None:
+    """Distinct headers of the chosen images; None where the source has no files, or nothing depends on them."""
+    if listing.native_shape or (options.image_size is not None and options.channels is not None):
+        return None
+    headers: set[Header] = set()
     for _, found in pool.map(HeaderReader(source), blocks(rows, 1)):
-        shapes |= found
-    return shapes
+        headers |= found
+    return headers
 
 
 @dataclass(frozen=True)
 class HeaderReader:
-    """Reads the headers of a source's files; returns their distinct shapes."""
+    """Reads the headers of a source's files; returns the distinct ones."""
 
     source: Any
 
-    def __call__(self, task: tuple[int, NDArray[np.int64]]) -> set[tuple[int, int, int]]:
+    def __call__(self, task: tuple[int, NDArray[np.int64]]) -> set[Header]:
         """Look at the listing's `rows`."""
-        shapes: set[tuple[int, int, int]] = set()
+        headers: set[Header] = set()
         for row in task[1]:
-            shapes |= self.source.header_shapes(int(row), int(row) + 1)
-        return shapes
+            headers |= self.source.headers(int(row), int(row) + 1)
+        return headers

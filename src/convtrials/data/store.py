@@ -171,6 +171,8 @@ def open_pack(folder: Path) -> Dataset | None:
         split = np.load(folder / "split.npy", allow_pickle=False)
         grouped = "groups.npy" in manifest["files"]
         groups = np.load(folder / "groups.npy", allow_pickle=False) if grouped else None
+        weighted = "weights.npy" in manifest["files"]
+        weights = np.load(folder / "weights.npy", allow_pickle=False) if weighted else None
         if images.shape != (manifest["count"], *manifest["shape"]) or len(labels) != len(images) != len(
             split
         ):
@@ -188,6 +190,7 @@ def open_pack(folder: Path) -> Dataset | None:
             group_names=tuple(manifest["group_names"]),
             group_kind=manifest["group_kind"],
             groups_are_sampled=manifest["groups_are_sampled"],
+            weights=weights,
             folder=folder,
             manifest=manifest,
         )

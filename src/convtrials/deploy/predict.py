@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from convtrials.core.errors import DataError
 from convtrials.data.paths import image_endings
-from convtrials.data.sources.folder import read_bytes
+from convtrials.data.sources.frame import Frame, PixelScale
 from convtrials.data.sources.images import UnreadableImageError, decode_image
 from convtrials.deploy.predictor import load_finished_run
 from convtrials.training.run_directory import Run
@@ -52,26 +52,35 @@ def predict(run: Run, images: "NDArray[np.uint8] | str | Path | Iterable[str | P
     import pandas  # late: half a second
 
     finished = load_finished_run(run)
-    predictor, shape = finished.predictor(), finished.image_shape
+    predictor, frame = finished.predictor(), _frame(run, finished.image_shape)
     names: list[int | str] = []
     probabilities = []
     with torch.inference_mode():
-        for some_names, pixels in _batches(images, shape):
+        for some_names, pixels in _batches(images, frame):
             names += some_names
             probabilities.append(predictor(torch.from_numpy(pixels)).numpy())
     if not names:
         raise DataError("predict: no images given")
     shares = np.concatenate(probabilities)
     of_class = np.array(finished.class_names, dtype=object)
-    frame = pandas.DataFrame({"image": names, "predicted": of_class[shares.argmax(axis=1)]})
+    rows = pandas.DataFrame({"image": names, "predicted": of_class[shares.argmax(axis=1)]})
     columns = [f"p({name})" for name in finished.class_names]
-    return pandas.concat([frame, pandas.DataFrame(shares, columns=columns)], axis=1)
+    return pandas.concat([rows, pandas.DataFrame(shares, columns=columns)], axis=1)
+
+
+def _frame(run: Run, shape: tuple[int, int, int]) -> Frame:
+    """Return how the training images were brought to their size, and what was white in them."""
+    data = run.dataset
+    options = {key: value for key, value in (data.options or {}).items() if key in ("fit", "pad")}
+    scale = PixelScale(**(data.pixel_scale or {}))  # type: ignore[arg-type]  # as the pack recorded it
+    return Frame(shape, scale=scale, **options)
 
 
 def _batches(
-    images: "NDArray[np.uint8] | str | Path | Iterable[str | Path]", shape: tuple[int, int, int]
+    images: "NDArray[np.uint8] | str | Path | Iterable[str | Path]", frame: Frame
 ) -> Iterator[tuple[Sequence[int | str], NDArray[np.uint8]]]:
     """Yield names and pixels, uint8 (n, H, W, C), of some images at a time."""
+    shape = frame.shape
     if isinstance(images, np.ndarray):
         if images.dtype != np.uint8 or images.shape[1:] != shape:
             raise DataError(
@@ -85,7 +94,7 @@ def _batches(
         return
     files = _files([images] if isinstance(images, str | Path) else images)
     while paths := list(islice(files, _AT_ONCE)):
-        yield [str(path) for path in paths], np.stack([_decoded(path, shape) for path in paths])
+        yield [str(path) for path in paths], np.stack([_decoded(path, frame) for path in paths])
 
 
 def _files(places: Iterable[str | Path]) -> Iterator[Path]:
@@ -100,8 +109,10 @@ def _files(places: Iterable[str | Path]) -> Iterator[Path]:
         yield from found
 
 
-def _decoded(path: Path, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
+def _decoded(path: Path, frame: Frame) -> NDArray[np.uint8]:
     try:
-        return decode_image(read_bytes(str(path)), shape)
+        return decode_image(path.read_bytes(), frame)
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror or error}") from None
     except UnreadableImageError as error:
         raise DataError(f"{path}: {error}") from None

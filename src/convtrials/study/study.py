@@ -13,11 +13,12 @@ from convtrials.core.log import get_logger, lines_shown
 from convtrials.core.progress import notebook_line
 from convtrials.data.dataset import Dataset
 from convtrials.data.open import source_name
+from convtrials.data.options import OPTION_NAMES
 from convtrials.study.directory import StudyDirectory
 from convtrials.study.execute.executor import RunEnd
 from convtrials.study.plan.arms import build_arms
 from convtrials.study.plan.plan import Plan
-from convtrials.study.plan.spec import DATASET_OPTIONS, DEFAULT_ALPHA, StudyRules, StudySpec
+from convtrials.study.plan.spec import DEFAULT_ALPHA, StudyRules, StudySpec
 from convtrials.study.prepare import prepare
 from convtrials.study.result import StudyResult, load_study
 from convtrials.study.run_study import Show, run_study
@@ -186,4 +187,4 @@ def _log_ended(state: StudyState, ended: list[RunEnd]) -> None:
 def _options_of(dataset: Dataset) -> dict[str, Any]:
     """Return the options that `load_dataset` would need for this dataset."""
     options = dataset.manifest.get("options") or {}
-    return {key: options[key] for key in DATASET_OPTIONS if options.get(key) is not None}
+    return {key: options[key] for key in OPTION_NAMES if options.get(key) is not None}

@@ -192,11 +192,14 @@ class Run:
             It cannot be found, or has changed since.
         """
         from convtrials.data.open import reopen_dataset
+        from convtrials.data.options import OptionError
 
         try:
             return reopen_dataset(self.dataset.to_dict(), source=source)
-        except TypeError as problem:
-            raise DataError(f"{self.folder}: options in dataset.json are not those of a dataset") from problem
+        except (OptionError, TypeError) as problem:
+            raise DataError(
+                f"{self.folder}: options in dataset.json are not those of a dataset ({problem})"
+            ) from problem
 
     def read_predictions(self) -> Predictions:
         """Return the predictions of the test split.

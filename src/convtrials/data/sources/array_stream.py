@@ -3,6 +3,7 @@
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -15,6 +16,36 @@ from convtrials.core.errors import DataError
 #: More bytes than this of labels, names or groups are refused.
 MAX_SMALL_BYTES = 1 << 30
 _PIECE_BYTES = 16 << 20
+
+
+@dataclass(frozen=True)
+class Member:
+    """An array in a file of its own (``.npy``), or in an ``.npz``.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    name : str or None
+        Of the member within an ``.npz``.
+    """
+
+    path: Path
+    name: str | None = None
+
+    @property
+    def what(self) -> str:
+        """For messages."""
+        return str(self.path) if self.name is None else f"{self.path}, {self.name.removesuffix('.npy')}"
+
+    def open(self) -> BinaryIO:
+        """Open the array's bytes as a seekable stream."""
+        try:
+            if self.name is None:
+                return open(self.path, "rb")
+            return cast(BinaryIO, zipfile.ZipFile(self.path).open(self.name))
+        except (OSError, KeyError, RuntimeError, NotImplementedError, zipfile.BadZipFile) as error:
+            raise DataError(f"{self.what}: cannot be opened ({error})") from error
 
 
 class RowStream:
@@ -101,10 +132,10 @@ def read_fully(stream: BinaryIO, wanted: int, piece: int = 1 << 20) -> bytearray
     return data
 
 
-def read_small(path: Path, member: str) -> NDArray[Any]:
+def read_small(member: Member) -> NDArray[Any]:
     """Read a whole member of bounded size: labels, names, groups."""
-    what = f"{path}, {member[:-4]}"
-    with open_member(path, member) as stream:
+    what = member.what
+    with member.open() as stream:
         shape, order, dtype = npy_header(stream, what)
         if not dtype.itemsize:
             raise DataError(f"{what}: type {dtype}, values of no bytes; nothing is in it")
@@ -122,36 +153,12 @@ def read_small(path: Path, member: str) -> NDArray[Any]:
     return np.frombuffer(data, dtype).reshape(shape, order="F" if order else "C")
 
 
-def read_one(path: Path, member: str) -> Any:
+def read_one(member: Member) -> Any:
     """Read a member that holds a single value."""
-    values = read_small(path, member).ravel()
+    values = read_small(member).ravel()
     if len(values) != 1:
-        raise DataError(f"{path}, {member[:-4]}: {len(values)} values; one is supported")
+        raise DataError(f"{member.what}: {len(values)} values; one is supported")
     return values[0]
-
-
-def refuse_narrow(streams: Sequence[RowStream]) -> None:
-    """Refuse uint16 images that hold 0 to 255: on the scale of uint16, 0 to 65535, they would be almost black."""
-    most = 0
-    for stream in streams:
-        step = stream.at_once(_PIECE_BYTES)
-        for start in range(0, len(stream) if stream.dtype == np.uint16 else 0, step):
-            most = max(most, int(stream.read(start, min(start + step, len(stream))).max()))
-            if most > 255:
-                return  # within the first rows, unless something is amiss
-    if most:
-        raise DataError(
-            f"{streams[0].what}: uint16 that ends at {most}; uint16 is read on the scale 0 to 65535, where this "
-            "is almost black: save .astype(np.uint8)"
-        )
-
-
-def open_member(path: Path, member: str) -> BinaryIO:
-    """Open a member of the archive as a seekable stream."""
-    try:
-        return cast(BinaryIO, zipfile.ZipFile(path).open(member))
-    except (OSError, KeyError, RuntimeError, NotImplementedError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path}, {member}: cannot be opened ({error})") from error
 
 
 def npy_header(stream: BinaryIO, what: str) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
@@ -165,7 +172,9 @@ def npy_header(stream: BinaryIO, what: str) -> tuple[tuple[int, ...], bool, np.d
     except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(f"{what}: not a NumPy array ({error})") from error
     if dtype.hasobject:
-        raise DataError(f"{what}: holds Python objects (pickle), which are not read; save numbers or strings")
+        raise DataError(
+            f"{what}: holds Python objects (pickle), which are not read; save numbers, or strings with .astype(str)"
+        )
     if any(length < 0 for length in shape):
         raise DataError(f"{what}: impossible shape {shape}")
     return shape, order and len(shape) > 1, dtype

@@ -1,13 +1,19 @@
 """Images and labels that come as arrays, from an ``.npz`` or from memory: what is supported, and as what."""
 
 from collections.abc import Sequence
+from math import isqrt
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from convtrials.core.errors import DataError
+from convtrials.data.sources.extent import Extent
+from convtrials.data.sources.frame import PixelScale
 from convtrials.data.sources.images import refuse_huge
+
+#: Rows of fewer pixels than this, squared, are no images.
+_LEAST_SIDE = 8
 
 
 def image_layout(
@@ -28,6 +34,8 @@ def image_layout(
 def _layout(what: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[tuple[int, int, int], bool]:
     if dtype.kind not in "uibf":
         raise DataError(f"{what}: type {dtype}; images are numbers, best uint8")
+    if len(shape) == 2 and (side := isqrt(shape[1])) ** 2 == shape[1] and side >= _LEAST_SIDE:
+        return (side, side, 1), False
     if len(shape) == 3 and min(shape[1:]) > 0:
         return (shape[1], shape[2], 1), False
     if len(shape) == 4 and min(shape[1:]) > 0:
@@ -38,18 +46,31 @@ def _layout(what: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[tu
         if shape[3] == 4:
             return (shape[1], shape[2], 3), False
     raise DataError(
-        f"{what}: shape {shape}; (N, H, W), (N, H, W, 1, 3 or 4) or (N, 1 or 3, H, W) is supported"
+        f"{what}: shape {shape}; (N, H, W), (N, H, W, 1, 3 or 4), (N, 1 or 3, H, W) and (N, side * side) are "
+        "supported; reshape rows of colour images yourself, their order is not known"
     )
 
 
-def to_bytes(values: NDArray[Any], what: str) -> NDArray[np.uint8]:
-    """Bring images of any layout and scale that is supported to uint8 (n, H, W, C), C 1 or 3."""
-    return laid_out(_scaled(values, what), what)
+def to_bytes(values: NDArray[Any], what: str, scale: PixelScale) -> NDArray[np.uint8]:
+    """Bring images of any layout to uint8 (n, H, W, C), C 1 or 3, so that white becomes 255."""
+    return laid_out(_scaled(values, what, scale), what)
+
+
+def extent_of(values: NDArray[Any]) -> Extent:
+    """Say how far the values of stored images reach."""
+    if values.dtype in (np.uint8, np.bool_) or not values.size:
+        return Extent()
+    if values.dtype.kind == "f":
+        return Extent(floats=float(values.max()))
+    return Extent(integers=max(0, int(values.max())))
 
 
 def laid_out(values: NDArray[Any], what: str) -> NDArray[np.uint8]:
     """Bring images on the scale 0 to 255 to uint8 (n, H, W, C), C 1 or 3."""
-    if values.ndim == 3:
+    if values.ndim == 2:
+        side = isqrt(values.shape[1])
+        values = values.reshape(-1, side, side, 1)
+    elif values.ndim == 3:
         values = values[..., None]
     elif image_layout(what, values.shape, values.dtype)[1]:
         values = values.transpose(0, 2, 3, 1)
@@ -60,23 +81,19 @@ def laid_out(values: NDArray[Any], what: str) -> NDArray[np.uint8]:
     return np.ascontiguousarray(values, dtype=np.uint8)
 
 
-def _scaled(values: NDArray[Any], what: str) -> NDArray[Any]:
-    if values.dtype == np.uint8 or not values.size:
+def _scaled(values: NDArray[Any], what: str, scale: PixelScale) -> NDArray[Any]:
+    if not values.size or (values.dtype == np.uint8 and scale.bytes == 255):
         return values
     if values.dtype == np.bool_:
         return values * np.uint8(255)
     low, high = values.min(), values.max()
-    if values.dtype.kind == "f":
-        if not (low >= 0 and high <= 1):
-            raise DataError(
-                f"{what}: values {low:g} to {high:g}; floats must be 0 to 1 (or save uint8, 0 to 255)"
-            )
-        return np.rint(values * 255.0)
-    if values.dtype == np.uint16:
-        return (values.astype(np.uint32) * 255 + 32767) // 65535
-    if low < 0 or high > 255:
-        raise DataError(f"{what}: values {low} to {high}; integers must be 0 to 255")
-    return values
+    kind = values.dtype.kind
+    full: float = scale.floats if kind == "f" else scale.bytes if values.dtype == np.uint8 else scale.integers
+    if not (low >= 0 and high <= full):
+        raise DataError(f"{what}: values {low:g} to {high:g}; 0 to {full:g} are supported")
+    if kind == "f":
+        return np.rint(values * (255.0 / full))
+    return (values.astype(np.uint64) * 255 + np.uint64(full) // 2) // np.uint64(full)
 
 
 def label_vector(labels: NDArray[Any], count: int, what: str) -> NDArray[Any]:

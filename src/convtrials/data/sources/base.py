@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convtrials.core.errors import DataError
+from convtrials.data.sources.frame import Frame
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,8 +33,12 @@ class Listing:
         Typeface or writer of each image.
     group_names, group_kind, groups_are_sampled
         As in `convtrials.data.dataset.Dataset`.
+    weights : ndarray of float32, shape (N,), or None
+        What each image counts in the training loss, where the source says so; 0 or more.
     left_alone : int
         Other files, which are no images by their names or places.
+    notes : tuple of str
+        What was assumed, and what was left out and why: a line each, for people.
     """
 
     class_names: tuple[str, ...]
@@ -45,7 +50,9 @@ class Listing:
     group_names: tuple[str, ...] = ()
     group_kind: str | None = None
     groups_are_sampled: bool = False
+    weights: NDArray[np.float32] | None = None
     left_alone: int = 0
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for kind, names in (("class", self.class_names), ("group", self.group_names)):
@@ -84,11 +91,9 @@ class Source(Protocol):
         """List the images; decodes nothing where there is one file per image."""
         ...
 
-    def read(
-        self, start: int, stop: int, shape: tuple[int, int, int]
-    ) -> tuple[NDArray[np.uint8], list[BadImage]]:
+    def read(self, start: int, stop: int, frame: Frame) -> tuple[NDArray[np.uint8], list[BadImage]]:
         """Return images ``start:stop`` of the listing's order as uint8 (n, H, W, C), and what failed.
 
-        A failed image's place holds zeros.
+        The frame has a shape. A failed image's place holds zeros.
         """
         ...

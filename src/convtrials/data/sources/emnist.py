@@ -14,6 +14,7 @@ from convtrials.core.files import cache_folder
 from convtrials.data.download import download
 from convtrials.data.paths import typed_path
 from convtrials.data.sources.base import BadImage, Listing
+from convtrials.data.sources.frame import Frame
 from convtrials.data.sources.idx import read_idx
 from convtrials.data.sources.images import fit_images
 from convtrials.data.split import UNASSIGNED
@@ -106,15 +107,13 @@ class EmnistSource:
             CLASS_NAMES, np.concatenate(kept).astype(np.int64), (_IMAGE_SIZE, _IMAGE_SIZE, 1), split=split
         )
 
-    def read(
-        self, start: int, stop: int, shape: tuple[int, int, int]
-    ) -> tuple[NDArray[np.uint8], list[BadImage]]:
+    def read(self, start: int, stop: int, frame: Frame) -> tuple[NDArray[np.uint8], list[BadImage]]:
         """Return images ``start:stop``, upright, train first, then test; none can be bad alone."""
         if self._images is None:
             self._images = np.concatenate(
                 [self._upright(part, labels) for part, labels in zip(_PARTS, self._labels(), strict=True)]
             )
-        return fit_images(self._images[start:stop, ..., None], shape), []
+        return fit_images(self._images[start:stop, ..., None], frame), []
 
     def _labels(self) -> list[NDArray[np.uint8]]:
         every = [self._member(part, "labels", 1) for part in _PARTS]
@@ -186,11 +185,20 @@ def find_emnist(path: Path) -> Path | None:
     """
     path = Path(path)
     if path.is_file():
-        return path if zipfile.is_zipfile(path) else None
+        return path if _holds_emnist(path) else None
     for folder in (path, path / "gzip"):
         if _files(folder):
             return folder
     return path / _ARCHIVE if (path / _ARCHIVE).is_file() else None
+
+
+def _holds_emnist(path: Path) -> bool:
+    """Whether a zip file is NIST's archive, or one like it."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(Path(name).name.startswith("emnist-balanced-") for name in archive.namelist())
+    except (OSError, ValueError, zipfile.BadZipFile):
+        return False
 
 
 def _member_name(part: str, kind: str, axes: int) -> str:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from convtrials.core.errors import DataError
 from convtrials.data.sources.base import BadImage, Listing
+from convtrials.data.sources.frame import Frame
 from convtrials.data.sources.glyphs_distortion import DISTORTION, SIDE, Draws, draw
 from convtrials.data.sources.glyphs_drawing import draw_images
 from convtrials.data.sources.glyphs_typefaces import CHARACTERS, FIELD_SIDE, TYPEFACES, distance_fields
@@ -83,10 +84,8 @@ class GlyphsSource:
             groups_are_sampled=False,
         )
 
-    def read(
-        self, start: int, stop: int, shape: tuple[int, int, int]
-    ) -> tuple[NDArray[np.uint8], list[BadImage]]:
-        """Draw images ``start:stop``, resized where `shape` is not (28, 28, 1); none can fail."""
+    def read(self, start: int, stop: int, frame: Frame) -> tuple[NDArray[np.uint8], list[BadImage]]:
+        """Draw images ``start:stop``, resized where the frame is not (28, 28, 1); none can fail."""
         total = len(CHARACTERS) * self.samples_per_class
         if not 0 <= start <= stop <= total:
             raise DataError(f"glyphs: images {start} to {stop} do not exist: there are {total:,}")
@@ -95,7 +94,7 @@ class GlyphsSource:
             first = block * _BLOCK
             low, high = max(start, first), min(stop, first + _BLOCK)
             images[low - start : high - start, :, :, 0] = _draw(block, slice(low - first, high - first))
-        return fit_images(images, shape), []
+        return fit_images(images, frame), []
 
 
 def _what(indices: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

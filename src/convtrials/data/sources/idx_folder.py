@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from convtrials.core.errors import DataError
 from convtrials.data.sources.array_stream import RowStream, read_across
 from convtrials.data.sources.base import BadImage, Listing
+from convtrials.data.sources.frame import Frame
 from convtrials.data.sources.idx import MAX_LABELS, idx_rows, read_idx
 from convtrials.data.sources.images import fit_images, refuse_huge
 
@@ -52,7 +53,9 @@ class IdxSource:
 
     def __post_init__(self) -> None:
         self.folder = Path(self.folder).resolve()
-        self.name, self.location = self.folder.name, str(self.folder)
+        # torchvision's MNIST/raw is MNIST.
+        self.name = self.folder.parent.name if self.folder.name == "raw" else self.folder.name
+        self.location = str(self.folder)
         if self.transposed is None:
             files = self._parts()
             self.transposed = _mapping_file(self.folder) is not None or any(
@@ -99,15 +102,13 @@ class IdxSource:
         native = (width, height, 1) if self.transposed else (height, width, 1)
         return Listing(class_names, every, native, split if len(codes) > 1 else None)
 
-    def read(
-        self, start: int, stop: int, shape: tuple[int, int, int]
-    ) -> tuple[NDArray[np.uint8], list[BadImage]]:
+    def read(self, start: int, stop: int, frame: Frame) -> tuple[NDArray[np.uint8], list[BadImage]]:
         """Return images ``start:stop``, train first, then val, then test; none can be bad alone."""
         pieces = [rows for rows, _ in read_across(self._streams(), start, stop)]
         images = np.concatenate(pieces).astype(np.uint8, copy=False)
         if self.transposed:
             images = images.transpose(0, 2, 1)
-        return fit_images(np.ascontiguousarray(images[..., None]), shape), []
+        return fit_images(np.ascontiguousarray(images[..., None]), frame), []
 
     def _streams(self) -> list[RowStream]:
         if self._images is None:
@@ -157,7 +158,28 @@ class IdxSource:
 
 def idx_files(folder: Path) -> list[Path]:
     """Files of a folder that are named as EMNIST names its IDX files, sorted."""
-    return sorted(path for path in Path(folder).iterdir() if _PART.fullmatch(path.name))
+    return (
+        sorted(path for path in Path(folder).iterdir() if _PART.fullmatch(path.name))
+        if folder.is_dir()
+        else []
+    )
+
+
+def idx_folder(folder: Path) -> Path | None:
+    """Find the IDX files in a folder, or where torchvision puts them below it: ``MNIST/raw``, ``raw``.
+
+    Raises
+    ------
+    DataError
+        Several datasets lie below.
+    """
+    if idx_files(folder):
+        return folder
+    found = sorted({path for pattern in ("raw", "*/raw") for path in folder.glob(pattern) if idx_files(path)})
+    if len(found) > 1:
+        names = " and ".join(str(path.relative_to(folder)) for path in found)
+        raise DataError(f"{folder}: holds {names}; give the path of one")
+    return found[0] if found else None
 
 
 def read_mapping(path: Path) -> dict[int, str]:

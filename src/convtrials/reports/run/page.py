@@ -75,16 +75,14 @@ def _data_flags(options: dict[str, Any], recipe_size: int | None) -> list[str]:
     size = options.get("image_size")
     if size is None and recipe_size is not None:
         flags += _flag("set", "image_size=null")  # a dataset opened by hand, not at the recipe's size
-    for name in ("image_size", "channels", "samples_per_class", "split_seed"):
-        value = options.get(name)
-        if value and not (name == "image_size" and value == recipe_size):
-            flags += _flag(name, value)
-    if isinstance(options.get("classes"), list):
-        flags += _flag("classes", ",".join(str(name) for name in options["classes"]))
-    if isinstance(options.get("ratios"), list):
-        flags += _flag("ratios", ",".join(str(share) for share in options["ratios"]))
-    if options.get("skip_bad"):
-        flags += ["--skip-bad"]
+    for name, value in options.items():
+        if value in (None, False) or (name == "image_size" and value == recipe_size):
+            continue
+        if name == "columns":
+            value = ",".join(f"{role}={column}" for role, column in value.items())
+        elif isinstance(value, list):
+            value = ",".join(map(str, value))
+        flags += ["--skip-bad"] if name == "skip_bad" else _flag(name, value)
     return flags
 
 

@@ -1,14 +1,11 @@
-"""The dataset of an arm: the study's own, or the same images at the size that the arm's recipe asks for."""
+"""The dataset of an arm: the study's own, or the same images brought to the size that the arm's recipe asks for."""
 
-import numpy as np
-
-from convtrials.core.errors import StudyError
-from convtrials.core.log import quiet
+from convtrials.core.errors import DataError, StudyError
 from convtrials.data.dataset import Dataset
-from convtrials.data.open import load_dataset, source_name
+from convtrials.data.open import reframed
 from convtrials.study.plan.arms import Arm
 
-_opened: dict[tuple[str, int], Dataset] = {}
+_opened: dict[tuple[str, str], Dataset] = {}
 
 
 def dataset_of_arm(dataset: Dataset, arm: Arm) -> Dataset:
@@ -17,26 +14,15 @@ def dataset_of_arm(dataset: Dataset, arm: Arm) -> Dataset:
     Raises
     ------
     StudyError
-        The arm asks for another image size, and the same test images cannot be had at it.
+        The arm asks for another image size or fit, and the same test images cannot be had so.
     """
-    size = arm.recipe.image_size
-    if size is None or dataset.image_shape[:2] == (size, size):
+    options = arm.recipe.dataset_options()
+    if not options:
         return dataset
-    key = (dataset.fingerprint, size)
+    key = (dataset.fingerprint, repr(options))
     if key not in _opened:
-        _opened[key] = _at_size(dataset, arm, size)
+        try:
+            _opened[key] = reframed(dataset, options)
+        except DataError as error:
+            raise StudyError(f"{arm.name}: {error}") from error
     return _opened[key]
-
-
-def _at_size(dataset: Dataset, arm: Arm, size: int) -> Dataset:
-    source = source_name(dataset)
-    if source is None:
-        raise StudyError(f"{arm.name}: image_size {size}: the dataset was made in memory and has its size")
-    options = dict(dataset.manifest.get("options") or {}) | {"image_size": size}
-    with quiet():
-        other = load_dataset(source, **options)
-    if not (np.array_equal(other.labels, dataset.labels) and np.array_equal(other.split, dataset.split)):
-        raise StudyError(
-            f"{arm.name}: image_size {size}: {source} does not give the same images at this size"
-        )
-    return other

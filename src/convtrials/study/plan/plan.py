@@ -9,11 +9,11 @@ from pydantic import Field
 
 from convtrials.core.documents import Document, check_format, parse_value
 from convtrials.core.errors import RecipeError, StudyError
+from convtrials.data.options import OPTION_NAMES
 from convtrials.statistics.design import BASELINE, looks_for
 from convtrials.study.plan.arms import LARGEST_OFFSET, MOST_TECHNIQUES, Arm
 from convtrials.study.plan.plan_log import check_on_record, fingerprint_of, read_plan_document
 from convtrials.study.plan.spec import (
-    DATASET_OPTIONS,
     LARGEST_FIRST_SEED,
     RuleError,
     StudyRules,
@@ -95,7 +95,7 @@ class PlanFile(Document):
         }
         values |= {
             "source": source,
-            "dataset_options": {key: self.dataset[key] for key in DATASET_OPTIONS if key in self.dataset},
+            "dataset_options": {key: self.dataset[key] for key in OPTION_NAMES if key in self.dataset},
             "first_seed": arms[0].seed_offset,
         }
         return StudySpec.of(StudyRules.model_validate(values, context={"recorded": recorded}), arms)

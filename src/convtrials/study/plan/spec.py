@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
 
 from convtrials.core.errors import StudyError
+from convtrials.data.options import OPTION_NAMES, DatasetOptions, OptionError
 from convtrials.study.plan.arms import Arm
 from convtrials.study.results.metrics import verdict_metric
 
@@ -24,11 +25,6 @@ LARGEST_FIRST_SEED = 100_000_000
 
 #: Whose weights are kept.
 WEIGHTS = ("first", "all", "none")
-
-#: What `load_dataset` takes and a study may fix.
-DATASET_OPTIONS = (
-    "image_size", "channels", "samples_per_class", "classes", "ratios", "split_seed", "skip_bad",
-)  # fmt: skip
 
 
 class RuleError(StudyError):
@@ -126,32 +122,14 @@ def _checked_title(value: Any) -> Any:
 
 def _checked_options(values: Any) -> dict[str, Any]:
     """Refuse options that `load_dataset` cannot take."""
-    for key, value in values.items():
-        if key not in DATASET_OPTIONS:
-            raise RuleError(
-                ("dataset", key), f"unknown key; allowed: name, path, {', '.join(DATASET_OPTIONS)}"
-            )
-        good, allowed = _option(key, value)
-        if not good:
-            raise RuleError(("dataset", key), f"{value!r:.40}: must be {allowed}")
+    try:
+        DatasetOptions.make(values)
+    except OptionError as error:
+        message = error.message.replace("allowed: ", "allowed: name, path, train, ", 1)
+        raise RuleError(
+            ("dataset", error.key), message if error.key not in OPTION_NAMES else error.message
+        ) from None
     return dict(values)
-
-
-def _option(key: str, value: Any) -> tuple[bool, str]:
-    """Return whether an option can be taken, and what is allowed."""
-    several = isinstance(value, list | tuple)
-    if key == "ratios":
-        good = several and len(value) == 3 and all(_is_number(share) for share in value)
-        return good, "three shares, such as [0.7, 0.15, 0.15]"
-    if key == "classes":
-        named = (
-            several and len(value) >= 2 and all(isinstance(name, str) or _is_whole(name) for name in value)
-        )
-        return named, "two names or more, such as [cat, dog]; quote those that YAML reads as yes and no"
-    if key == "skip_bad":
-        return isinstance(value, bool), "true or false"
-    lowest = 0 if key == "split_seed" else 1
-    return _is_whole(value) and value >= lowest, f"a whole number from {lowest} on"
 
 
 def _is_number(value: Any) -> bool:
@@ -176,7 +154,7 @@ class StudyRules(BaseModel):
     source : str
         What `load_dataset` takes: a built-in name or a path.
     dataset_options : dict
-        Options of `load_dataset`, of `DATASET_OPTIONS`.
+        Options of `load_dataset`, fields of `DatasetOptions`.
     metric : str
         The one metric on which verdicts are given, of `VERDICT_METRICS`.
     margin : float

@@ -47,8 +47,8 @@ def _rules(text: LinedYaml, baseline: Recipe, data: str | None) -> dict[str, Any
     if "confidence" in text.values:
         rules["alpha"] = alpha_of(text.values["confidence"])
     source, options = _dataset(text)
-    if baseline.image_size is not None:
-        options.setdefault("image_size", baseline.image_size)
+    for key, value in baseline.dataset_options().items():
+        options.setdefault(key, value)
     return {**rules, "source": source if data is None else data, "dataset_options": options}
 
 
@@ -90,6 +90,10 @@ def _baseline(text: LinedYaml) -> Recipe:
         raise StudyError(f"{text.place(('baseline', *key.split('.')))}: baseline: {line}") from None
 
 
+def _from_file(text: LinedYaml, path: str) -> str:
+    return os.path.abspath(text.path.parent / Path(path).expanduser())
+
+
 def _dataset(text: LinedYaml) -> tuple[str, dict[str, Any]]:
     values = text.values.get("dataset", "glyphs")
     if isinstance(values, str):
@@ -97,16 +101,21 @@ def _dataset(text: LinedYaml) -> tuple[str, dict[str, Any]]:
     if not isinstance(values, dict):
         raise text.error(("dataset",), "expected a name, a path, or `{name: glyphs, samples_per_class: 700}`")
     options = {str(key): value for key, value in values.items()}
-    name = options.pop("name", None) or options.pop("path", None)
-    options.pop("path", None)
-    if not isinstance(name, str):
-        raise text.error(("dataset",), "needs a name (glyphs, emnist36) or a path")
+    names = [options.pop(key) for key in ("name", "path", "train") if options.get(key) is not None]
+    if len(names) != 1 or not isinstance(names[0], str):
+        raise text.error(("dataset",), "needs one of name (glyphs, emnist36), path, and train (with test)")
+    name = names[0]
     if isinstance(options.get("classes"), list):
         # YAML reads 0 as a number; it reads no as false, which stays and is refused.
         options["classes"] = [str(one) if type(one) is int else one for one in options["classes"]]
+    from convtrials.data.options import is_table_name
     from convtrials.data.sources.find import BUILT_IN
 
     if name not in BUILT_IN:
         # A study file means the same from wherever it is run.
-        name = os.path.abspath(text.path.parent / Path(name).expanduser())
+        name = _from_file(text, name)
+    for key in ("val", "test", "groups"):
+        value = options.get(key)
+        if isinstance(value, str) and value and (key != "groups" or is_table_name(value)):
+            options[key] = _from_file(text, value)
     return name, options

@@ -8,7 +8,7 @@ from convtrials.core.custom import source_of
 from convtrials.core.documents import LARGEST_NUMBER
 from convtrials.core.errors import RunError, check_kind
 from convtrials.data.dataset import Dataset
-from convtrials.data.open import source_name
+from convtrials.data.open import reframed, source_name
 from convtrials.training.engine.environment import describe_environment
 from convtrials.training.engine.execution import Execution
 from convtrials.training.recipe.recipe import Recipe
@@ -72,10 +72,24 @@ def check_empty(run: Run) -> None:
         )
 
 
-def check_trainable(recipe: Recipe, dataset: Dataset) -> None:
-    """Refuse data that cannot be trained on, before anything is written."""
+def check_kinds(recipe: Recipe, dataset: Dataset) -> None:
+    """Refuse what is no recipe or no dataset."""
     check_kind(recipe, Recipe, "recipe", "ct.Recipe() or ct.Recipe.load('small')")
     check_kind(dataset, Dataset, "dataset", "ct.load_dataset('photos')")
+
+
+def dataset_as_asked(recipe: Recipe, dataset: Dataset, out: str | Path | None) -> Dataset:
+    """Return the dataset as the recipe asks for it: `image_size`, `fit` and `pad`.
+
+    A run that has begun keeps the data that it began with.
+    """
+    begun = out is not None and Run(out).exists and Run(out).identity.dataset == dataset.fingerprint
+    return dataset if begun else reframed(dataset, recipe.dataset_options())
+
+
+def check_trainable(recipe: Recipe, dataset: Dataset) -> None:
+    """Refuse data that cannot be trained on, before anything is written."""
+    check_kinds(recipe, dataset)
     counts = dataset.counts()
     for name in ("train", "val"):
         if not counts[name]:
@@ -122,6 +136,7 @@ def describe_dataset(dataset: Dataset) -> DatasetDescription:
         mean=tuple(dataset.mean),
         std=tuple(dataset.std),
         pack=str(dataset.folder) if dataset.folder else None,
+        **({"pixel_scale": scale} if (scale := dataset.manifest.get("pixel_scale")) else {}),
     )
 
 

@@ -19,8 +19,10 @@ from convtrials.training.engine.execution import Execution, Precision, check_dev
 from convtrials.training.engine.finish import finish_run
 from convtrials.training.engine.identity import (
     check_empty,
+    check_kinds,
     check_same,
     check_trainable,
+    dataset_as_asked,
     identify,
     write_description,
 )
@@ -100,8 +102,10 @@ def train(
         After Ctrl-C or SIGTERM, with a checkpoint written.
     """
     log_to = LogTo.of(log_to)
-    check_trainable(recipe, dataset)
+    check_kinds(recipe, dataset)
     seed = operator.index(seed)  # of NumPy's integers too
+    dataset = dataset_as_asked(recipe, dataset, out)
+    check_trainable(recipe, dataset)
     run = Run(out if out is not None else default_run_folder(recipe, dataset, seed))
     identity = identify(recipe, dataset, seed, recorded=run.identity if run.exists else None)
     if not run.exists:

@@ -9,8 +9,9 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from convtrials.core.custom import is_custom
-from convtrials.core.errors import RecipeError
+from convtrials.core.errors import DataError, RecipeError
 from convtrials.data.augmentation import AugmentConfig
+from convtrials.data.sources.frame import EDGE, Fit, pad_colour
 from convtrials.models.activations import ACTIVATIONS, activation_name
 from convtrials.models.spec import LARGEST_CLASSIFIER, LARGEST_WIDTH
 from convtrials.training.engine.loss import LOSSES, LossConfig
@@ -74,6 +75,15 @@ class Recipe(BaseModel):
     image_size: int | None = Field(
         None, ge=1, le=4096, description="pixels per side; null: as the dataset has them"
     )
+    fit: Fit | None = Field(
+        None, exclude_if=lambda value: value is None,
+        description="how images of other sizes become one: cover cuts the ends off, pad, or stretch; "
+        "null: as the dataset has them (cover)",
+    )  # fmt: skip
+    pad: str | None = Field(
+        None, exclude_if=lambda value: value is None,
+        description="what fills the rest with `fit: pad`: edge (usual), black, white, grey or a colour '#rrggbb'",
+    )  # fmt: skip
 
     optimizer: OptimizerConfig = Field(default_factory=OptimizerConfig)
     schedule: ScheduleConfig = Field(default_factory=ScheduleConfig)
@@ -137,6 +147,15 @@ class Recipe(BaseModel):
         except RecipeError as error:
             raise ValueError(str(error).removeprefix("activation: ")) from None
 
+    @field_validator("pad")
+    @classmethod
+    def _known_pad(cls, value: str | None) -> str | None:
+        try:
+            pad_colour(value or EDGE)
+        except DataError as error:
+            raise ValueError(str(error).removeprefix("pad: ")) from None
+        return value
+
     @model_validator(mode="after")
     def _possible(self) -> Self:
         if self.schedule.warmup >= self.epochs:
@@ -172,6 +191,11 @@ class Recipe(BaseModel):
         stay; the learning rate stays among optimizers whose steps have Adam's size, else it is the new one's default.
         """
         return type(self).make(merged(self.model_dump(mode="json", exclude_none=True), changes), where=where)
+
+    def dataset_options(self) -> dict[str, Any]:
+        """Return the options of the dataset that the recipe decides; what it leaves to the dataset is left out."""
+        options = {"image_size": self.image_size, "fit": self.fit, "pad": self.pad}
+        return {key: value for key, value in options.items() if value is not None}
 
     def custom_parts(self) -> dict[str, str]:
         """Return your own parts of this recipe, as ``module:Name`` by key."""
