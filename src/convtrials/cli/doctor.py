@@ -17,6 +17,7 @@ _OPTIONAL = {"tensorboard": "shows a run's curves: tensorboard --logdir RUN"}
 #: What the extras are for; one that is not named here is listed all the same.
 _PURPOSES = {
     "deploy": "convtrials export and benchmark",
+    "heif": "photos of phones: HEIC, HEIF",
     "mlflow": "--log-to mlflow",
     "wandb": "--log-to wandb",
 }
