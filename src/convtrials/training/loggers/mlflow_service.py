@@ -1,7 +1,11 @@
 """A run in MLflow: by its client alone, so that MLflow runs of the calling program are left as they are."""
 
+import hashlib
 import os
+import tempfile
 import time
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import Any
 
 from convtrials._version import __version__
@@ -30,9 +34,13 @@ class MlflowService:
     def begin(self) -> int:
         """Begin the run, or go on with the one that the run's folder names, if this MLflow knows it."""
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # nothing goes where nobody asked for it
-        from mlflow import MlflowClient
+        from mlflow import MlflowClient, get_tracking_uri
 
-        self._client = MlflowClient()
+        with _one_at_a_time(get_tracking_uri()):
+            self._client = MlflowClient()
+            return self._begin()
+
+    def _begin(self) -> int:
         known = self._run.logged_to(self.name)
         found = self._find(known.id) if known else None
         if found is not None:
@@ -120,3 +128,13 @@ class MlflowService:
         """Ask MLflow which epochs it has: it knows, also where a process was killed between two."""
         sent = self._client.get_metric_history(self._id, "accuracy/val")
         return max((metric.step for metric in sent), default=0)
+
+
+def _one_at_a_time(place: str) -> AbstractContextManager[object]:
+    """Let one process at a time make MLflow's database and the experiment: two at once spoil a new SQLite file."""
+    if place.startswith(("http:", "https:", "databricks")):
+        return nullcontext()
+    from filelock import FileLock
+
+    name = hashlib.blake2b(f"{Path.home()} {place}".encode(), digest_size=8).hexdigest()
+    return FileLock(Path(tempfile.gettempdir()) / f"convtrials-mlflow-{name}.lock", timeout=600)
