@@ -57,7 +57,7 @@ wheel: $(VENV)/made
 	PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
 	@ls dist/*.whl
 
-# These ask that two runs differ in a way that hangs on the last bits, which other versions of torch round otherwise.
+# Export needs a newer torch (2.9), and says so. These ask that two runs differ in a way that hangs on the last bits, which other versions of torch round otherwise.
 NOT_OLDEST := --deselect tests/training/test_replicas_equal.py::test_rates_of_their_own_and_matrices_are_stepped_one_by_one \
 	--deselect tests/training/test_replicas_runs.py::test_who_stops_early_leaves
 
@@ -68,7 +68,7 @@ $(OLDEST)/installed: pyproject.toml constraints-oldest.txt
 	@touch $@
 
 test-oldest: $(OLDEST)/installed
-	$(OLDEST)/bin/python -m pytest -q tests/training tests/models tests/evaluation tests/deploy tests/data $(NOT_OLDEST)
+	$(OLDEST)/bin/python -m pytest -q tests/training tests/models tests/evaluation tests/data tests/deploy/test_predict.py $(NOT_OLDEST)
 
 docs: $(VENV)/installed-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
