@@ -41,6 +41,7 @@ from convtrials.study.schemas import (
     SessionTime,
     StudyDataset,
     StudyExecution,
+    StudyLoggers,
     Verdicts,
 )
 from convtrials.training.run_directory import Run
@@ -180,6 +181,17 @@ class StudyDirectory:
     def write_execution(self, execution: StudyExecution) -> None:
         """Fix how every run is computed."""
         execution.write(self.execution_path)
+
+    @property
+    def log_to(self) -> tuple[str, ...]:
+        """The services, such as ``mlflow``, that every run is sent to."""
+        path = self.folder / "loggers.json"
+        return read_document(path, StudyLoggers, StudyError).log_to if path.is_file() else ()
+
+    def write_log_to(self, services: tuple[str, ...]) -> None:
+        """Send runs that begin or go on from now to these services."""
+        if services != self.log_to:
+            StudyLoggers(log_to=services).write(self.folder / "loggers.json")
 
     @property
     def verdicts_path(self) -> Path:

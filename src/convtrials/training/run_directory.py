@@ -31,6 +31,7 @@ from convtrials.training.run_documents import (
     Environment,
     HistoryEntry,
     Identity,
+    LoggedRun,
     RunOrigin,
     RunResult,
 )
@@ -281,6 +282,26 @@ class Run:
             macro_auc=macro_auc,
             val_images=self.dataset.counts.val,
         )
+
+    # Where else it is known.
+
+    @property
+    def services(self) -> tuple[str, ...]:
+        """Services such as ``mlflow`` that the run was sent to."""
+        found = (path.stem.removeprefix("logged-") for path in self.folder.glob("logged-*.json"))
+        return tuple(sorted(found))
+
+    def logged_to(self, service: str) -> LoggedRun | None:
+        """Return under what name a service such as ``mlflow`` knows the run; None where it does not."""
+        path = self._logged_path(service)
+        return read_document(path, LoggedRun, RunError) if path.is_file() else None
+
+    def write_logged_to(self, service: str, logged: LoggedRun) -> None:
+        """Keep under what name a service knows the run, and what was sent there."""
+        logged.write(self._logged_path(service))
+
+    def _logged_path(self, service: str) -> Path:
+        return self.folder / f"logged-{service}.json"
 
     # What it is written by.
 

@@ -144,6 +144,7 @@ def describe_dataset(dataset: Dataset) -> DatasetDescription:
         mean=tuple(dataset.mean),
         std=tuple(dataset.std),
         pack=str(dataset.folder) if dataset.folder else None,
+        **({"pixel_scale": scale} if (scale := dataset.manifest.get("pixel_scale")) else {}),
     )
 
 
