@@ -197,13 +197,17 @@ def _pad(key: str, value: Any) -> str:
     return text
 
 
+#: What compiling a pattern raises; of numbers and nesting beyond all bounds the last two.
+_NO_PATTERN = (re.error, OverflowError, RecursionError)
+
+
 def _groups(key: str, value: Any) -> str:
     text = _text(key, value)
     if is_table_name(text):
         return _path(key, text)
     try:
         re.compile(text)
-    except re.error as error:
+    except _NO_PATTERN as error:
         raise OptionError(
             key, f"{text!r:.60}: neither a .csv file nor a regular expression ({error})"
         ) from None
@@ -214,7 +218,7 @@ def _label_pattern(key: str, value: Any) -> str:
     text = _text(key, value)
     try:
         groups = re.compile(text).groups
-    except re.error as error:
+    except _NO_PATTERN as error:
         raise OptionError(key, f"{text!r:.60}: not a regular expression ({error})") from None
     if not groups:
         raise OptionError(

@@ -1,10 +1,9 @@
 """A folder of class folders, whole or already split into train, val and test."""
 
-import re
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -69,6 +68,7 @@ class FolderSource(ImageFiles):
     tree: FileTree
     known: tuple[str, ...] = ()
     labels_from_names: str | None = None
+    takes: ClassVar[frozenset[str]] = frozenset({"labels_from_names", "bits"})
     name: str = field(init=False)
     location: str = field(init=False)
     _paths: tuple[str, ...] | None = field(default=None, init=False, repr=False)
@@ -97,7 +97,7 @@ class FolderSource(ImageFiles):
         """
         walk = Walk(self.tree)
         if self.labels_from_names is not None:
-            found, parts, notes = label_by_names(walk, re.compile(self.labels_from_names))
+            found, parts, notes = label_by_names(walk, self.labels_from_names)
         else:
             layout = find_layout(walk, self.known)
             found = [
@@ -165,7 +165,8 @@ def _contents(
     # One spelling stays as it is: fingerprints of a dataset do not change by what is known of others.
     names = {one: one if len(own) > 1 else min(own) for one, own in spelled.items()}
     class_names = sorted(names.values())
-    place = {one: class_names.index(name) for one, name in names.items()}
+    number = {name: label for label, name in enumerate(class_names)}
+    place = {one: number[name] for one, name in names.items()}
     contents = Contents(
         class_names=tuple(class_names),
         paths=[path for one in found for path in one.paths],

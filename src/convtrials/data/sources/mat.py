@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from math import isqrt
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +53,7 @@ class MatSource:
     """
 
     path: Path
+    takes: ClassVar[frozenset[str]] = frozenset()
     name: str = field(init=False)
     location: str = field(init=False)
     _content: _Content | None = field(default=None, init=False, repr=False)

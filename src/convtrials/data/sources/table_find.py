@@ -127,7 +127,9 @@ def table_in(tree: FileTree, options: "DatasetOptions") -> tuple[Source | None, 
 
 def _source(tree: FileTree, table: Table, place: str, options: "DatasetOptions") -> Source:
     emnist = any("emnist" in posixpath.basename(file.path).lower() for file in table.files)
-    found: Source = table_source(tree, table, place, skip_bad=options.skip_bad, transposed=emnist)
+    found: Source = table_source(
+        tree, table, place, skip_bad=options.skip_bad, transposed=emnist, bits=options.bits
+    )
     return found
 
 

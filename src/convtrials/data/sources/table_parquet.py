@@ -68,7 +68,7 @@ class ParquetTable:
         with _reading(self.where), _opened(self.tree, self.path) as file:
             small = [name for name in self.names if _is_plain(file.schema_arrow.field(name).type)]
             for batch in file.iter_batches(batch_size=_SAMPLE_ROWS, columns=small):
-                columns = {name: _texts(batch.column(name), name) for name in small}
+                columns = {name: _texts(batch.column(name), f"{self.where}, column {name}") for name in small}
                 # What is no text is no mark of a class either.
                 return [
                     [columns[name][row] if name in columns else "..." for name in self.names]
@@ -159,7 +159,13 @@ def _is_encoded(kind: Any) -> bool:
     import pyarrow.types as types
 
     if types.is_struct(kind):
-        return any(part.name == "bytes" and _is_encoded(part.type) for part in kind)
+        return any(part.name == "bytes" and _is_bytes(part.type) for part in kind)
+    return _is_bytes(kind)
+
+
+def _is_bytes(kind: Any) -> bool:
+    import pyarrow.types as types
+
     return bool(types.is_binary(kind) or types.is_large_binary(kind))
 
 
@@ -168,7 +174,10 @@ def _texts(column: Any, what: str) -> list[str]:
         raise DataError(
             f"{what}: type {str(column.type)[:60]}; numbers or text, one value for each image, are read"
         )
-    values = column.to_pylist()
+    try:
+        values = column.to_pylist()
+    except UnicodeDecodeError as error:
+        raise DataError(f"{what}: text that is not UTF-8 (byte 0x{error.object[error.start]:02x})") from error
     return ["" if value is None or value != value else str(value).strip() for value in values]
 
 
