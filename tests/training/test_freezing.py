@@ -64,7 +64,9 @@ def test_it_is_as_if_the_features_were_no_part_of_the_training(
     changes = {"freeze": "features", "batch_norm": True, "initial_weights": str(start), "dropout": 0.0}
     run = train_small(changes)
 
-    def alone(recipe: Any, seed: int, state: TrainingState, group: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    def alone(
+        recipe: Any, seed: int, state: TrainingState, group: Any, weights: None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         network: Any = state.model.module
         with torch.no_grad():
             network.eval()
@@ -85,7 +87,7 @@ def test_no_backward_pass_goes_through_frozen_features(
 ) -> None:
     seen: list[tuple[str, bool]] = []
 
-    def step(recipe: Any, seed: int, state: TrainingState, group: Any) -> Any:
+    def step(recipe: Any, seed: int, state: TrainingState, group: Any, weights: None) -> Any:
         network: Any = state.model.module
         handles = [
             part.register_forward_hook(
@@ -93,7 +95,7 @@ def test_no_backward_pass_goes_through_frozen_features(
             )
             for name, part in (("features", network.features), ("classifier", network.classifier))
         ]
-        outcome = train_step(recipe, seed, state, group)
+        outcome = train_step(recipe, seed, state, group, weights)
         for handle in handles:
             handle.remove()
         assert all(one.grad is None for one in network.features.parameters())
