@@ -179,10 +179,12 @@ def test_unfreezing_trains_all(train_small: Any, start: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("epochs", "per_epoch", "step"), [(1, 5, 5), (0.5, 5, 3), (0.3, 10, 3), (0.001, 5, 1)]
+    ("epochs", "total", "per_epoch", "step"),
+    [(1, 10, 5, 5), (0.5, 10, 5, 3), (0.3, 20, 10, 3), (0.001, 5, 5, 1), (0.9, 2, 2, 1), (2.99, 15, 5, 14)],
 )
-def test_the_step_from_which_all_is_trained(epochs: float, per_epoch: int, step: int) -> None:
-    assert unfreezing_step(epochs, per_epoch) == step
+def test_the_step_from_which_all_is_trained(epochs: float, total: int, per_epoch: int, step: int) -> None:
+    """The last step at least: rounding never drops the unfreezing that a recipe asks for."""
+    assert unfreezing_step(epochs, total, per_epoch) == step
 
 
 def test_what_is_frozen_is_said(train_small: Any, caplog: pytest.LogCaptureFixture) -> None:
