@@ -23,6 +23,8 @@ class Identity(Document):
         Fingerprints.
     initial_weights : str or None
         Digest of the file of initial weights, where there is one.
+    "image weights" : str or None
+        Digest of the weights of the dataset's images, where it has any.
     "KEY source" : str or None
         Digest of the source of your own model, optimizer or other part, where the recipe names one.
     """

@@ -76,7 +76,7 @@ def train_loop(
             for step in range(first, min(last, first + steps_between_checks(train.device))):
                 set_learning_rate(state.optimizer, learning_rate(recipe, state, total, per_epoch))
                 if state.freezing is not None:
-                    state.freezing.before_step(step, per_epoch)
+                    state.freezing.before_step(step, total, per_epoch)
                 where = step_indices(order, step - epoch * per_epoch, group_size)
                 images, labels = train.raw(where)
                 group, weights = augmented_group(images, labels, where, recipe.augment, seed, step, weighting)

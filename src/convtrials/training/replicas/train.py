@@ -22,6 +22,7 @@ from convtrials.training.engine.identity import (
     check_empty,
     check_same,
     check_trainable,
+    dataset_as_asked,
     identify,
     write_description,
 )
@@ -94,6 +95,7 @@ def train_replicas(
     """
     if len(set(seeds)) < len(seeds) or len(seeds) != len(outs) or not seeds:
         raise RunError("replicas: one directory for each of one or more different seeds is needed")
+    dataset = dataset_as_asked(recipe, dataset, outs[0])
     check_trainable(recipe, dataset)
     dataset = normalised_as(recipe, dataset)
     check_execution(execution)
