@@ -81,6 +81,12 @@ class ArchiveTree:
         files, folders = self._places().get(place, ([], []))
         return list(files), list(folders)
 
+    def clutter(self, place: str) -> list[str]:
+        """Names of folders, as `FileTree` says."""
+        start = f"{place}/" if place else ""
+        inside = (path[len(start) :].split("/") for path in self._index() if path.startswith(start))
+        return sorted({parts[0] for parts in inside if len(parts) > 1 and is_clutter(parts[0])})
+
     def where(self, path: str) -> str:
         """Archive and name."""
         return f"{self.location}/{path}" if path else self.location
