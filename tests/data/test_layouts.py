@@ -203,7 +203,7 @@ UNDERSTOOD = {
         "{cat,dog}/3 @eaDir/2 $RECYCLE.BIN/2 .ipynb_checkpoints/2 lost+found/ cat/@eaDir/1 cat/._0.jpg .git/1 "
         "System~Volume~Information/1 cat/.AppleDouble/1 cat/__pycache__/1 #recycle/1",
         PLAIN,
-        ["left out: #recycle, .RECYCLE.BIN, .git, .ipynb_checkpoints and 3 more, of systems and tools"],
+        ["left out: #recycle, $RECYCLE.BIN, .git, .ipynb_checkpoints and 3 more, of systems and tools"],
     ),
     "folders without images": (
         "{cat,dog}/3 docs/a.txt README/ labels/1.txt",
