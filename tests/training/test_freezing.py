@@ -13,7 +13,7 @@ from torch import nn
 from convtrials.core.errors import RecipeError, RunError
 from convtrials.data.dataset import Dataset
 from convtrials.models import build_model, save_weights
-from convtrials.training.engine.checkpoint import TrainingState
+from convtrials.training.engine.checkpoint import TrainingState, frozen_optimizer
 from convtrials.training.engine.freezing import unfreezing_step
 from convtrials.training.engine.loop import train_step
 from convtrials.training.engine.progress import RunCallback
@@ -236,3 +236,14 @@ def test_several_runs_at_once_are_refused(make_dataset: Callable[..., Dataset], 
     recipe = Recipe(**SMALL).changed({"freeze": "features"})
     with pytest.raises(RunError, match="frozen parts is for one run at a time"):
         train_replicas(recipe, make_dataset(), [0, 1], [tmp_path / "a", tmp_path / "b"], execution=PINNED)
+    assert not (tmp_path / "a").exists()
+
+
+def test_what_a_network_of_ones_own_does_not_train_is_not_let_go() -> None:
+    network = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 2))
+    network[0].bias.requires_grad_(False)
+    optimizer, freezing = frozen_optimizer(Recipe(freeze="0", unfreeze_at=1), network)
+    assert freezing is not None
+    freezing.before_step(5, 10, 5)
+    assert [one.requires_grad for one in network.parameters()] == [True, False, True, True]
+    assert sum(len(group["params"]) for group in optimizer.param_groups) == 3

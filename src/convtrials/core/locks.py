@@ -11,10 +11,12 @@ database, which would not see the ``flock`` of an earlier version, or are marker
 killed process until the lease ends.
 """
 
+import errno
 import os
 import secrets
 import time
 import weakref
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from types import TracebackType
@@ -35,8 +37,20 @@ _PAUSE = 0.02
 _MOMENT = 0.1
 
 
+#: What a file system without locks answers, such as some network drives.
+_NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
+
+
 class LockHeld(Exception):
     """Another process, or another part of this one, holds the lock."""
+
+
+def why_not_locked(error: OSError) -> str:
+    """Say why a file in a folder could not be made or locked."""
+    said = error.strerror or str(error)
+    if error.errno in _NO_LOCKS:
+        return f"cannot be locked: its file system has no locks ({said}); choose a folder on another disk"
+    return f"cannot be written or locked: {said}"
 
 
 #: What was locked: the first byte and how many; meaningless where whole files are locked.
@@ -66,6 +80,9 @@ class _Flock:
         return 0, 0
 
     def free(self, handle: int, taken: _Range) -> None:
+        # Closing frees it too, but not before a process that is just being started has closed its copy.
+        with suppress(OSError):
+            self._fcntl.flock(handle, self._fcntl.LOCK_UN)
         os.close(handle)
 
 

@@ -1,6 +1,7 @@
 """Open a dataset by its name or path, or again from what a run's ``dataset.json`` says of it."""
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -135,11 +136,14 @@ def reframed(dataset: Dataset, options: dict[str, Any]) -> Dataset:
     source = source_name(dataset)
     if source is None:
         raise DataError(f"{asked}: the dataset was made in memory and stays as it is, {height} x {width}")
+    before = own.document()
+    if other.get("fit", "pad") != "pad":
+        before.pop("pad", None)  # which belonged to the other fit
     with quiet():
-        found = load_dataset(source, **own.document() | other)
+        found = load_dataset(source, **before | other)
     if not (np.array_equal(found.labels, dataset.labels) and np.array_equal(found.split, dataset.split)):
         raise DataError(f"{asked}: {source} does not give the same images in this way")
-    return found
+    return replace(found, weights=dataset.weights)  # which may have been given in memory
 
 
 def describe(dataset: Dataset, seconds: float) -> str:

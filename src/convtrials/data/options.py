@@ -84,7 +84,10 @@ class DatasetOptions:
         for key in given:
             if key not in OPTION_NAMES:
                 raise OptionError(key, f"unknown key; allowed: {', '.join(OPTION_NAMES)}")
-        return cls(**{key: _CHECKS[key](key, value) for key, value in given.items()})
+        made = cls(**{key: _CHECKS[key](key, value) for key, value in given.items()})
+        if made.pad != EDGE and made.fit != "pad":
+            raise OptionError("pad", f"{made.pad}: has no effect with fit {made.fit}; needed: fit pad")
+        return made
 
     def document(self) -> dict[str, Any]:
         """Return keywords of `load_dataset`, plain values; of the younger options only those that were given.

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from convtrials.core.documents import parse_object, read_document
 from convtrials.core.errors import StudyError
 from convtrials.core.files import finite, read_bounded_text, remove_leftovers, write_json
-from convtrials.core.locks import FileLock, Kind, LockHeld
+from convtrials.core.locks import FileLock, Kind, LockHeld, why_not_locked
 from convtrials.core.log import quiet
 from convtrials.data.dataset import Dataset
 from convtrials.data.open import reopen_dataset
@@ -265,7 +265,7 @@ class StudyDirectory:
             self._check_ours(begun)
             lock = FileLock(self.folder / ".lock").acquire()
         except OSError as error:
-            raise StudyError(f"{self.folder}: cannot be written or locked: {error.strerror}") from None
+            raise StudyError(f"{self.folder}: {why_not_locked(error)}") from None
         with lock:
             remove_leftovers(self.folder)
             yield
@@ -273,7 +273,11 @@ class StudyDirectory:
     @contextmanager
     def running(self) -> Iterator[None]:
         """Say that runs are being trained under the plan as it is; several processes may say so at once."""
-        with self._running("shared").acquire():
+        try:
+            lock = self._running("shared").acquire()
+        except OSError as error:
+            raise StudyError(f"{self.folder}: {why_not_locked(error)}") from None
+        with lock:
             yield
 
     @property
@@ -297,6 +301,8 @@ class StudyDirectory:
                 f"{self.folder}: another process is running this study with another plan; "
                 "stop it first, or choose another --out"
             ) from None
+        except OSError as error:
+            raise StudyError(f"{self.folder}: {why_not_locked(error)}") from None
         with lock:
             yield
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, TypeVar
 from convtrials.core.documents import parse_document, read_document
 from convtrials.core.errors import DataError, RunError, RunLocked
 from convtrials.core.files import read_bounded_text, remove_file, remove_leftovers, write_json, write_text
-from convtrials.core.locks import FileLock, LockHeld
+from convtrials.core.locks import FileLock, LockHeld, why_not_locked
 from convtrials.core.names import unreserved
 from convtrials.data.dataset import Dataset
 from convtrials.evaluation.predictions import Predictions, read_predictions, write_predictions
@@ -349,7 +349,7 @@ class Run:
         except LockHeld:
             raise RunLocked(f"{self.folder}: another process is training this run") from None
         except OSError as error:
-            raise RunError(f"{self.folder}: cannot be written or locked: {error.strerror}") from None
+            raise RunError(f"{self.folder}: {why_not_locked(error)}") from None
         with lock:
             remove_leftovers(self.folder)
             yield

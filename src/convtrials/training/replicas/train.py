@@ -38,6 +38,7 @@ from convtrials.training.replicas.callback import OnProgress, ReplicasCallback
 from convtrials.training.replicas.grouped import unknown_layer
 from convtrials.training.replicas.loop import replica_loop
 from convtrials.training.replicas.passes import Method
+from convtrials.training.replicas.stepping import check_for_replicas
 from convtrials.training.replicas.team import Replica, Team, usual_method
 from convtrials.training.run_directory import Run
 
@@ -103,6 +104,7 @@ def train_replicas(
     runs = [Run(out) for out in outs]
     shape, classes = dataset.image_shape, len(dataset.class_names)
     if not all(run.exists for run in runs):  # refused before anything is written
+        check_for_replicas(recipe)
         try_custom_parts(recipe, shape, classes)
         log_weighting(recipe, dataset)
         if names_layers(recipe):
