@@ -12,8 +12,10 @@ from convtrials.data.dataset import Dataset
 from convtrials.data.groups import groups_stamp
 from convtrials.data.options import DatasetOptions
 from convtrials.data.pack import build_pack
+from convtrials.data.paths import typed_path
 from convtrials.data.sources.base import Source
 from convtrials.data.sources.find import BUILT_IN, find_source
+from convtrials.data.sources.tree import is_archive
 from convtrials.data.store import index_path, look_up, open_pack, plain_disk_errors, remember
 
 _log = get_logger(__name__)
@@ -62,7 +64,22 @@ def load_dataset(
     {'train': 288, 'val': 72, 'test': 72}
     """
     wanted = DatasetOptions.make(options)
-    return pack_source(find_source(one_source(source, train), wanted), wanted, verify=verify, workers=workers)
+    place = one_source(source, train)
+    known = None if verify else _packed_archive(place, wanted)
+    if known is not None:
+        return known
+    return pack_source(find_source(place, wanted), wanted, verify=verify, workers=workers)
+
+
+def _packed_archive(place: str | Path, wanted: DatasetOptions) -> Dataset | None:
+    """Open the pack of an archive that is as it was; what it holds, which takes long to list, is then known."""
+    path = typed_path(place)
+    if wanted.val is not None or wanted.test is not None or not (is_archive(path) and path.is_file()):
+        return None
+    from convtrials.data.sources.archive import ArchiveTree
+
+    tree = ArchiveTree(path)
+    return look_up(index_path(tree.location, wanted.document()), tree.stamp() + groups_stamp(wanted))
 
 
 def pack_source(found: Source, wanted: DatasetOptions, *, verify: bool, workers: int | None) -> Dataset:

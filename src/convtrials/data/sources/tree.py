@@ -38,6 +38,10 @@ class FileTree(Protocol):
         """Names of the files (in any order) and of the folders (sorted) in a folder, clutter left out."""
         ...
 
+    def notes(self) -> tuple[str, ...]:
+        """Say what of it is not read: a line each, for people."""
+        ...
+
     def where(self, path: str) -> str:
         """Name a file or folder for messages."""
         ...
@@ -95,6 +99,10 @@ class DiskTree:
     def entries(self, place: str) -> tuple[list[str], list[str]]:
         """Names of files and folders, as `FileTree` says."""
         return entries(self.where(place))
+
+    def notes(self) -> tuple[str, ...]:
+        """Nothing: links are followed."""
+        return ()
 
     def where(self, path: str) -> str:
         """Absolute path."""
