@@ -73,11 +73,9 @@ def load_dataset(
 
 
 def _packed_archive(place: str | Path, wanted: DatasetOptions) -> Dataset | None:
-    """Open the pack of an archive without listing what is in it, which takes seconds for 100,000 files."""
-    if not is_archive(Path(place)) or wanted.val is not None or wanted.test is not None:
-        return None
+    """Open the pack of an archive that is as it was; what it holds, which takes long to list, is then known."""
     path = typed_path(place)
-    if not path.is_file():
+    if wanted.val is not None or wanted.test is not None or not (is_archive(path) and path.is_file()):
         return None
     from convtrials.data.sources.archive import ArchiveTree
 

@@ -7,14 +7,13 @@ from convtrials.core.errors import DataError
 from convtrials.data.options import DatasetOptions
 from convtrials.data.paths import typed_path
 from convtrials.data.sources.base import READING, Source
+from convtrials.data.sources.table_candidates import TABLE_ENDINGS, find_candidates
 from convtrials.data.sources.tree import FileTree, is_archive
 
 #: Datasets known by name.
 BUILT_IN = ("glyphs", "emnist36")
 #: How the location of a pack made of a data frame begins.
 FRAME = "data frame "
-#: Files that may be tables of images.
-TABLE_ENDINGS = (".csv", ".tsv", ".tab", ".jsonl", ".parquet")
 #: A folder with one of these may be a copy of EMNIST; others need not import what downloads it.
 _EMNIST_SIGNS = ("emnist-balanced-*", "gzip", "gzip.zip")
 
@@ -114,7 +113,7 @@ def _source_at(path: Path, options: DatasetOptions) -> Source | None:
         from convtrials.data.sources.tree import DiskTree
 
         return _in_tree(DiskTree(path), options)
-    if path.is_file() and path.suffix.lower() in TABLE_ENDINGS:
+    if path.is_file() and path.name.lower().endswith(TABLE_ENDINGS):
         from convtrials.data.sources.table_find import table_at
 
         return table_at(path, options)
@@ -129,11 +128,14 @@ def _source_at(path: Path, options: DatasetOptions) -> Source | None:
 def _in_tree(tree: FileTree, options: DatasetOptions) -> Source:
     """The source that a folder or an archive holds: a table of images, or class folders."""
     from convtrials.data.sources.folder import FolderSource
-    from convtrials.data.sources.table_find import table_in
 
     folder = FolderSource(tree, options.classes or (), options.labels_from_names)
     if options.labels_from_names is None:
-        table, folder.remarks = table_in(tree, options)
-        if table is not None:
-            return table
+        candidates = find_candidates(tree)
+        if candidates.sets:
+            from convtrials.data.sources.table_find import table_in
+
+            table, folder.remarks = table_in(tree, candidates, options)
+            if table is not None:
+                return table
     return folder

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -11,10 +11,11 @@ from convtrials.core.errors import DataError
 from convtrials.data.class_names import alike, composed, shortened
 from convtrials.data.sources.base import Listing
 from convtrials.data.sources.image_files import ImageFiles
-from convtrials.data.sources.layout import find_layout
-from convtrials.data.sources.name_labels import LabelledImages, label_by_names
 from convtrials.data.sources.tree import DiskTree, FileTree
-from convtrials.data.sources.walk import Walk
+
+if TYPE_CHECKING:
+    from convtrials.data.sources.name_labels import LabelledImages
+    from convtrials.data.sources.walk import Walk
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,11 @@ class FolderSource(ImageFiles):
         DataError
             What lies there cannot be understood as classes.
         """
+        # Imported here, since a packed folder opens without them.
+        from convtrials.data.sources.layout import find_layout
+        from convtrials.data.sources.name_labels import LabelledImages, label_by_names
+        from convtrials.data.sources.walk import Walk
+
         walk = Walk(self.tree)
         if self.labels_from_names is not None:
             found, parts, notes = label_by_names(walk, self.labels_from_names)
@@ -128,7 +134,7 @@ class FolderSource(ImageFiles):
             split,
             self._paths,
             left_alone=len(contents.other_files),
-            notes=contents.notes,
+            notes=(*contents.notes, *self.tree.notes()),
         )
 
     def other_files(self) -> tuple[str, ...]:
@@ -145,8 +151,8 @@ class FolderSource(ImageFiles):
 
 
 def _contents(
-    walk: Walk,
-    found: list[LabelledImages],
+    walk: "Walk",
+    found: "list[LabelledImages]",
     parts: tuple[int, ...],
     notes: list[str],
     *,

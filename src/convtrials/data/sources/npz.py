@@ -279,8 +279,8 @@ def _names_in(path: Path) -> list[str]:
     try:
         with zipfile.ZipFile(path) as archive:
             return [name for name in archive.namelist() if name.endswith(".npy")]
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path}: not an .npz file ({error})") from error
+    except (OSError, ValueError, IndexError, NotImplementedError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path}: not an .npz file ({error!s:.80})") from error
 
 
 def _plain_name(stem: str) -> str:

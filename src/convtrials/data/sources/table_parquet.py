@@ -220,9 +220,7 @@ def _reading(where: str) -> Iterator[None]:
         yield
     except DataError:
         raise
-    except Exception as error:
-        if not (isinstance(error, OSError) or type(error).__module__.startswith("pyarrow")):
-            raise
+    except Exception as error:  # pyarrow raises Python's own kinds as well on damaged files
         text = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DataError(f"{where}: cannot be read as Parquet ({text[:200]})") from error
 
@@ -260,8 +258,9 @@ class EncodedRows:
         if self._files is None or not 0 <= row - self._start < len(self._files):
             self._load(row)
         place = row - self._start
-        name = None if self._names is None else self._names[place].as_py()
-        return self._files[place].as_py(), str(name or "")
+        with _reading(self.table.where):
+            name = None if self._names is None else self._names[place].as_py()
+            return self._files[place].as_py(), str(name or "")
 
     def _load(self, row: int) -> None:
         name = self.table.names[self.column]

@@ -42,6 +42,10 @@ class FileTree(Protocol):
         """Names of the folders in a folder that `entries` leaves out: hidden ones, and those of systems and tools."""
         ...
 
+    def notes(self) -> tuple[str, ...]:
+        """Say what of it is not read: a line each, for people."""
+        ...
+
     def where(self, path: str) -> str:
         """Name a file or folder for messages."""
         ...
@@ -104,6 +108,10 @@ class DiskTree:
         """Names of folders, as `FileTree` says."""
         with os.scandir(self.where(place)) as found:
             return sorted(one.name for one in found if is_clutter(one.name) and one.is_dir())
+
+    def notes(self) -> tuple[str, ...]:
+        """Nothing: links are followed."""
+        return ()
 
     def where(self, path: str) -> str:
         """Absolute path."""
