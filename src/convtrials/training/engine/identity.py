@@ -24,9 +24,9 @@ def identify(recipe: Recipe, dataset: Dataset, seed: int, recorded: Identity | N
     """Return the seed and digests of all that a run is made from; equal identities mean the same run.
 
     The file of initial weights and the sources of your own network, optimizer and other parts are in it by content,
-    since their names alone would let another network go on under an old one's checkpoint. So are weights of images, which
-    a dataset can be given in memory under the same fingerprint. Where the file of initial weights is gone, the one that
-    was `recorded` is believed: a checkpoint no longer needs it.
+    since their names alone would let another network go on under an old one's checkpoint. So are weights of images,
+    which a dataset can be given in memory under the same fingerprint. Where the file of initial weights is gone, the
+    one that was `recorded` is believed: a checkpoint no longer needs it.
     """
     if abs(seed) >= LARGEST_NUMBER:  # it could be written, and never be read again
         raise RunError(f"seed {seed}: must be less than 2**63, and more than -2**63")
