@@ -112,6 +112,7 @@ def describe(model: Any, finished: FinishedRun, precision: str) -> None:
         "class_names": json.dumps(finished.class_names, ensure_ascii=False),
         "image_shape": json.dumps(finished.image_shape),
         "precision": precision,
+        **finished.framing,
         **{key: str(value) for key, value in finished.origin.items()},
     }
     for key, value in facts.items():

@@ -103,7 +103,7 @@ class ComputeOptions:
 
 
 def check_execution(execution: Execution) -> None:
-    """Refuse an execution that cannot be had here.
+    """Refuse an execution that is not possible here.
 
     Raises
     ------

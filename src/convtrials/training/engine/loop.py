@@ -12,7 +12,8 @@ from convtrials.core.streams import stream_seed
 from convtrials.data.augmentation.pipeline import AugmentedBatch
 from convtrials.data.batches import Batches, cut, step_indices, steps_per_epoch
 from convtrials.training.engine.checkpoint import EpochSums, TrainingState, steps_in
-from convtrials.training.engine.loss import LossWeights, loss_sum
+from convtrials.training.engine.loss import loss_sum
+from convtrials.training.engine.loss_weights import LossWeights
 from convtrials.training.engine.predict import predict_probabilities, validation_metrics
 from convtrials.training.engine.setup import seed_layers
 from convtrials.training.engine.weighting import Weighting, augmented_group
