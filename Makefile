@@ -2,16 +2,19 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+OLDEST := .venv-oldest
 PIP := PIP_CONSTRAINT=constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-portable check docs calibrate bench results format clean
+.PHONY: help demo test test-portable test-oldest check wheel docs calibrate bench results format clean
 
 help:
 	@echo 'make demo       a study: which of four changes help a small AlexNet on drawn digits? (about a minute)'
 	@echo 'make test       formatting, lint, types, import rules, tests'
 	@echo 'make test-portable  tests without what Linux and macOS alone have, as far as Windows can be shown here'
 	@echo 'make check      make test without the tests: seconds'
+	@echo 'make wheel      dist/convtrials-*.whl, to install anywhere'
+	@echo 'make test-oldest  the core of the tests on the oldest versions that the package allows, in .venv-oldest (gigabytes)'
 	@echo 'make docs       the documentation as a site: site/index.html'
 	@echo 'make calibrate  simulate thousands of studies with known truth: do verdicts keep their promises?'
 	@echo 'make bench      training speed, side by side with Keras, Lightning and plain PyTorch (half an hour)'
@@ -53,6 +56,24 @@ test: check
 test-portable: $(VENV)/installed-dev
 	$(BIN)/pytest --portable --numprocesses 2 tests/core tests/data tests/training tests/study tests/cli tests/models
 
+wheel: $(VENV)/made
+	rm -rf build/lib
+	PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+	@ls dist/*.whl
+
+# Export needs a newer torch (2.9), and says so. These ask that two runs differ in a way that hangs on the last bits, which other versions of torch round otherwise.
+NOT_OLDEST := --deselect tests/training/test_replicas_equal.py::test_rates_of_their_own_and_matrices_are_stepped_one_by_one \
+	--deselect tests/training/test_replicas_runs.py::test_who_stops_early_leaves
+
+$(OLDEST)/installed: pyproject.toml constraints-oldest.txt
+	$(PYTHON) -m venv $(OLDEST)
+	PIP_CONSTRAINT=constraints-oldest.txt $(OLDEST)/bin/python -m pip install --quiet --editable '.[deploy]' \
+		pytest pytest-timeout hypothesis split-folders tensorboard
+	@touch $@
+
+test-oldest: $(OLDEST)/installed
+	$(OLDEST)/bin/python -m pytest -q tests/training tests/models tests/evaluation tests/data tests/deploy/test_predict.py $(NOT_OLDEST)
+
 docs: $(VENV)/installed-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo 'open site/index.html; to search it, serve it: $(BIN)/python -m http.server --directory site'
@@ -73,4 +94,4 @@ format: $(VENV)/installed-dev
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf $(VENV) site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(OLDEST) build dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

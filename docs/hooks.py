@@ -24,6 +24,7 @@ HIDDEN = {
     "Run": (
         *("begin", "end", "lock", "locked", "write_history", "write_predictions"),
         *("check_named", "check_files", "use_recorded_folder", "class_names_of"),
+        *("services", "logged_to", "write_logged_to"),
     ),
 }
 #: Where the classes live whose fields the page shows, since public names return them.
@@ -79,6 +80,7 @@ def from_root(text: str) -> str:
     """Turn the links of a page in the root into those of a page beside the others."""
     names = {source: name for name, source in FROM_ROOT.items()}
     text = re.sub(r"\]\((\w+\.md)", lambda found: f"]({names.get(found[1], found[1])}", text)
+    text = re.sub(r"\[([^\]]*)\]\((examples/[^)]*)\)", r"\1 (`\2`)", text)  # not a page
     return text.replace("](docs/", "](")
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from convtrials.core.log import quiet
     from convtrials.data.dataset import Dataset
     from convtrials.data.open import load_dataset
+    from convtrials.deploy.predict import predict
     from convtrials.evaluation.evaluate import evaluate_predictions
     from convtrials.models.registry import build_model
     from convtrials.reports.run.report import build_report
@@ -50,6 +51,7 @@ __all__ = [
     "load_run",
     "load_study",
     "merge_studies",
+    "predict",
     "quiet",
     "resume",
     "train",
@@ -70,6 +72,7 @@ _HOMES = {
     "load_dataset": "convtrials.data.open",
     "load_run": "convtrials.training.run_directory",
     "load_study": "convtrials.study.result",
+    "predict": "convtrials.deploy.predict",
     "quiet": "convtrials.core.log",
     "merge_studies": "convtrials.study.merge",
     "resume": "convtrials.training.engine.train",

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from convtrials.cli.main import app
 from convtrials.core.errors import ConvtrialsError
+from convtrials.core.extras import how_to_install
 from convtrials.data.open import load_dataset
 from convtrials.training.engine.execution import Execution
 from convtrials.training.engine.train import train
@@ -127,7 +128,8 @@ def test_a_missing_extra_is_told_in_one_line(run_folder, package):
         "except ConvtrialsError as error: print(error)"
     )
     done = python(code)
-    assert done.stdout == f"{package} is not installed: pip install 'convtrials[deploy]'\n", done.stderr
+    assert done.stdout == f"{package} is not installed: {how_to_install('deploy')}\n", done.stderr
+    assert f"'{package}<" in done.stdout  # the packages themselves: convtrials is on no index
 
 
 def test_without_the_extra_torch_is_measured_and_the_rest_says_why(run_folder, tmp_path):
@@ -142,7 +144,7 @@ def test_without_the_extra_torch_is_measured_and_the_rest_says_why(run_folder, t
     assert done.returncode == 0, done.stderr
     engines = json.loads((tmp_path / "b.json").read_text())["engines"]
     told = {engine["name"]: engine.get("reason", "measured") for engine in engines}
-    wanted = "onnx is not installed: pip install 'convtrials[deploy]'"
+    wanted = f"onnx is not installed: {how_to_install('deploy')}"
     assert told == {
         **dict.fromkeys(("torch-fp32", "torch-bf16", "torch-int8"), "measured"),
         **dict.fromkeys(("onnx-fp32", "onnx-bf16", "onnx-int8"), wanted),

@@ -167,7 +167,7 @@ def test_ctrl_c_says_how_to_go_on_and_the_directory_is_enough(tmp_path: Path, im
         (["train", "--data", "{images}", "--model", "alexnett", "--out", "r"], "alexnett"),
         (["train", "--resume", "nowhere"], "no such run directory"),
         (["train", "--precision", "fp8"], "allowed are fp32 and bf16"),
-        (["train", "--data", "{images}", "--device", "tpu", "--out", "r"], "allowed are cpu and cuda"),
+        (["train", "--data", "{images}", "--device", "tpu", "--out", "r"], "allowed are cpu, cuda, cuda:N"),
         (["train", "--set", "initial_weights=none.pth"], "none.pth: no such file or folder"),
         (["train", "--resume", "r", "--epochs", "3"], "leave out --epochs"),
         (["train", "--activation", "relu"], "No such option"),

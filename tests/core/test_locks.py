@@ -1,5 +1,6 @@
 """Locks on files, as Linux and macOS have them and as Windows has them (with a stand-in for msvcrt)."""
 
+import errno
 import multiprocessing
 import os
 import random
@@ -177,6 +178,43 @@ def test_a_forked_child_does_not_keep_its_parents_lock(tmp_path: Path) -> None:
     finally:
         go.set()
         child.join(60)
+
+
+@pytest.mark.posix
+def test_a_lock_is_free_at_once_while_children_are_just_being_forked(tmp_path: Path) -> None:
+    lock = FileLock(tmp_path / ".lock")
+    for _ in range(20):
+        lock.acquire(wait=0)
+        if not (child := os.fork()):
+            os._exit(0)
+        lock.release()
+        held = lock.held()
+        os.waitpid(child, 0)
+        assert not held
+
+
+def test_a_file_system_without_locks_is_named_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from convtrials.core.errors import RunError, StudyError
+    from convtrials.study.directory import StudyDirectory
+    from convtrials.training.run_directory import Run
+
+    for number in (errno.ENOLCK, errno.ENOTSUP):
+
+        def take(handle: int, kind: str, number: int = number) -> None:
+            raise OSError(number, os.strerror(number))
+
+        monkeypatch.setattr(locks._SYSTEM, "take", take)
+        said = rf"its file system has no locks \({os.strerror(number)}\); choose a folder on another disk$"
+        study = StudyDirectory(tmp_path)
+        with pytest.raises(RunError, match=said), Run(tmp_path).lock():
+            pass
+        for held in (study.preparing, study.running, study.changing_plan):
+            with pytest.raises(StudyError, match=said), held():
+                pass
+        assert not FileLock(tmp_path / ".lock").held()
+        assert not study.being_run
 
 
 def test_who_waits_gets_the_lock_when_it_is_freed(environment: dict[str, str], tmp_path: Path) -> None:

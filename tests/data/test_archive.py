@@ -248,6 +248,18 @@ def test_a_changed_archive_is_packed_again(tmp_path: Path) -> None:
     assert load_dataset(path).fingerprint != before
 
 
+def test_a_packed_archive_opens_again_without_being_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("set.zip", "set.tar.gz"):
+        path = KINDS[name](tmp_path / name, members())
+        before = load_dataset(path)
+        with monkeypatch.context() as patch:
+            patch.setattr(ArchiveTree, "_index", lambda _: pytest.fail("listed"))
+            assert load_dataset(path).fingerprint == before.fingerprint
+        assert load_dataset(path, verify=True).fingerprint == before.fingerprint
+
+
 def test_a_missing_member_is_unreadable(tmp_path: Path) -> None:
     with pytest.raises(UnreadableImageError, match="no such file"):
         ArchiveTree(write_zip(tmp_path / "set.zip", members())).read("a/none.png")

@@ -94,7 +94,9 @@ def test_weights_of_a_split() -> None:
     assert found is not None
     assert found.tolist() == [1, 2, 0, 0.5]
     assert image_weights(dataset(np.array([3, 3, 3, 3, 1, 2]))) is None  # all alike in training
-    assert image_weights(dataset(given_weights), "val") is None
+    held_out = dataset(np.array([1, 2, 3, 1, 0, 0]))  # nothing counts where nothing is trained on
+    assert Batches(held_out, "val").image_weights is None
+    assert Batches(held_out, "test").image_weights is None
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """How an image of another size becomes one of the dataset's: cover, pad, stretch."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import convtrials as ct
-from convtrials.core.errors import DataError
+from convtrials.core.errors import DataError, RecipeError
 from convtrials.core.log import quiet
-from convtrials.data.open import load_dataset
+from convtrials.data.open import load_dataset, reframed
 from convtrials.data.sources.frame import Frame, pad_colour
 from convtrials.data.sources.images import fit
 
@@ -86,16 +87,6 @@ def test_other_words_are_refused() -> None:
         load_dataset("glyphs", pad="#12345g")
 
 
-def test_a_filling_without_padding_is_said_to_do_nothing(
-    photos: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    with caplog.at_level("INFO"):
-        load_dataset(photos, image_size=16, fit="pad", pad="black")
-        assert "does nothing" not in caplog.text
-        load_dataset(photos, image_size=16, pad="black")
-    assert "pad black does nothing with fit cover: it needs fit pad" in caplog.text
-
-
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
     """Two classes that differ in their ends alone, which cover cuts off."""
@@ -128,6 +119,29 @@ def test_a_recipe_says_how_and_the_run_records_it(photos: Path, tmp_path: Path) 
         == ct.Recipe(model="alexnet-lite", width=0.25, epochs=1, image_size=16, fit=None).fingerprint()
     )
     assert "fit" not in plain.to_yaml()
+
+
+def test_a_colour_that_fills_nothing_is_refused(photos: Path) -> None:
+    with pytest.raises(DataError, match="pad: white: has no effect with fit cover; needed: fit pad"):
+        load_dataset(photos, image_size=16, pad="white")
+    for fitted in ("cover", "stretch"):
+        with pytest.raises(RecipeError, match=f"pad = white: has no effect with fit = {fitted}"):
+            ct.Recipe(fit=fitted, pad="white")
+    padded = ct.Recipe(fit="pad", pad="white")
+    assert padded.changed({"fit": "stretch"}).dataset_options() == {"fit": "stretch"}
+    assert padded.changed({"pad": "black"}).dataset_options() == {"fit": "pad", "pad": "black"}
+    data = load_dataset(photos, image_size=16, fit="pad", pad="white")
+    stretched = reframed(data, {"fit": "stretch"})
+    assert stretched.fingerprint == load_dataset(photos, image_size=16, fit="stretch").fingerprint
+    assert reframed(stretched, {"fit": "pad", "pad": "white"}).fingerprint == data.fingerprint
+
+
+def test_weights_of_images_go_along(photos: Path) -> None:
+    data = ct.load_dataset(photos, image_size=16)
+    data = replace(data, weights=np.arange(len(data), dtype=np.float32))
+    padded = reframed(data, {"fit": "pad"})
+    assert padded.fingerprint != data.fingerprint
+    assert np.array_equal(padded.weights, data.weights)
 
 
 def test_a_study_compares_pad_with_cover(photos: Path, tmp_path: Path) -> None:

@@ -132,7 +132,7 @@ def test_folders_in_class_folders_clutter_and_strangers(tmp_path: Path) -> None:
     data = load_dataset(folder)
     assert len(data) == 21
     assert data.manifest["left_alone"] == 2
-    assert describe(data, 1.0) == "set: 21 images of 2 classes packed in 1.0 s"
+    assert describe(data, 1.0).startswith("set: 21 images of 2 classes packed in 1.0 s")
     assert any("2 file(s) ignored in all" in line for line in summary_lines(data))
 
 

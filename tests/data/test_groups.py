@@ -9,7 +9,7 @@ from little_tables import PIXELS, labels, refusal, write_csv, write_images
 from PIL import Image
 
 from convtrials.core.errors import DataError
-from convtrials.data import groups
+from convtrials.data import groups, patterns
 from convtrials.data.check import check_source
 from convtrials.data.export import write_split
 from convtrials.data.open import load_dataset, reopen_dataset
@@ -109,7 +109,7 @@ def test_reopened_with_groups(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("pattern", [r"(a+)+$", r"(a|aa)+$", r"^(\w+\d*)*-$"])
 def test_a_pattern_that_takes_for_ever_ends(pattern: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(groups, "PATTERN_SECONDS", 1.0)
+    monkeypatch.setattr(patterns, "PATTERN_SECONDS", 1.0)
     started = time.monotonic()
     with pytest.raises(DataError, match="take for ever"):
         groups._from_paths(pattern, ["a" * 60 + "!"] * 3)

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from convtrials.core.errors import DataError
-from convtrials.data.paths import CLUTTER
+from convtrials.data.paths import CLUTTER, is_clutter
 from convtrials.data.sources.folder import Contents, FolderSource
 from convtrials.data.sources.split_folders import SplitFolderName, split_folder_name
 
@@ -39,6 +39,12 @@ class DrawnTree:
         seen = [one for one in inner if one and one[0] != "." and one.partition("/")[0] not in CLUTTER]
         folders = {one.partition("/")[0] for one in seen if "/" in one}
         return [one for one in seen if "/" not in one], sorted(folders)
+
+    def clutter(self, place: str) -> list[str]:
+        start = f"{place}/" if place else ""
+        inner = [path.removeprefix(start) for path in self.paths if path.startswith(start)]
+        first = {one.partition("/")[0] for one in inner if "/" in one}
+        return sorted(name for name in first if is_clutter(name))
 
     def where(self, path: str) -> str:
         return f"{self.location}/{path}" if path else self.location
@@ -104,7 +110,7 @@ UNDERSTOOD = {
     "within an archive's folder": (
         "archive/seg_train/seg_train/{cat,dog}/3 archive/seg_test/seg_test/{cat,dog}/2 __MACOSX/archive/._seg_train",
         BOTH,
-        ["the dataset is archive/", "train is archive/seg_train/seg_train/"],
+        ["the dataset is archive/", "train is archive/seg_train/seg_train/", "left out: __MACOSX"],
     ),
     "a folder in a folder": (
         "dataset/train/train/{cat,dog}/3 dataset/test/test/{cat,dog}/2",
@@ -171,7 +177,11 @@ UNDERSTOOD = {
         ["classes are the outer folders (cat, dog), splits the folders in them"],
     ),
     "one split only": ("train/{cat,dog}/3", PLAIN, ["the dataset is train/"]),
-    "one level too high": ("cnn_dataset/{0,1}/3 __MACOSX/0/3", "0 3, 1 3", ["the dataset is cnn_dataset/"]),
+    "one level too high": (
+        "cnn_dataset/{0,1}/3 __MACOSX/0/3",
+        "0 3, 1 3",
+        ["the dataset is cnn_dataset/", "__MACOSX"],
+    ),
     "two levels too high": ("x/x/{cat,dog}/3 x/readme.txt", PLAIN, ["the dataset is x/x/"]),
     "a picture at the top": (
         "{cat,dog}/3 confusion.png",
@@ -193,7 +203,7 @@ UNDERSTOOD = {
         "{cat,dog}/3 @eaDir/2 $RECYCLE.BIN/2 .ipynb_checkpoints/2 lost+found/ cat/@eaDir/1 cat/._0.jpg .git/1 "
         "System~Volume~Information/1 cat/.AppleDouble/1 cat/__pycache__/1 #recycle/1",
         PLAIN,
-        [],
+        ["left out: #recycle, $RECYCLE.BIN, .git, .ipynb_checkpoints and 3 more, of systems and tools"],
     ),
     "folders without images": (
         "{cat,dog}/3 docs/a.txt README/ labels/1.txt",

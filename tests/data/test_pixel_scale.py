@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from png_16_bits import colour_16_bits
 
 from convtrials.core.errors import DataError
 from convtrials.data.check import check_source
@@ -127,29 +128,11 @@ def test_splits_of_different_scales_are_refused(tmp_path: Path) -> None:
 
 
 def test_dark_16_bit_colour_is_refused(tmp_path: Path) -> None:
-    import struct
-    import zlib
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        body = kind + data
-        return struct.pack(">I", len(data)) + body + struct.pack(">I", zlib.crc32(body))
-
-    def png(top: int) -> bytes:
-        values = (np.random.default_rng(top).random((8, 8, 3)) * top).astype(">u2")
-        rows = b"".join(b"\0" + row.tobytes() for row in values)
-        head = struct.pack(">IIBBBBB", 8, 8, 16, 2, 0, 0, 0)
-        return (
-            b"\x89PNG\r\n\x1a\n"
-            + chunk(b"IHDR", head)
-            + chunk(b"IDAT", zlib.compress(rows))
-            + chunk(b"IEND", b"")
-        )
-
     for top, good in ((65535, True), (4095, False)):
         for number in range(8):
             path = tmp_path / str(top) / "ab"[number % 2] / f"{number}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(png(top))
+            path.write_bytes(colour_16_bits(top))
         if good:
             assert load_dataset(tmp_path / str(top)).images.max() > 200
         else:

@@ -119,7 +119,7 @@ def test_one_image_in_two_splits(tmp_path: Path) -> None:
         [*labels(), "cat"],
         [*["train"] * 40, "test"],
     )
-    assert "is in two splits" in refusal(file)
+    assert "differs in its split" in refusal(file)
 
 
 def test_numbers_as_labels(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -113,3 +114,13 @@ def test_a_network_that_cannot_be_expressed_is_told_in_a_line(grey_run, tmp_path
         write_onnx(finished, tmp_path / "m.onnx")
     assert "\n" not in str(told.value)
     assert not [*tmp_path.iterdir()]
+
+
+def test_an_old_torch_is_refused_in_a_line(
+    grey_run: tuple[Any, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finished = load_finished_run(grey_run[0])
+    monkeypatch.setattr(torch, "__version__", "2.6.0+cu124")
+    with pytest.raises(DeployError, match=r"needs torch 2.9 or newer; here is 2.6.0\+cu124"):
+        write_onnx(finished, tmp_path / "model.onnx")
+    assert list(tmp_path.iterdir()) == []

@@ -8,11 +8,15 @@ import numpy as np
 import pytest
 import torch
 from deploy_runs import PINNED, own_probabilities
+from PIL import Image
 from typer.testing import CliRunner
 
 from convtrials.cli.main import app
+from convtrials.data.open import load_dataset
 from convtrials.deploy.export_run import export_torch
 from convtrials.deploy.extra import DeployError
+from convtrials.deploy.predictor import load_finished_run
+from convtrials.deploy.torch_file import card_path
 from convtrials.models import build_model
 from convtrials.training.engine.train import train
 from convtrials.training.recipe.recipe import Recipe
@@ -97,6 +101,30 @@ def test_the_run_s_own_statistics_are_in_the_card(grey_run, tmp_path):
     export_torch(run, grey_run[1])
     card = json.loads((run.folder / "model.json").read_text())
     assert (card["mean"], card["std"]) == ([0.25], [0.5])
+
+
+@pytest.mark.parametrize(
+    ("options", "framing"),
+    [
+        ({}, {"fit": "cover"}),
+        ({"fit": "stretch"}, {"fit": "stretch"}),
+        ({"fit": "pad", "pad": "white"}, None),
+    ],
+)
+def test_how_images_were_brought_to_their_size_is_in_the_card(tmp_path, options, framing):
+    draws = np.random.default_rng(0)
+    for number in range(30):
+        place = tmp_path / "photos" / "ab"[number % 2]
+        place.mkdir(parents=True, exist_ok=True)
+        pixels = draws.integers(0, 256, (20, 40, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(place / f"{number}.png")
+    data = load_dataset(tmp_path / "photos", image_size=16, **options)
+    run = train(
+        Recipe(model="alexnet-lite", width=0.125, epochs=0.1), data, out=tmp_path / "run", execution=PINNED
+    )
+    assert load_finished_run(run).framing == (framing or options)
+    card = json.loads(card_path(export_torch(run, data).path).read_text())
+    assert {key: card[key] for key in ("fit", "pad") if key in card} == (framing or options)
 
 
 def test_the_command(copied):

@@ -70,7 +70,7 @@ def test_workers_never_need_more_threads_than_there_are(cores: int) -> None:
 def test_impossible_options_are_refused() -> None:
     with pytest.raises(StudyError, match="--workers 0: must be 1 or more"):
         autotune_study(PROBE, ComputeOptions(workers=0))
-    with pytest.raises(RunError, match="allowed are cpu and cuda"):
+    with pytest.raises(RunError, match="allowed are cpu, cuda, cuda:N"):
         autotune_study(PROBE, ComputeOptions(device="abacus"))
 
 

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file
 from small_studies import BASE, PINNED, prepared, spec_of
 
-from convtrials.core.errors import StudyError
+from convtrials.core.errors import ConvtrialsError
 from convtrials.data.dataset import Dataset
 from convtrials.study.directory import StudyDirectory
 from convtrials.study.prepare import prepare
@@ -48,12 +48,13 @@ def test_fine_tuning_against_training_from_scratch(make_dataset: Make, tmp_path:
     [
         ({"freeze": "layer1"}, "bad: freeze: the network has no 'layer1'"),
         ({"optimizer": {"lr_factors": {"head": 2}}}, "bad: optimizer.lr_factors: the network has no 'head'"),
-        ({"input_stats": {"mean": [0.1, 0.2], "std": [1, 1]}, "freeze": 1}, "bad: input_stats: 2 numbers"),
+        ({"input_stats": {"mean": [0.1, 0.2], "std": [1, 1]}}, "bad: input_stats: 2 numbers"),
+        ({"augment": {"color_jitter": {"hue": 0.1}}}, "bad: augment.color_jitter.hue"),
     ],
 )
 def test_what_does_not_fit_is_refused_before_the_study_begins(
     make_dataset: Make, tmp_path: Path, changes: dict[str, object], line: str
 ) -> None:
-    with pytest.raises(StudyError, match=line):
+    with pytest.raises(ConvtrialsError, match=line):
         prepare(StudyDirectory(tmp_path / "s"), spec_of({"bad": changes}), make_dataset(), PINNED)
     assert not (tmp_path / "s").exists()

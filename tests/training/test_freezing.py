@@ -13,7 +13,7 @@ from torch import nn
 from convtrials.core.errors import RecipeError, RunError
 from convtrials.data.dataset import Dataset
 from convtrials.models import build_model, save_weights
-from convtrials.training.engine.checkpoint import TrainingState
+from convtrials.training.engine.checkpoint import TrainingState, frozen_optimizer
 from convtrials.training.engine.freezing import unfreezing_step
 from convtrials.training.engine.loop import train_step
 from convtrials.training.engine.progress import RunCallback
@@ -64,7 +64,9 @@ def test_it_is_as_if_the_features_were_no_part_of_the_training(
     changes = {"freeze": "features", "batch_norm": True, "initial_weights": str(start), "dropout": 0.0}
     run = train_small(changes)
 
-    def alone(recipe: Any, seed: int, state: TrainingState, group: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    def alone(
+        recipe: Any, seed: int, state: TrainingState, group: Any, weights: None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         network: Any = state.model.module
         with torch.no_grad():
             network.eval()
@@ -85,7 +87,7 @@ def test_no_backward_pass_goes_through_frozen_features(
 ) -> None:
     seen: list[tuple[str, bool]] = []
 
-    def step(recipe: Any, seed: int, state: TrainingState, group: Any) -> Any:
+    def step(recipe: Any, seed: int, state: TrainingState, group: Any, weights: None) -> Any:
         network: Any = state.model.module
         handles = [
             part.register_forward_hook(
@@ -93,7 +95,7 @@ def test_no_backward_pass_goes_through_frozen_features(
             )
             for name, part in (("features", network.features), ("classifier", network.classifier))
         ]
-        outcome = train_step(recipe, seed, state, group)
+        outcome = train_step(recipe, seed, state, group, weights)
         for handle in handles:
             handle.remove()
         assert all(one.grad is None for one in network.features.parameters())
@@ -177,10 +179,12 @@ def test_unfreezing_trains_all(train_small: Any, start: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("epochs", "per_epoch", "step"), [(1, 5, 5), (0.5, 5, 3), (0.3, 10, 3), (0.001, 5, 1)]
+    ("epochs", "total", "per_epoch", "step"),
+    [(1, 10, 5, 5), (0.5, 10, 5, 3), (0.3, 20, 10, 3), (0.001, 5, 5, 1), (0.9, 2, 2, 1), (2.99, 15, 5, 14)],
 )
-def test_the_step_from_which_all_is_trained(epochs: float, per_epoch: int, step: int) -> None:
-    assert unfreezing_step(epochs, per_epoch) == step
+def test_the_step_from_which_all_is_trained(epochs: float, total: int, per_epoch: int, step: int) -> None:
+    """The last step at least: rounding never drops the unfreezing that a recipe asks for."""
+    assert unfreezing_step(epochs, total, per_epoch) == step
 
 
 def test_what_is_frozen_is_said(train_small: Any, caplog: pytest.LogCaptureFixture) -> None:
@@ -232,3 +236,14 @@ def test_several_runs_at_once_are_refused(make_dataset: Callable[..., Dataset], 
     recipe = Recipe(**SMALL).changed({"freeze": "features"})
     with pytest.raises(RunError, match="frozen parts is for one run at a time"):
         train_replicas(recipe, make_dataset(), [0, 1], [tmp_path / "a", tmp_path / "b"], execution=PINNED)
+    assert not (tmp_path / "a").exists()
+
+
+def test_what_a_network_of_ones_own_does_not_train_is_not_let_go() -> None:
+    network = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 2))
+    network[0].bias.requires_grad_(False)
+    optimizer, freezing = frozen_optimizer(Recipe(freeze="0", unfreeze_at=1), network)
+    assert freezing is not None
+    freezing.before_step(5, 10, 5)
+    assert [one.requires_grad for one in network.parameters()] == [True, False, True, True]
+    assert sum(len(group["params"]) for group in optimizer.param_groups) == 3

@@ -1,6 +1,5 @@
 """Rates by layer: each layer's own, as timm and BEiT have it; the schedule, a resume and every optimizer keep them."""
 
-import logging
 from pathlib import Path
 from typing import Any
 
@@ -177,10 +176,8 @@ def test_several_runs_at_once_have_the_same_rates(
 ) -> None:
     from small_runs import PINNED, SMALL
 
-    from convtrials.core.log import get_logger
     from convtrials.training.replicas.train import train_replicas
 
-    get_logger("convtrials").setLevel(logging.WARNING)
     changes = {"optimizer": {"name": "adam", "lr": 1e-3, "layer_decay": 0.5}, "dropout": 0.0}
     recipe = Recipe(**SMALL).changed(changes)
     runs = train_replicas(recipe, make_dataset(), [0, 1], [tmp_path / "a", tmp_path / "b"], execution=PINNED)

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from convtrials.core.errors import RecipeError
@@ -264,6 +264,7 @@ plain = st.recursive(
 )
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # on a machine that others use too
 @given(st.dictionaries(st.sampled_from([*Recipe.model_fields, "x"]), plain, max_size=4))
 def test_any_mapping_is_a_recipe_or_a_recipe_error(values: dict[str, Any]) -> None:
     try:

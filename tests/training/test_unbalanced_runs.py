@@ -326,6 +326,24 @@ def test_weights_that_do_not_fit_are_refused(train_small: Any, unbalanced: Calla
         train_small({}, dataset=dataset)
 
 
+def test_weights_of_images_that_are_not_trained_on_may_be_zero(
+    train_small: Any, unbalanced: Callable[..., Dataset]
+) -> None:
+    dataset = unbalanced(True)
+    assert dataset.weights is not None
+    for_training = replace(dataset, weights=np.where(dataset.split == 0, dataset.weights, 0))
+    assert_same_weights(train_small({}, dataset=for_training), train_small({}, dataset=dataset))
+
+
+def test_other_weights_of_images_make_another_run(
+    train_small: Any, unbalanced: Callable[..., Dataset], tmp_path: Path
+) -> None:
+    train_small({}, dataset=unbalanced(), out=tmp_path / "run")
+    other = replace(unbalanced(), weights=unbalanced(True).weights)
+    with pytest.raises(RunError, match="holds a run with another image weights"):
+        train_small({}, dataset=other, out=tmp_path / "run")
+
+
 def test_the_first_lines_name_what_can_be_tried(
     train_small: Any, unbalanced: Callable[..., Dataset], caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -10,7 +10,8 @@ from torch.nn import functional
 from convtrials.core.errors import RecipeError
 from convtrials.data.augmentation.config import AugmentConfig
 from convtrials.data.batches import cut
-from convtrials.training.engine.loss import LOSSES, LossEntry, LossWeights, loss_sum
+from convtrials.training.engine.loss import LOSSES, LossEntry, loss_sum
+from convtrials.training.engine.loss_weights import LossWeights
 from convtrials.training.engine.weighting import Weighting, augmented_group, class_weights
 from convtrials.training.recipe.recipe import Recipe
 

@@ -10,6 +10,7 @@ from convtrials.cli.terminal import (
     COMPUTING,
     ChannelsLastOption,
     DeviceOption,
+    LogToOption,
     PrecisionOption,
     show_dataset,
 )
@@ -69,6 +70,7 @@ def run(
     checkpoint_every: Annotated[
         float, typer.Option(min=0, help="Seconds between checkpoints of a run.", rich_help_panel=COMPUTING)
     ] = 60.0,
+    log_to: LogToOption = None,
 ) -> None:
     """Train baseline and techniques under the same conditions, and give verdicts.
 
@@ -86,6 +88,7 @@ def run(
         checkpoint_seconds=checkpoint_every,
         replicas=replicas,
         channels_last=channels_last,
+        log_to=log_to or None,
     )
     directory, plan, dataset = _begin(study, out, data, options)
     if incomplete := show_study(directory, plan, dataset, options, report=report):

@@ -54,6 +54,14 @@ DeviceOption = Annotated[
         rich_help_panel=COMPUTING,
     ),
 ]
+LogToOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--log-to",
+        metavar="SERVICE",
+        help="mlflow or wandb: send curves there too; may be repeated. none ends it.",
+    ),
+]
 
 
 def print_warnings(texts: Iterable[str], console: "Console | None" = None) -> None:

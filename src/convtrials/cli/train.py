@@ -1,6 +1,7 @@
 """``convtrials train``: one recipe, one seed, one dataset, and a report at the end."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -11,6 +12,7 @@ from convtrials.cli.terminal import (
     COMPUTING,
     ChannelsLastOption,
     DeviceOption,
+    LogToOption,
     PrecisionOption,
     show_dataset,
 )
@@ -125,6 +127,7 @@ def train(
     checkpoint_every: Annotated[
         float, typer.Option(min=0, help="Seconds between checkpoints.", rich_help_panel=COMPUTING)
     ] = 60.0,
+    log_to: LogToOption = None,
     precision: PrecisionOption = None,
     channels_last: ChannelsLastOption = None,
     device: DeviceOption = None,
@@ -140,7 +143,7 @@ def train(
     """
     if resume is not None:
         _refuse_others(context)
-        run = _resume(resume, checkpoint_every)
+        run = _resume(resume, checkpoint_every, log_to or None)
     else:
         flags = {
             "model": model,
@@ -157,7 +160,7 @@ def train(
         resolved = _recipe(
             recipe, {key: value for key, value in flags.items() if value is not None}, settings or []
         )
-        _check_early(resolved)
+        _check_early(resolved, log_to or ())
         dataset = _load(
             data if data is not None or train_data is not None else "glyphs",
             resolved,
@@ -190,6 +193,7 @@ def train(
             channels_last=channels_last,
             device=device,
             checkpoint_seconds=checkpoint_every,
+            log_to=log_to or None,
         )
     _print_end(run, report)
 
@@ -203,12 +207,14 @@ def _recipe(path: Path | None, flags: dict[str, Any], settings: list[str]) -> "R
     return Recipe.make(merged({}, changes), where="command line")
 
 
-def _check_early(recipe: "Recipe") -> None:
+def _check_early(recipe: "Recipe", log_to: Sequence[str]) -> None:
     """Find a mistyped model or a missing file before minutes are spent on packing images."""
     from convtrials.core.custom import find
     from convtrials.core.errors import RecipeError
     from convtrials.models.registry import model_name
+    from convtrials.training.loggers.log_to import check_loggers
 
+    check_loggers(log_to)
     model_name(recipe.model)
     for key, name in recipe.custom_parts().items():
         find(key, name)
@@ -218,7 +224,7 @@ def _check_early(recipe: "Recipe") -> None:
 
 def _refuse_others(context: typer.Context) -> None:
     """A resumed run has its recipe, data and execution already: another flag would be a misunderstanding."""
-    allowed = ("resume", "report", "checkpoint_every")
+    allowed = ("resume", "report", "checkpoint_every", "log_to")
     for name in context.params:
         source = context.get_parameter_source(name)
         if name not in allowed and source is not None and source.name == "COMMANDLINE":
@@ -237,10 +243,10 @@ def _load(source: str | None, recipe: "Recipe", *, workers: int | None, **typed:
     return load_dataset(source, workers=workers, **given)
 
 
-def _resume(folder: Path, checkpoint_every: float) -> "Run":
+def _resume(folder: Path, checkpoint_every: float, log_to: Sequence[str] | None) -> "Run":
     from convtrials.training.engine.train import resume
 
-    return resume(folder, checkpoint_seconds=checkpoint_every)
+    return resume(folder, checkpoint_seconds=checkpoint_every, log_to=log_to)
 
 
 def _print_end(run: "Run", report: bool) -> None:

@@ -11,10 +11,12 @@ database, which would not see the ``flock`` of an earlier version, or are marker
 killed process until the lease ends.
 """
 
+import errno
 import os
 import secrets
 import time
 import weakref
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from types import TracebackType
@@ -35,8 +37,20 @@ _PAUSE = 0.02
 _MOMENT = 0.1
 
 
+#: What a file system without locks answers, such as some network drives.
+_NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
+
+
 class LockHeld(Exception):
     """Another process, or another part of this one, holds the lock."""
+
+
+def why_not_locked(error: OSError) -> str:
+    """Say why a file in a folder could not be made or locked."""
+    said = error.strerror or str(error)
+    if error.errno in _NO_LOCKS:
+        return f"cannot be locked: its file system has no locks ({said}); choose a folder on another disk"
+    return f"cannot be written or locked: {said}"
 
 
 #: What was locked: the first byte and how many; meaningless where whole files are locked.
@@ -49,7 +63,7 @@ class _System(Protocol):
     def take(self, handle: int, kind: Kind) -> _Range | None:
         """Take the lock if it is free, without waiting; None where it is not."""
 
-    def free(self, handle: int, taken: _Range) -> None:
+    def free(self, handle: int, locked: _Range) -> None:
         """Free the lock and close the file."""
 
 
@@ -65,7 +79,10 @@ class _Flock:
             return None
         return 0, 0
 
-    def free(self, handle: int, taken: _Range) -> None:
+    def free(self, handle: int, locked: _Range) -> None:
+        # Closing frees it too, but not before a process that is just being started has closed its copy.
+        with suppress(OSError):
+            self._fcntl.flock(handle, self._fcntl.LOCK_UN)
         os.close(handle)
 
 
@@ -85,9 +102,9 @@ class _ByteRanges:
             return first, count
         return None
 
-    def free(self, handle: int, taken: _Range) -> None:
+    def free(self, handle: int, locked: _Range) -> None:
         try:  # closing frees it too, but Windows does not say when
-            self._locking(handle, self._msvcrt.LK_UNLCK, *taken)
+            self._locking(handle, self._msvcrt.LK_UNLCK, *locked)
         finally:
             os.close(handle)
 
@@ -127,7 +144,7 @@ class FileLock:
     def __init__(self, path: Path, kind: Kind = "exclusive") -> None:
         self.path, self.kind = Path(path), kind
         self._handle: int | None = None
-        self._taken: _Range = (0, 0)
+        self._range: _Range = (0, 0)
 
     def acquire(self, wait: float | None = None) -> "FileLock":
         """Take the lock; it is held until `release`, the end of a ``with`` block or that of the process.
@@ -148,13 +165,13 @@ class FileLock:
             self.path, os.O_RDWR | os.O_CREAT, 0o666
         )  # not inherited by programs that are started
         try:
-            taken = _take(handle, self.kind, wait)
-            if taken is None:
+            locked = _take(handle, self.kind, wait)
+            if locked is None:
                 raise LockHeld(f"{self.path}: locked by another process")
         except BaseException:
             os.close(handle)
             raise
-        self._handle, self._taken = handle, taken
+        self._handle, self._range = handle, locked
         _HELD.add(self)
         return self
 
@@ -163,7 +180,7 @@ class FileLock:
         handle, self._handle = self._handle, None
         _HELD.discard(self)
         if handle is not None:
-            _SYSTEM.free(handle, self._taken)
+            _SYSTEM.free(handle, self._range)
 
     def held(self) -> bool:
         """Say whether anyone holds a lock of this kind at this moment; one who only asks does not count.
@@ -180,14 +197,14 @@ class FileLock:
             asked: tuple[Kind, float] = (
                 ("shared", 0.0) if self.kind == "exclusive" else ("exclusive", _MOMENT)
             )
-            taken = _take(handle, *asked)
+            locked = _take(handle, *asked)
         except OSError:
             os.close(handle)
             return False
-        if taken is None:
+        if locked is None:
             os.close(handle)
             return True
-        _SYSTEM.free(handle, taken)
+        _SYSTEM.free(handle, locked)
         return False
 
     def __enter__(self) -> "FileLock":
@@ -200,13 +217,13 @@ class FileLock:
 
 
 def _take(handle: int, kind: Kind, wait: float | None) -> _Range | None:
-    """Take a lock on an open file; None where it could not be had within some seconds."""
+    """Take a lock on an open file; None where it is still held after some seconds."""
     deadline = None if wait is None else time.monotonic() + wait
-    while (taken := _SYSTEM.take(handle, kind)) is None:
+    while (locked := _SYSTEM.take(handle, kind)) is None:
         if deadline is not None and time.monotonic() >= deadline:
             return None
         time.sleep(_PAUSE)
-    return taken
+    return locked
 
 
 def _open_to_ask(path: Path) -> int:

@@ -170,7 +170,8 @@ class Batches:
     class_names : tuple of str
         The dataset's.
     image_weights : Tensor of float32, shape (n,), or None
-        How much each image counts in the training loss, on the CPU; None where all count alike.
+        How much each image counts in the training loss, on the CPU; None where all count alike, and in a split that is
+        not trained on.
     positions : ndarray of int64, shape (n,)
         Where the split's images are in the dataset.
     streams : bool
@@ -206,7 +207,7 @@ class Batches:
         self.labels = torch.from_numpy(dataset.labels[self.positions].astype(np.int64))
         self._labels_there = self.labels.to(self.device)
         self.class_names = dataset.class_names
-        self.image_weights = image_weights(dataset, split)
+        self.image_weights = image_weights(dataset) if split == "train" else None
         rows = rows_of(dataset.images)
         image_bytes = int(np.prod(dataset.images.shape[1:]))
         self.streams = len(self.positions) * image_bytes > memory_limit
@@ -299,13 +300,13 @@ class Batches:
         return images if self.channels_last else as_contiguous(images)
 
 
-def image_weights(dataset: Dataset, split: SplitName = "train") -> Tensor | None:
-    """Return how much each image of a split counts in the training loss; None where all count alike.
+def image_weights(dataset: Dataset) -> Tensor | None:
+    """Return how much each image of the training split counts in the loss; None where all count alike.
 
     Raises
     ------
     DataError
-        There is not one finite weight of 0 or more for each image, or all in the split are 0.
+        There is not one finite weight of 0 or more for each image, or all of the training split are 0.
     """
     if dataset.weights is None:
         return None
@@ -314,10 +315,10 @@ def image_weights(dataset: Dataset, split: SplitName = "train") -> Tensor | None
         raise DataError(
             f"dataset {dataset.name!r}: weights: needed is one finite number of 0 or more for each image"
         )
-    own = weights[dataset.indices(split)]
+    own = weights[dataset.indices("train")]
     if len(own) == 0 or (own == own[0]).all():
         if len(own) and own[0] == 0:
-            raise DataError(f"dataset {dataset.name!r}: weights: all images of {split} have the weight 0")
+            raise DataError(f"dataset {dataset.name!r}: weights: all images of train have the weight 0")
         return None
     return torch.from_numpy(own)
 

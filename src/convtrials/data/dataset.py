@@ -5,6 +5,7 @@ import html
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -166,9 +167,10 @@ class Dataset:
         >>> Dataset.from_frame(frame).counts()
         {'train': 28, 'val': 6, 'test': 6}
         """
-        from convtrials.data.from_frame import frame_dataset
-
-        return frame_dataset(frame, folder, columns, workers, options)
+        # By its name: what packs a frame makes a `Dataset`, and so stands on this module.
+        packer = import_module("convtrials.data.from_frame")
+        made: Dataset = packer.frame_dataset(frame, folder, columns, workers, options)
+        return made
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -3,6 +3,7 @@
 import errno
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,9 @@ from convtrials.data.hashes import hash_images
 from convtrials.data.open import one_source
 from convtrials.data.options import DatasetOptions
 from convtrials.data.pack import bad_images_message
-from convtrials.data.parallel import blocks
+from convtrials.data.parallel import blocks, pool_for
 from convtrials.data.paths import typed_path
+from convtrials.data.pixel_scale import find_scale
 from convtrials.data.selection import choose_rows, only_classes, refuse_one_class, split_rows
 from convtrials.data.sources.base import Listing, Source
 from convtrials.data.sources.find import find_source
@@ -77,8 +79,12 @@ def write_split(
         raise DataError(f"{found.location}: holds no image files to link to; leave --link out")
     refuse_one_class(found.location, listing)
     rows = choose_rows(listing, wanted.samples_per_class)
+    frame = Frame(listing.native_shape)
+    if listing.paths is None:  # images are drawn, on the scale that a pack has
+        with pool_for(found, len(rows)) as pool:
+            frame = replace(frame, scale=find_scale(found, listing, rows, wanted, pool)[0])
     if wanted.skip_bad:
-        bad = hash_images(found, listing).bad
+        bad = hash_images(found, listing, frame).bad
         rows = rows[~np.isin(rows, [item.index for item in bad])]
         if not len(rows):
             raise DataError(bad_images_message(found, bad))
@@ -94,7 +100,7 @@ def write_split(
             staged_folder(target) as building,
             progress_task(f"write {target.name}", len(rows)) as progress,
         ):
-            _write(found, listing, rows, split, building, link, progress)
+            _write(found, listing, rows, split, building, link, frame, progress)
             move_folder(building, target)
     except OSError as error:
         raise DataError(f"{error.filename or target}: cannot be written: {error.strerror}") from error
@@ -118,6 +124,7 @@ def _write(
     split: NDArray[np.uint8],
     building: Path,
     link: bool,
+    frame: Frame,
     progress: Task,
 ) -> None:
     for part in SPLITS:
@@ -137,7 +144,7 @@ def _write(
             _place(tree, path, target, link)
             progress.advance()
     else:
-        _draw(source, listing, rows, targets, progress)
+        _draw(source, frame, rows, targets, progress)
 
 
 def _on_disk(source: Any) -> bool:
@@ -191,33 +198,33 @@ def _link(file: str, target: Path) -> None:
         raise
 
 
-def _draw(
-    source: Any, listing: Listing, rows: NDArray[np.int64], targets: list[Path], progress: Task
-) -> None:
+def _draw(source: Any, frame: Frame, rows: NDArray[np.int64], targets: list[Path], progress: Task) -> None:
     from PIL import Image
 
-    shape = listing.native_shape
+    shape = frame.shape
     if shape is None:  # images of several sizes, from several sources or within a table
-        _draw_each(source, rows, targets, progress)
+        _draw_each(source, frame, rows, targets, progress)
         return
     for first, own in blocks(rows, int(np.prod(shape))):
         start, stop = int(own[0]), int(own[-1]) + 1
         if stop - start == len(own):
-            images = source.read(start, stop, Frame(shape))[0]
+            images = source.read(start, stop, frame)[0]
         else:
-            images = np.concatenate([source.read(int(row), int(row) + 1, Frame(shape))[0] for row in own])
+            images = np.concatenate([source.read(int(row), int(row) + 1, frame)[0] for row in own])
         for place, image in enumerate(images):
             picture = Image.fromarray(image[..., 0] if shape[2] == 1 else image)
             picture.save(targets[first + place] / f"{int(rows[first + place]):07d}.png")
             progress.advance()
 
 
-def _draw_each(source: Any, rows: NDArray[np.int64], targets: list[Path], progress: Task) -> None:
+def _draw_each(
+    source: Any, frame: Frame, rows: NDArray[np.int64], targets: list[Path], progress: Task
+) -> None:
     from PIL import Image
 
     for row, folder in zip(rows.tolist(), targets, strict=True):
         try:
-            image = source.native(row, Frame())
+            image = source.native(row, frame)
         except UnreadableImageError as error:
             raise DataError(
                 f"{source.location}, {source.path_of(row)}: {error}; --skip-bad leaves it out"

@@ -21,7 +21,7 @@ def frame_dataset(
 ) -> "Dataset":
     """Pack a data frame as `Dataset.from_frame` documents it, or open the pack that there is."""
     from convtrials.data.open import pack_source
-    from convtrials.data.sources.find import FRAME
+    from convtrials.data.sources.find import FRAME, options_fit
     from convtrials.data.sources.table import first_look
     from convtrials.data.sources.table_columns import refuse_incomplete
     from convtrials.data.sources.table_files import PathTableSource, table_source
@@ -29,6 +29,9 @@ def frame_dataset(
     from convtrials.data.sources.table_paths import LinkedTree
 
     wanted = DatasetOptions.make({**options, "columns": dict(columns) if columns else None})
+    for name in ("val", "test"):
+        if getattr(wanted, name) is not None:
+            raise DataError(f"{name}: a data frame has its splits in a column; columns={{'split': NAME}}")
     place = typed_path(folder if folder is not None else ".")
     if not place.is_dir():
         raise DataError(f"{place}: no such folder")
@@ -36,8 +39,9 @@ def frame_dataset(
     file = open_frame(tree, frame)
     table = first_look([file], [255], wanted.columns, wanted.fold)
     refuse_incomplete(table.where, table.names, table.roles)
-    source = table_source(tree, table, "", skip_bad=wanted.skip_bad, transposed=False)
+    source = table_source(tree, table, "", skip_bad=wanted.skip_bad, transposed=False, bits=wanted.bits)
     of_files = isinstance(source, PathTableSource)
+    options_fit(source, wanted)
     source.name = "frame"
     source.location = f"{FRAME}{file.digest}" + (f" of {tree.location}" if of_files else "")
     return pack_source(source, wanted, verify=False, workers=workers)

@@ -1,11 +1,8 @@
 """What each image came from (patient, writer, camera), found in its path or in a table of path and group."""
 
-import json
 import os
 import posixpath
 import re
-import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,22 +12,8 @@ import numpy as np
 
 from convtrials.core.errors import DataError
 from convtrials.data.options import DatasetOptions, is_table_name
+from convtrials.data.patterns import found_in_paths
 from convtrials.data.sources.base import Listing, Source
-
-MAX_PATTERN = 1000
-_LONGEST_PATH = 4096
-#: Seconds that a pattern may take, at least, and paths a second beyond that.
-PATTERN_SECONDS = 30.0
-_PATHS_PER_SECOND = 10_000
-
-# Run by a bare interpreter: `re` cannot be interrupted from within its process.
-_MATCH = (
-    "import json,re,sys\n"
-    "pattern,paths=json.load(sys.stdin)\n"
-    "find=re.compile(pattern).search\n"
-    "found=map(find,paths)\n"
-    "json.dump([None if m is None else (m[1] if m.re.groups else m[0]) for m in found],sys.stdout)\n"
-)
 
 
 def complete_listing(listing: Listing, source: Source, options: DatasetOptions) -> Listing:
@@ -88,12 +71,7 @@ def groups_stamp(options: DatasetOptions) -> str:
 
 
 def _from_paths(pattern: str, paths: Sequence[str]) -> tuple[list[str], str]:
-    if len(pattern) > MAX_PATTERN:
-        raise DataError(f"groups: a pattern of {len(pattern):,} characters; at most {MAX_PATTERN:,} are read")
-    longest = max(paths, key=len, default="")
-    if len(longest) > _LONGEST_PATH:
-        raise DataError(f"groups: {longest[:80]}...: a path of {len(longest):,} characters")
-    found = _matched(pattern, paths)
+    found = found_in_paths("groups", pattern, paths)
     without = [path for path, text in zip(paths, found, strict=True) if not text]
     if without:
         raise DataError(
@@ -102,30 +80,6 @@ def _from_paths(pattern: str, paths: Sequence[str]) -> tuple[list[str], str]:
         )
     by_number = {number: name for name, number in re.compile(pattern).groupindex.items()}
     return [str(text) for text in found], by_number.get(1, "group")
-
-
-def _matched(pattern: str, paths: Sequence[str]) -> list[str | None]:
-    """Search every path in a process that can be ended: some patterns take for ever on some texts."""
-    seconds = PATTERN_SECONDS + len(paths) / _PATHS_PER_SECOND
-    try:
-        done = subprocess.run(
-            [sys.executable, "-I", "-S", "-c", _MATCH],
-            input=json.dumps([pattern, list(paths)]),
-            capture_output=True,
-            encoding="ascii",
-            timeout=seconds,
-            check=True,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise DataError(
-            f"groups: {pattern!r:.80} needs more than {seconds:.0f} s for {len(paths):,} paths; repetitions within "
-            "repetitions, such as (a+)+, take for ever"
-        ) from error
-    except (OSError, subprocess.CalledProcessError) as error:
-        said = (getattr(error, "stderr", None) or str(error)).strip().splitlines()
-        raise DataError(f"groups: {pattern!r:.80}: {said[-1] if said else 'failed'}") from error
-    found: list[str | None] = json.loads(done.stdout)
-    return found
 
 
 def _from_table(path: Path, paths: Sequence[str]) -> tuple[list[str], str]:

@@ -1,6 +1,7 @@
 """Open a dataset by its name or path, or again from what a run's ``dataset.json`` says of it."""
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,10 @@ from convtrials.data.dataset import Dataset
 from convtrials.data.groups import groups_stamp
 from convtrials.data.options import DatasetOptions
 from convtrials.data.pack import build_pack
+from convtrials.data.paths import typed_path
 from convtrials.data.sources.base import Source
 from convtrials.data.sources.find import BUILT_IN, find_source
-from convtrials.data.sources.frame import EDGE
+from convtrials.data.sources.tree import is_archive
 from convtrials.data.store import index_path, look_up, open_pack, plain_disk_errors, remember
 
 _log = get_logger(__name__)
@@ -63,8 +65,22 @@ def load_dataset(
     {'train': 288, 'val': 72, 'test': 72}
     """
     wanted = DatasetOptions.make(options)
-    _say_unused(wanted)
-    return pack_source(find_source(one_source(source, train), wanted), wanted, verify=verify, workers=workers)
+    place = one_source(source, train)
+    known = None if verify else _packed_archive(place, wanted)
+    if known is not None:
+        return known
+    return pack_source(find_source(place, wanted), wanted, verify=verify, workers=workers)
+
+
+def _packed_archive(place: str | Path, wanted: DatasetOptions) -> Dataset | None:
+    """Open the pack of an archive that is as it was; what it holds, which takes long to list, is then known."""
+    path = typed_path(place)
+    if wanted.val is not None or wanted.test is not None or not (is_archive(path) and path.is_file()):
+        return None
+    from convtrials.data.sources.archive import ArchiveTree
+
+    tree = ArchiveTree(path)
+    return look_up(index_path(tree.location, wanted.document()), tree.stamp() + groups_stamp(wanted))
 
 
 def pack_source(found: Source, wanted: DatasetOptions, *, verify: bool, workers: int | None) -> Dataset:
@@ -89,16 +105,9 @@ def pack_source(found: Source, wanted: DatasetOptions, *, verify: bool, workers:
 def one_source(source: str | Path | None, train: str | Path | None) -> str | Path:
     """Return the one of both that is given."""
     if (source is None) == (train is None):
-        problem = (
-            "a source and train are both given" if train is not None else "no images to train on are given"
-        )
+        problem = "a source and train are both given" if train is not None else "no images to train on are given"
         raise DataError(f"{problem}: name one source, or train and test (each a source of its own)")
     return source if source is not None else train  # type: ignore[return-value]
-
-
-def _say_unused(options: DatasetOptions) -> None:
-    if options.pad != EDGE and options.fit != "pad":
-        _log.info(f"pad {options.pad} does nothing with fit {options.fit}: it needs fit pad (--fit pad)")
 
 
 def reframed(dataset: Dataset, options: dict[str, Any]) -> Dataset:
@@ -125,14 +134,14 @@ def reframed(dataset: Dataset, options: dict[str, Any]) -> Dataset:
     source = source_name(dataset)
     if source is None:
         raise DataError(f"{asked}: the dataset was made in memory and stays as it is, {height} x {width}")
-    wanted = own.document() | other
-    if "pad" in other:
-        _say_unused(DatasetOptions.make(wanted))
+    before = own.document()
+    if other.get("fit", "pad") != "pad":
+        before.pop("pad", None)  # which belonged to the other fit
     with quiet():
-        found = load_dataset(source, **wanted)
+        found = load_dataset(source, **before | other)
     if not (np.array_equal(found.labels, dataset.labels) and np.array_equal(found.split, dataset.split)):
         raise DataError(f"{asked}: {source} does not give the same images in this way")
-    return found
+    return replace(found, weights=dataset.weights)  # which may have been given in memory
 
 
 def describe(dataset: Dataset, seconds: float) -> str:

@@ -84,7 +84,10 @@ class DatasetOptions:
         for key in given:
             if key not in OPTION_NAMES:
                 raise OptionError(key, f"unknown key; allowed: {', '.join(OPTION_NAMES)}")
-        return cls(**{key: _CHECKS[key](key, value) for key, value in given.items()})
+        made = cls(**{key: _CHECKS[key](key, value) for key, value in given.items()})
+        if made.pad != EDGE and made.fit != "pad":
+            raise OptionError("pad", f"{made.pad}: has no effect with fit {made.fit}; needed: fit pad")
+        return made
 
     def document(self) -> dict[str, Any]:
         """Return keywords of `load_dataset`, plain values; of the younger options only those that were given.
@@ -197,13 +200,17 @@ def _pad(key: str, value: Any) -> str:
     return text
 
 
+#: What compiling a pattern raises; of numbers and nesting beyond all bounds the last two.
+_NO_PATTERN = (re.error, OverflowError, RecursionError)
+
+
 def _groups(key: str, value: Any) -> str:
     text = _text(key, value)
     if is_table_name(text):
         return _path(key, text)
     try:
         re.compile(text)
-    except re.error as error:
+    except _NO_PATTERN as error:
         raise OptionError(
             key, f"{text!r:.60}: neither a .csv file nor a regular expression ({error})"
         ) from None
@@ -214,7 +221,7 @@ def _label_pattern(key: str, value: Any) -> str:
     text = _text(key, value)
     try:
         groups = re.compile(text).groups
-    except re.error as error:
+    except _NO_PATTERN as error:
         raise OptionError(key, f"{text!r:.60}: not a regular expression ({error})") from None
     if not groups:
         raise OptionError(

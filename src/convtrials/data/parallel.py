@@ -102,6 +102,24 @@ def pool_for(source: Any, count: int, workers: int | None = None) -> WorkerPool:
     return WorkerPool(1 if alone else workers or available_cores())
 
 
+def in_another_process(work: Callable[[Any], Any], task: Any) -> Any:
+    """Return ``work(task)``, done by a fresh process: it may crash.
+
+    Raises
+    ------
+    DataError
+        It did. What `work` raises is raised here.
+    """
+    ((process, pipe),) = _start(1)
+    try:
+        _send(pipe, (work, task))
+        return _receive(pipe)
+    finally:
+        pipe.close()
+        process.terminate()
+        process.join()
+
+
 def reading_order(source: Any, rows: NDArray[np.int64]) -> NDArray[np.int64]:
     """Places of `rows`, shape (n,), in the order in which a source is best read.
 

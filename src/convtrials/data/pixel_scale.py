@@ -53,12 +53,14 @@ def find_scale(
     Raises
     ------
     DataError
-        Values of no known range, or of different ranges in two splits.
+        Values of no known range, or of different ranges in two splits; bits of images that have 8.
     """
+    narrow = headers is not None and not any(header.wide for header in headers)
     if options.bits is not None:
         white = 2**options.bits - 1
-        return PixelScale(white, float(white), white if options.bits < 8 else 255), ()
-    narrow = headers is not None and not any(header.wide for header in headers)
+        if options.bits > 8 and (narrow or (headers is None and not _any_wide(source, listing, rows))):
+            raise DataError(f"bits {options.bits}: {source.location} has images of 8 bits; leave it out")
+        return PixelScale(white, float(white), min(white, 255), white), ()
     if narrow or not isinstance(source, HasExtent):
         return PixelScale(), ()
     found = _extents(source, listing, rows, pool)
@@ -114,6 +116,16 @@ class ExtentReader:
         for run in np.split(np.arange(len(rows)), np.flatnonzero(np.diff(rows) != 1) + 1):
             extent = extent.joined(self.source.extent(int(rows[run[0]]), int(rows[run[-1]]) + 1))
         return extent
+
+
+def _any_wide(source: Source, listing: Listing, rows: NDArray[np.int64]) -> bool:
+    """Whether the images of any split, each of one array, have more than 8 bits."""
+    if not isinstance(source, HasExtent):
+        return True  # numbers in a table
+    if listing.native_shape is None:
+        return any(source.wide(row) for row in rows.tolist())
+    split = np.zeros(len(rows), np.uint8) if listing.split is None else listing.split[rows]
+    return any(source.wide(int(rows[place])) for place in np.unique(split, return_index=True)[1])
 
 
 def _bits(source: Source, largest: int) -> int:

@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import Any
 
 from convtrials.core.errors import ConvtrialsError
+from convtrials.core.extras import how_to_install
 
 
 class DeployError(ConvtrialsError):
@@ -28,7 +29,7 @@ def need(module: str) -> Any:
         return import_module(module)
     except ImportError as error:
         if isinstance(error, ModuleNotFoundError) and error.name == package:
-            raise DeployError(f"{package} is not installed: pip install 'convtrials[deploy]'") from None
+            raise DeployError(f"{package} is not installed: {how_to_install('deploy')}") from None
         raise DeployError(f"{package} cannot be imported: {first_line(error)}") from error
 
 

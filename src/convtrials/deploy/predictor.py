@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from convtrials.core.custom import source_of
 from convtrials.core.errors import RunError
 from convtrials.data.dataset import Dataset
+from convtrials.data.sources.frame import EDGE
 from convtrials.models.weights import load_weights
 from convtrials.training.engine.network import recipe_network
 from convtrials.training.run_directory import Run, load_run
@@ -91,6 +92,15 @@ class FinishedRun:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     origin: dict[str, Any]
+
+    @property
+    def framing(self) -> dict[str, str]:
+        """How images of other sizes were brought to this one: ``fit``, and ``pad`` where it fills; else empty."""
+        options = self.run.dataset.options
+        if options is None:  # made in memory
+            return {}
+        fit = str(options.get("fit") or "cover")
+        return {"fit": fit, "pad": str(options.get("pad") or EDGE)} if fit == "pad" else {"fit": fit}
 
     def predictor(self, precision: torch.dtype = torch.float32) -> Predictor:
         """Return a predictor with its own copy of the network, in evaluation mode."""

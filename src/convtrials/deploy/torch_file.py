@@ -79,6 +79,7 @@ def write_card(finished: FinishedRun, path: Path) -> None:
             "sha256": _digest(path),
             "class_names": list(finished.class_names),
             "image_shape": list(finished.image_shape),
+            **finished.framing,
             "input": "float32 (N, C, H, W): pixels / 255, minus mean, divided by std",
             "output": "logits, float32 (N, classes); softmax makes probabilities",
             "mean": list(finished.mean),

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from convtrials.core.documents import parse_object, read_document
 from convtrials.core.errors import StudyError
 from convtrials.core.files import finite, read_bounded_text, remove_leftovers, write_json
-from convtrials.core.locks import FileLock, Kind, LockHeld
+from convtrials.core.locks import FileLock, Kind, LockHeld, why_not_locked
 from convtrials.core.log import quiet
 from convtrials.data.dataset import Dataset
 from convtrials.data.open import reopen_dataset
@@ -41,6 +41,7 @@ from convtrials.study.schemas import (
     SessionTime,
     StudyDataset,
     StudyExecution,
+    StudyLoggers,
     Verdicts,
 )
 from convtrials.training.run_directory import Run
@@ -182,6 +183,17 @@ class StudyDirectory:
         execution.write(self.execution_path)
 
     @property
+    def log_to(self) -> tuple[str, ...]:
+        """The services, such as ``mlflow``, that every run is sent to."""
+        path = self.folder / "loggers.json"
+        return read_document(path, StudyLoggers, StudyError).log_to if path.is_file() else ()
+
+    def write_log_to(self, services: tuple[str, ...]) -> None:
+        """Send runs that begin or go on from now to these services."""
+        if services != self.log_to:
+            StudyLoggers(log_to=services).write(self.folder / "loggers.json")
+
+    @property
     def verdicts_path(self) -> Path:
         """What the ended runs say, finished study or not."""
         return self.folder / "verdicts.json"
@@ -253,7 +265,7 @@ class StudyDirectory:
             self._check_ours(begun)
             lock = FileLock(self.folder / ".lock").acquire()
         except OSError as error:
-            raise StudyError(f"{self.folder}: cannot be written or locked: {error.strerror}") from None
+            raise StudyError(f"{self.folder}: {why_not_locked(error)}") from None
         with lock:
             remove_leftovers(self.folder)
             yield
@@ -261,7 +273,11 @@ class StudyDirectory:
     @contextmanager
     def running(self) -> Iterator[None]:
         """Say that runs are being trained under the plan as it is; several processes may say so at once."""
-        with self._running("shared").acquire():
+        try:
+            lock = self._running("shared").acquire()
+        except OSError as error:
+            raise StudyError(f"{self.folder}: {why_not_locked(error)}") from None
+        with lock:
             yield
 
     @property
@@ -285,6 +301,8 @@ class StudyDirectory:
                 f"{self.folder}: another process is running this study with another plan; "
                 "stop it first, or choose another --out"
             ) from None
+        except OSError as error:
+            raise StudyError(f"{self.folder}: {why_not_locked(error)}") from None
         with lock:
             yield
 

@@ -13,6 +13,7 @@ from convtrials.study.results.scores import Outcomes, units_of_test
 from convtrials.study.schemas import Verdicts
 from convtrials.study.status import StudyState, read_status
 from convtrials.training.engine.execution import ComputeOptions
+from convtrials.training.loggers.log_to import check_loggers
 
 #: Called about once a second with how a study stands, and which runs have ended since.
 Show = Callable[[StudyState, list[RunEnd]], None]
@@ -30,6 +31,8 @@ def run_study(
     from convtrials.study.execute.run_trainer import RunTrainer
     from convtrials.study.execute.scheduler import run_to_end
 
+    if options.log_to is not None:
+        study.write_log_to(check_loggers(options.log_to))
     known = study.execution
     execution, workers = known.execution, options.workers or known.workers
     trainer = RunTrainer(study, plan, dataset, execution, options.checkpoint_seconds)

@@ -43,6 +43,12 @@ class StudyDocument(Document):
         return plain
 
 
+class StudyLoggers(StudyDocument):
+    """``loggers.json``: the services that every run of the study is sent to."""
+
+    log_to: Several[Text] = ()
+
+
 class SingleRuns(StudyDocument):
     """How all comparisons of one run of the baseline with one run of a technique come out.
 

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -111,6 +111,7 @@ class Study:
         replicas: int | None = None,
         checkpoint_seconds: float = 60.0,
         change_plan: bool = False,
+        log_to: str | Sequence[str] | None = None,
     ) -> StudyResult:
         """Run to the end; called again it goes on where it was stopped or killed.
 
@@ -132,6 +133,9 @@ class Study:
         change_plan : bool
             Let this study take the place of another one in `out`. Its verdicts and report go, its runs stay where they
             stay useful, and the report shows the change.
+        log_to : str or sequence of str, optional
+            ``"mlflow"``, ``"wandb"``: every run goes there too, grouped by arm. Kept when the study goes on; ``"none"``
+            ends it.
 
         Raises
         ------
@@ -140,7 +144,7 @@ class Study:
         """
         check_kind(dataset, Dataset, "dataset", "ct.load_dataset('photos')")
         options = ComputeOptions(
-            workers, threads, precision, device, checkpoint_seconds, replicas, channels_last
+            workers, threads, precision, device, checkpoint_seconds, replicas, channels_last, log_to
         )
         where = {"source": source_name(dataset) or IN_MEMORY, "dataset_options": _options_of(dataset)}
         spec = self.spec().model_copy(update=where)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, TypeVar
 from convtrials.core.documents import parse_document, read_document
 from convtrials.core.errors import DataError, RunError, RunLocked
 from convtrials.core.files import read_bounded_text, remove_file, remove_leftovers, write_json, write_text
-from convtrials.core.locks import FileLock, LockHeld
+from convtrials.core.locks import FileLock, LockHeld, why_not_locked
 from convtrials.core.names import unreserved
 from convtrials.data.dataset import Dataset
 from convtrials.evaluation.predictions import Predictions, read_predictions, write_predictions
@@ -31,6 +31,7 @@ from convtrials.training.run_documents import (
     Environment,
     HistoryEntry,
     Identity,
+    LoggedRun,
     RunOrigin,
     RunResult,
 )
@@ -282,6 +283,26 @@ class Run:
             val_images=self.dataset.counts.val,
         )
 
+    # Where else it is known.
+
+    @property
+    def services(self) -> tuple[str, ...]:
+        """Services such as ``mlflow`` that the run was sent to."""
+        found = (path.stem.removeprefix("logged-") for path in self.folder.glob("logged-*.json"))
+        return tuple(sorted(found))
+
+    def logged_to(self, service: str) -> LoggedRun | None:
+        """Return under what name a service such as ``mlflow`` knows the run; None where it does not."""
+        path = self._logged_path(service)
+        return read_document(path, LoggedRun, RunError) if path.is_file() else None
+
+    def write_logged_to(self, service: str, logged: LoggedRun) -> None:
+        """Keep under what name a service knows the run, and what was sent there."""
+        logged.write(self._logged_path(service))
+
+    def _logged_path(self, service: str) -> Path:
+        return self.folder / f"logged-{service}.json"
+
     # What it is written by.
 
     def begin(
@@ -328,7 +349,7 @@ class Run:
         except LockHeld:
             raise RunLocked(f"{self.folder}: another process is training this run") from None
         except OSError as error:
-            raise RunError(f"{self.folder}: cannot be written or locked: {error.strerror}") from None
+            raise RunError(f"{self.folder}: {why_not_locked(error)}") from None
         with lock:
             remove_leftovers(self.folder)
             yield

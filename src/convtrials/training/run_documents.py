@@ -23,6 +23,8 @@ class Identity(Document):
         Fingerprints.
     initial_weights : str or None
         Digest of the file of initial weights, where there is one.
+    "image weights" : str or None
+        Digest of the weights of the dataset's images, where it has any.
     "KEY source" : str or None
         Digest of the source of your own model, optimizer or other part, where the recipe names one.
     """
@@ -76,6 +78,8 @@ class DatasetDescription(Document):
         What images are normalised with, on the scale 0 to 1.
     pack : str or None
         The folder of the packed images.
+    pixel_scale : dict or None
+        What is white in images of more than 8 bits, where it is not the usual value (`PixelScale`).
     """
 
     name: Text
@@ -91,6 +95,7 @@ class DatasetDescription(Document):
     mean: Several[Share] = ()
     std: Several[Share] = ()
     pack: Text | None = None
+    pixel_scale: dict[str, float] | None = None
 
 
 class Environment(Document):
@@ -142,6 +147,21 @@ class HistoryEntry(Document):
     images_per_second: Amount | None = None
     seconds: Seconds
     cpu_seconds: Seconds
+
+
+class LoggedRun(Document):
+    """``logged-SERVICE.json``: the run's name in a service that it is sent to, so that a resume goes on with it there.
+
+    Attributes
+    ----------
+    id : str
+        The service's own.
+    epochs : int
+        The last epoch that was sent, for services that do not say.
+    """
+
+    id: Text
+    epochs: Count = 0
 
 
 class RunResult(Document):

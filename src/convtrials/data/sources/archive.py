@@ -1,5 +1,7 @@
 """A zip or tar archive as a tree of files, read in place: nothing is unpacked to disk."""
 
+import lzma
+import posixpath
 import stat
 import tarfile
 import zipfile
@@ -21,7 +23,11 @@ MAX_ENTRIES = 5_000_000
 _BOMB_BYTES, _BOMB_RATIO = 64 << 20, 200
 #: A compressed tar may be so much larger than the ratio says.
 _STREAM_BYTES = 1 << 30
-_BROKEN = (OSError, EOFError, ValueError, zlib.error, zipfile.BadZipFile, tarfile.TarError, RuntimeError)
+_LONGEST_TARGET = 4096
+_BROKEN = (
+    *(OSError, EOFError, ValueError, IndexError, RuntimeError, NotImplementedError),
+    *(zlib.error, lzma.LZMAError, zipfile.BadZipFile, tarfile.TarError),
+)
 
 
 @dataclass(frozen=True)
@@ -38,8 +44,8 @@ class _Entry:
 class ArchiveTree:
     """A zip or tar file, plain or compressed.
 
-    Links to files of the same tar are followed, others are left out. A compressed tar is one stream: its files are read
-    in their order, by one process.
+    Links to files of the same archive are followed, others are left out, with a note. A compressed tar is one stream:
+    its files are read in their order, by one process.
 
     Parameters
     ----------
@@ -58,6 +64,7 @@ class ArchiveTree:
     in_order: bool = field(init=False)
     _files: dict[str, _Entry] | None = field(default=None, init=False, repr=False)
     _folders: dict[str, tuple[list[str], list[str]]] | None = field(default=None, init=False, repr=False)
+    _left_out: int = field(default=0, init=False, repr=False)
     _stream: Any = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -80,6 +87,12 @@ class ArchiveTree:
         """Names of files and folders, as `FileTree` says."""
         files, folders = self._places().get(place, ([], []))
         return list(files), list(folders)
+
+    def clutter(self, place: str) -> list[str]:
+        """Names of folders, as `FileTree` says."""
+        start = f"{place}/" if place else ""
+        inside = (path[len(start) :].split("/") for path in self._index() if path.startswith(start))
+        return sorted({parts[0] for parts in inside if len(parts) > 1 and is_clutter(parts[0])})
 
     def where(self, path: str) -> str:
         """Archive and name."""
@@ -110,7 +123,7 @@ class ArchiveTree:
         try:
             data = self._bytes(entry)
         except _BROKEN as error:
-            raise UnreadableImageError(f"damaged in the archive ({error})") from error
+            raise UnreadableImageError(f"damaged in the archive ({error!s:.80})") from error
         if len(data) < entry.size:
             raise UnreadableImageError("cut short in the archive")
         return data
@@ -131,35 +144,49 @@ class ArchiveTree:
                 return zipfile.ZipFile(self.path)
             return tarfile.open(self.path)
         except _BROKEN as error:
-            raise DataError(f"{self.path}: not an archive that can be read ({error})") from error
+            raise DataError(f"{self.path}: not an archive that can be read ({_first_line(error)})") from error
 
     def _index(self) -> dict[str, _Entry]:
         if self._files is None:
             self._stream = self._opened()
             found: dict[str, _Entry] = {}
+            self._left_out = 0
             try:
                 listed = (
                     self._zip_entries() if isinstance(self._stream, zipfile.ZipFile) else self._tar_entries()
                 )
                 for name, entry in listed:
-                    found.setdefault(self._relative(name), entry)
+                    found[self._relative(name)] = entry  # of two of one name the later, as unpacking does
                     if len(found) > MAX_ENTRIES:
                         raise DataError(f"{self.path}: more than {MAX_ENTRIES:,} files")
             except _BROKEN as error:
-                raise DataError(f"{self.path}: damaged ({error})") from error
+                raise DataError(f"{self.path}: damaged ({_first_line(error)})") from error
             self._files = found
         return self._files
 
+    def notes(self) -> tuple[str, ...]:
+        """Name what is not read: links to folders and out of the archive, and sparse files of a tar."""
+        self._index()
+        if not self._left_out:
+            return ()
+        return (f"left out: {self._left_out:,} link(s) to what is no file of the archive, or sparse file(s)",)
+
     def _zip_entries(self) -> Iterator[tuple[str, _Entry]]:
+        links: list[tuple[str, str]] = []
+        files: dict[str, _Entry] = {}
         for info in self._stream.infolist():
-            if info.is_dir() or stat.S_ISLNK(info.external_attr >> 16):
+            if info.is_dir():
                 continue
             if info.flag_bits & 1:
                 raise DataError(f"{self.path}: encrypted; unpack it first")
-            yield (
-                _zip_name(info),
-                _Entry(info.file_size, info.header_offset, info.filename, info.compress_size),
-            )
+            name = _zip_name(info)
+            if stat.S_ISLNK(info.external_attr >> 16):
+                with self._stream.open(info) as file:
+                    links.append((name, _target(name, file.read(_LONGEST_TARGET).decode(errors="replace"))))
+                continue
+            files[name] = _Entry(info.file_size, info.header_offset, info.filename, info.compress_size)
+            yield name, files[name]
+        yield from self._linked(links, files)
 
     def _tar_entries(self) -> Iterator[tuple[str, _Entry]]:
         most = _BOMB_RATIO * self.path.stat().st_size + _STREAM_BYTES
@@ -170,13 +197,23 @@ class ArchiveTree:
                 raise DataError(f"{self.path}: grows beyond {most >> 20:,} MiB: a decompression bomb")
             if member.islnk():
                 links.append((member.name, member.linkname))
-            elif member.isreg() and not member.issparse():
+            elif member.issym():
+                links.append((member.name, _target(member.name, member.linkname)))
+            elif member.issparse():
+                self._left_out += 1
+            elif member.isreg():
                 # Stored bytes are those of the stream: what is in it was paid for.
                 files[member.name] = _Entry(member.size, member.offset_data, stored=member.size)
                 yield member.name, files[member.name]
+        yield from self._linked(links, files)
+
+    def _linked(self, links: list[tuple[str, str]], files: dict[str, _Entry]) -> Iterator[tuple[str, _Entry]]:
+        """Yield links to files of the archive, and count the others."""
         for name, target in links:
             if target in files:
                 yield name, files[target]
+            elif not any(map(is_clutter, filter(None, name.split("/")))):
+                self._left_out += 1
 
     def _relative(self, name: str) -> str:
         """Return a name in the archive as a path below it."""
@@ -206,6 +243,16 @@ class ArchiveTree:
                 for place in files.keys() | folders.keys()
             }
         return self._folders
+
+
+def _target(name: str, link: str) -> str:
+    """Return the name that a symbolic link leads to; one that no file has where it leads out."""
+    return posixpath.normpath(posixpath.join(posixpath.dirname(name), link))
+
+
+def _first_line(error: Exception) -> str:
+    """Say what is wrong in a line: tarfile lists every compression that it tried."""
+    return (str(error).splitlines() or [type(error).__name__])[0][:80].rstrip(" :")
 
 
 def _zip_name(info: zipfile.ZipInfo) -> str:

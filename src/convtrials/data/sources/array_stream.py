@@ -45,7 +45,7 @@ class Member:
                 return open(self.path, "rb")
             return cast(BinaryIO, zipfile.ZipFile(self.path).open(self.name))
         except (OSError, KeyError, RuntimeError, NotImplementedError, zipfile.BadZipFile) as error:
-            raise DataError(f"{self.what}: cannot be opened ({error})") from error
+            raise DataError(f"{self.what}: cannot be opened ({error!s:.80})") from error
 
 
 class RowStream:
@@ -169,8 +169,8 @@ def npy_header(stream: BinaryIO, what: str) -> tuple[tuple[int, ...], bool, np.d
             np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         )
         shape, order, dtype = reader(stream)
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(f"{what}: not a NumPy array ({error})") from error
+    except Exception as error:  # the header is parsed as Python, which raises many kinds on damaged ones
+        raise DataError(f"{what}: not a NumPy array ({error!s:.80})") from error
     if dtype.hasobject:
         raise DataError(
             f"{what}: holds Python objects (pickle), which are not read; save numbers, or strings with .astype(str)"

@@ -141,7 +141,8 @@ def name_classes(
         unknown = sorted({text_of(value) for value in values} - set(texts))
         if unknown:
             raise DataError(f"{what}: lacks {unknown[0]!r}, which is a label")
-        place = np.array([texts.index(text_of(value)) for value in values], np.int64)
+        number = {name: label for label, name in enumerate(texts)}
+        place = np.array([number[text_of(value)] for value in values], np.int64)
         return texts, place[codes]
     if len(values) and (values[0] < 0 or values[-1] >= len(texts)):
         raise DataError(f"{what}: {len(texts)} names for labels {values[0]} to {values[-1]}")

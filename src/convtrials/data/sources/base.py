@@ -82,6 +82,10 @@ class BadImage:
     reason: str
 
 
+#: Options that say how a source is read, and mean nothing to some kinds of it.
+READING = ("columns", "fold", "labels_from_names", "bits")
+
+
 class Source(Protocol):
     """A place that images come from. Small, and cheap to send to a worker process."""
 
@@ -90,6 +94,11 @@ class Source(Protocol):
 
     location: str
     """What identifies the source between calls: a built-in name with its settings, or an absolute path."""
+
+    @property
+    def takes(self) -> frozenset[str]:
+        """Which of `READING` this kind of source heeds; others are refused."""
+        ...
 
     def stamp(self) -> str:
         """Say cheaply (folder times and counts, no file read) whether anything may have changed."""

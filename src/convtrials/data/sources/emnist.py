@@ -5,7 +5,7 @@ import re
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, ClassVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,6 +68,8 @@ class EmnistSource:
     """
 
     in_order = True  # compressed members: read by one process, once
+
+    takes: ClassVar[frozenset[str]] = frozenset()
 
     def __init__(
         self,

@@ -38,3 +38,7 @@ class HasExtent(Protocol):
     def extent(self, start: int, stop: int) -> Extent:
         """Largest values of images ``start:stop``; images of 8 bits are passed over, and so are unreadable ones."""
         ...
+
+    def wide(self, index: int) -> bool:
+        """Whether an image is stored in more than 8 bits, or in numbers whose white is to be known."""
+        ...

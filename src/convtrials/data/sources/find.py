@@ -6,15 +6,14 @@ from pathlib import Path
 from convtrials.core.errors import DataError
 from convtrials.data.options import DatasetOptions
 from convtrials.data.paths import typed_path
-from convtrials.data.sources.base import Source
+from convtrials.data.sources.base import READING, Source
+from convtrials.data.sources.table_candidates import TABLE_ENDINGS, find_candidates
 from convtrials.data.sources.tree import FileTree, is_archive
 
 #: Datasets known by name.
 BUILT_IN = ("glyphs", "emnist36")
 #: How the location of a pack made of a data frame begins.
 FRAME = "data frame "
-#: Files that may be tables of images.
-TABLE_ENDINGS = (".csv", ".tsv", ".tab", ".jsonl", ".parquet")
 #: A folder with one of these may be a copy of EMNIST; others need not import what downloads it.
 _EMNIST_SIGNS = ("emnist-balanced-*", "gzip", "gzip.zip")
 
@@ -47,11 +46,11 @@ def find_source(source: str | Path, options: DatasetOptions | None = None) -> So
         from convtrials.data.sources.glyphs import GlyphsSource
 
         samples = options.samples_per_class
-        return GlyphsSource() if samples is None else GlyphsSource(samples)
+        return options_fit(GlyphsSource() if samples is None else GlyphsSource(samples), options)
     if source == "emnist36":
         from convtrials.data.sources.emnist import EmnistSource
 
-        return EmnistSource()
+        return options_fit(EmnistSource(), options)
     if str(source).startswith(FRAME):
         raise DataError("the data was made of a data frame; make it again: Dataset.from_frame(...)")
     path = typed_path(source)
@@ -60,17 +59,26 @@ def find_source(source: str | Path, options: DatasetOptions | None = None) -> So
     except OSError as error:
         raise DataError(f"{error.filename or path}: {error.strerror}") from error
     if found is not None:
-        return table_options_fit(found, options)
+        return options_fit(found, options)
     names = " and ".join(BUILT_IN)
     raise DataError(f"{source}: no such file or folder, and not a built-in dataset ({names})")
 
 
-def table_options_fit(found: Source, options: DatasetOptions) -> Source:
-    """Refuse options of tables for a source that is none."""
-    if (options.columns or options.fold is not None) and not hasattr(found, "table"):
-        name = "columns" if options.columns else "fold"
-        raise DataError(f"{name}: {found.location} is no table")
+def options_fit(found: Source, options: DatasetOptions) -> Source:
+    """Refuse options that say how a source is read where it is of a kind that does not heed them."""
+    for name in READING:
+        value = getattr(options, name)
+        if value is not None and value != {} and name not in found.takes:
+            raise DataError(f"{name}: {_MEANINGLESS[name].format(found.location)}")
     return found
+
+
+_MEANINGLESS = {
+    "columns": "{} is no table",
+    "fold": "{} is no table",
+    "labels_from_names": "{} is no folder or archive of image files",
+    "bits": "{} has pixels of 8 bits; leave it out",
+}
 
 
 def _source_at(path: Path, options: DatasetOptions) -> Source | None:
@@ -105,7 +113,7 @@ def _source_at(path: Path, options: DatasetOptions) -> Source | None:
         from convtrials.data.sources.tree import DiskTree
 
         return _in_tree(DiskTree(path), options)
-    if path.is_file() and path.suffix.lower() in TABLE_ENDINGS:
+    if path.is_file() and path.name.lower().endswith(TABLE_ENDINGS):
         from convtrials.data.sources.table_find import table_at
 
         return table_at(path, options)
@@ -120,11 +128,14 @@ def _source_at(path: Path, options: DatasetOptions) -> Source | None:
 def _in_tree(tree: FileTree, options: DatasetOptions) -> Source:
     """The source that a folder or an archive holds: a table of images, or class folders."""
     from convtrials.data.sources.folder import FolderSource
-    from convtrials.data.sources.table_find import table_in
 
     folder = FolderSource(tree, options.classes or (), options.labels_from_names)
     if options.labels_from_names is None:
-        table, folder.remarks = table_in(tree, options)
-        if table is not None:
-            return table
+        candidates = find_candidates(tree)
+        if candidates.sets:
+            from convtrials.data.sources.table_find import table_in
+
+            table, folder.remarks = table_in(tree, candidates, options)
+            if table is not None:
+                return table
     return folder

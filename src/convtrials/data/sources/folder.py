@@ -1,10 +1,9 @@
 """A folder of class folders, whole or already split into train, val and test."""
 
-import re
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -12,10 +11,11 @@ from convtrials.core.errors import DataError
 from convtrials.data.class_names import alike, composed, shortened
 from convtrials.data.sources.base import Listing
 from convtrials.data.sources.image_files import ImageFiles
-from convtrials.data.sources.layout import find_layout
-from convtrials.data.sources.name_labels import LabelledImages, label_by_names
 from convtrials.data.sources.tree import DiskTree, FileTree
-from convtrials.data.sources.walk import Walk
+
+if TYPE_CHECKING:
+    from convtrials.data.sources.name_labels import LabelledImages
+    from convtrials.data.sources.walk import Walk
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,7 @@ class FolderSource(ImageFiles):
     tree: FileTree
     known: tuple[str, ...] = ()
     labels_from_names: str | None = None
+    takes: ClassVar[frozenset[str]] = frozenset({"labels_from_names", "bits"})
     name: str = field(init=False)
     location: str = field(init=False)
     _paths: tuple[str, ...] | None = field(default=None, init=False, repr=False)
@@ -95,9 +96,14 @@ class FolderSource(ImageFiles):
         DataError
             What lies there cannot be understood as classes.
         """
+        # Imported here, since a packed folder opens without them.
+        from convtrials.data.sources.layout import find_layout
+        from convtrials.data.sources.name_labels import LabelledImages, label_by_names
+        from convtrials.data.sources.walk import Walk
+
         walk = Walk(self.tree)
         if self.labels_from_names is not None:
-            found, parts, notes = label_by_names(walk, re.compile(self.labels_from_names))
+            found, parts, notes = label_by_names(walk, self.labels_from_names)
         else:
             layout = find_layout(walk, self.known)
             found = [
@@ -128,7 +134,7 @@ class FolderSource(ImageFiles):
             split,
             self._paths,
             left_alone=len(contents.other_files),
-            notes=contents.notes,
+            notes=(*contents.notes, *self.tree.notes()),
         )
 
     def other_files(self) -> tuple[str, ...]:
@@ -145,8 +151,8 @@ class FolderSource(ImageFiles):
 
 
 def _contents(
-    walk: Walk,
-    found: list[LabelledImages],
+    walk: "Walk",
+    found: "list[LabelledImages]",
     parts: tuple[int, ...],
     notes: list[str],
     *,
@@ -165,7 +171,8 @@ def _contents(
     # One spelling stays as it is: fingerprints of a dataset do not change by what is known of others.
     names = {one: one if len(own) > 1 else min(own) for one, own in spelled.items()}
     class_names = sorted(names.values())
-    place = {one: class_names.index(name) for one, name in names.items()}
+    number = {name: label for label, name in enumerate(class_names)}
+    place = {one: number[name] for one, name in names.items()}
     contents = Contents(
         class_names=tuple(class_names),
         paths=[path for one in found for path in one.paths],

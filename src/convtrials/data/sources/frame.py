@@ -27,11 +27,14 @@ class PixelScale:
         White of images stored as floats: 1 or 255.
     bytes : int
         White of images stored in 8 bits; below 255 where fewer are used.
+    colours : int
+        White of 16-bit colour images. Only the high 8 bits of those are decoded: on another scale they are refused.
     """
 
     integers: int = 65535
     floats: float = 1.0
     bytes: int = 255
+    colours: int = 65535
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ and any range can be drawn by itself.
 import hashlib
 from functools import lru_cache
 from importlib.metadata import version
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,6 +55,7 @@ class GlyphsSource:
     ((36, 28, 28, 1), [])
     """
 
+    takes: ClassVar[frozenset[str]] = frozenset()
     name = "glyphs"
 
     def __init__(self, samples_per_class: int = DEFAULT_SAMPLES):

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +49,7 @@ class IdxSource:
 
     folder: Path
     transposed: bool | None = None
+    takes: ClassVar[frozenset[str]] = frozenset()
     name: str = field(init=False)
     location: str = field(init=False)
     in_order = True  # one compressed stream a part: read by one process, front to back

@@ -69,6 +69,10 @@ class ImageFiles:
                     largest[found[0]] = max(largest[found[0]], found[1])
         return Extent(int(largest["integers"]), largest["floats"], int(largest["reduced"]))
 
+    def wide(self, index: int) -> bool:
+        """Whether a file has more than 8 bits."""
+        return any(header.wide for header in self.headers(index, index + 1))
+
     def _may_be_wide(self, path: str) -> bool:
         """Whether a file may have more than 8 bits, by its ending or its first bytes."""
         ending = os.path.splitext(path)[1].lower()

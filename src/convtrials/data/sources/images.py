@@ -100,6 +100,10 @@ def _decode(image: Image.Image, frame: Frame) -> NDArray[np.uint8]:
     width, height = image.size
     if width * height > MAX_PIXELS:
         raise UnreadableImageError(f"too many pixels ({width} x {height})")
+    if frame.scale.colours != 65535 and image.mode not in GREY_MODES and _is_16_bit(image):
+        raise UnreadableImageError(
+            "16-bit colour, of which only the high 8 bits can be decoded: leave bits out"
+        )
     wanted = None if shape is None else ("L" if shape[2] == 1 else "RGB")
     same = shape is not None and wanted == image.mode and (height, width) == shape[:2]
     if same and image.format == "PNG" and frame.scale.bytes == 255:
@@ -127,7 +131,11 @@ def to_plain(image: Image.Image, scale: PixelScale) -> Image.Image:
     grey = image.mode in GREY_MODES
     if image.mode.startswith("I") or image.mode == "F":
         return Image.fromarray(to_8_bits(np.asarray(image), scale))
-    if scale.bytes != 255 and image.mode in ("L", "RGB") and "transparency" not in image.info:
+    if scale.bytes != 255 and image.mode != "1":
+        if image.mode not in ("L", "RGB") or "transparency" in image.info:
+            raise UnreadableImageError(
+                f"bits below 8 are read of grey and RGB without transparency, not {image.mode}"
+            )
         return Image.fromarray(to_8_bits(np.asarray(image), scale))
     if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
         layered = image.convert("RGBA")

@@ -53,6 +53,11 @@ class JoinedSource:
         self.name = above if above and split_folder_name(train.name) else train.name
         self.in_order = any(getattr(source, "in_order", False) for source in self.sources.values())
 
+    @property
+    def takes(self) -> frozenset[str]:
+        """What any of the sources heeds; each has been asked by itself."""
+        return frozenset[str]().union(*(source.takes for source in self.sources.values()))
+
     def stamp(self) -> str:
         """Stamps of all."""
         stamps = "\n".join(f"{code}:{source.stamp()}" for code, source in self.sources.items())
@@ -147,6 +152,12 @@ class JoinedSource:
             if isinstance(source, HasExtent):
                 extent = extent.joined(source.extent(low, high))
         return extent
+
+    def wide(self, index: int) -> bool:
+        """Whether an image has more than 8 bits; a table's numbers may have."""
+        code, own = self._place(index)
+        source = self.sources[code]
+        return source.wide(own) if isinstance(source, HasExtent) else "bits" in source.takes
 
     def position(self, index: int) -> int:
         """Where one image lies among the others, of its source and of all: they are best read in this order."""

@@ -49,7 +49,12 @@ def find_layout(walk: Walk, known: tuple[str, ...] = ()) -> Layout:
     refuse_mostly_loose(walk, place)
     if passed:
         layout.notes.insert(0, f"the dataset is {place}/, the only folder with images")
-    layout.notes = [*_left_out(walk, layout), *layout.notes, *_nothing_in(walk, layout)]
+    layout.notes = [
+        *_left_out(walk, layout),
+        *layout.notes,
+        *_nothing_in(walk, layout),
+        *_of_tools(walk, layout),
+    ]
     return layout
 
 
@@ -121,3 +126,10 @@ def _left_out(walk: Walk, layout: Layout) -> list[str]:
             if own not in classes and own not in above and walk.count(own):
                 notes.append(f"left out: {walk.count(own):,} image(s) in {own}/, which is no class folder")
     return notes
+
+
+def _of_tools(walk: Walk, layout: Layout) -> list[str]:
+    """Name the folders that systems and tools left behind, next to classes or above them."""
+    above = {level for one in layout.class_folders for level in walk.above(one.place)}
+    names = sorted({name for place in above for name in walk.clutter(place)})
+    return [f"left out: {shortened(names, 4)}, of systems and tools, or hidden"] if names else []

@@ -3,12 +3,13 @@
 from dataclasses import dataclass, field
 from math import isqrt
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from convtrials.core.errors import DataError
+from convtrials.data.parallel import in_another_process
 from convtrials.data.sources.arrays import image_layout, label_vector, laid_out, name_classes
 from convtrials.data.sources.base import BadImage, Listing
 from convtrials.data.sources.frame import Frame
@@ -53,6 +54,7 @@ class MatSource:
     """
 
     path: Path
+    takes: ClassVar[frozenset[str]] = frozenset()
     name: str = field(init=False)
     location: str = field(init=False)
     _content: _Content | None = field(default=None, init=False, repr=False)
@@ -142,12 +144,16 @@ class MatSource:
         with open(self.path, "rb") as file:
             if file.read(len(_HDF5)) == _HDF5:
                 raise DataError(f"{self.path}: version 7.3 (HDF5) is not read; save it with -v7, or as .npz")
+        # Read once more by a process of its own before: on damaged files SciPy's reader may end the process it is in.
+        try:
+            problem = in_another_process(_problem_of, str(self.path))
+        except DataError as error:
+            raise DataError(f"{self.path}: not a .mat file that can be read (it ends the reader)") from error
+        if problem is not None:
+            raise DataError(f"{self.path}: not a .mat file that can be read ({problem})")
         from scipy.io import loadmat
 
-        try:
-            values = loadmat(self.path, simplify_cells=True)
-        except Exception as error:  # the reader raises many kinds on damaged files
-            raise DataError(f"{self.path}: not a .mat file that can be read ({error})") from error
+        values = loadmat(self.path, simplify_cells=True)
         return {name: value for name, value in values.items() if not name.startswith("__")}
 
     def _emnist(self, dataset: dict[str, Any]) -> _Content:
@@ -208,3 +214,14 @@ class MatSource:
 
     def _labels(self, labels: NDArray[Any], count: int) -> NDArray[Any]:
         return label_vector(labels, count, f"{self.path}, labels")
+
+
+def _problem_of(path: str) -> str | None:
+    """Say why a file cannot be read; None where it can."""
+    from scipy.io import loadmat
+
+    try:
+        loadmat(path, simplify_cells=True)
+    except Exception as error:  # the reader raises many kinds on damaged files
+        return f"{error!s:.80}" or type(error).__name__
+    return None

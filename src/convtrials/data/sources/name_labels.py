@@ -1,11 +1,11 @@
 """Classes that stand in the names of files: ``cat.0.jpg``, ``images/Abyssinian_12.jpg``."""
 
-import re
 from collections import defaultdict
 from dataclasses import dataclass
 
 from convtrials.core.errors import DataError
 from convtrials.data.class_names import shortened
+from convtrials.data.patterns import found_in_paths
 from convtrials.data.sources.split_folders import TRAIN, UNLABELLED, evaluation_meant, split_folder_name
 from convtrials.data.sources.walk import Walk
 from convtrials.data.split import UNASSIGNED
@@ -32,17 +32,15 @@ class LabelledImages:
     below: int = 0
 
 
-def label_by_names(
-    walk: Walk, pattern: re.Pattern[str]
-) -> tuple[list[LabelledImages], tuple[int, ...], list[str]]:
+def label_by_names(walk: Walk, pattern: str) -> tuple[list[LabelledImages], tuple[int, ...], list[str]]:
     """Name the class of every image by its path.
 
     Parameters
     ----------
     walk : Walk
         Every folder of the source.
-    pattern : Pattern
-        Group 1 is the class. Searched for in the relative path, with ``/``.
+    pattern : str
+        A regular expression whose group 1 is the class. Searched for in the relative path, with ``/``.
 
     Returns
     -------
@@ -55,25 +53,25 @@ def label_by_names(
     Raises
     ------
     DataError
-        No path matches.
+        No path matches, or the search takes too long.
     """
     codes = _split_codes(walk)
     found: dict[tuple[int, str], list[str]] = defaultdict(list)
     without = []
-    for path in walk.images_below(""):
-        match = pattern.search(path)
-        if match is None or not match[1]:
+    paths = walk.images_below("")
+    for path, name in zip(paths, found_in_paths("labels_from_names", pattern, paths), strict=True):
+        if not name:
             without.append(path)
         else:
-            found[codes.get(path.partition("/")[0], UNASSIGNED), match[1]].append(path)
-    asked = f"labels_from_names {pattern.pattern!r:.60}"
+            found[codes.get(path.partition("/")[0], UNASSIGNED), name].append(path)
+    asked = f"labels_from_names {pattern!r:.60}"
     if not found:
         seen = without[0] if without else "no image"
         raise DataError(f"{asked}: matches no path of {walk.show('')}, such as {seen}")
     classes = sorted({name for _, name in found})
     if len(classes) > MAX_CLASSES:
         raise DataError(f"{asked}: names {len(classes):,} classes, such as {shortened(classes, 3)}")
-    notes = [f"classes are named by files: {pattern.pattern}"]
+    notes = [f"classes are named by files: {pattern}"]
     if without:
         notes.append(f"left out: {len(without):,} image(s) whose names do not match, such as {without[0]}")
     parts = tuple(sorted({code for code, _ in found} - {UNASSIGNED}))

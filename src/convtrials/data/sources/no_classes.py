@@ -1,5 +1,6 @@
 """Refusals of folders that cannot be classes, each with what was seen and what to do."""
 
+import re
 from collections import Counter
 from os.path import splitext
 from typing import NoReturn
@@ -63,6 +64,8 @@ def _flag(names: list[str]) -> str:
     return f"--classes {','.join(names[:4])}{',...' if len(names) > 4 else ''}"
 
 
+#: CIFAR's batches, and the endings of pickles.
+_PICKLE = re.compile(r"^data_batch_1$|\.(pkl|pickle|pt|pth)$", re.IGNORECASE)
 _LABELS = "put the images of each class into a folder of its own"
 
 
@@ -72,7 +75,7 @@ def refuse_one(walk: Walk, place: str, live: list[str]) -> NoReturn:
     loose = walk.folders[place].images
     if not walk.count(""):
         raise DataError(
-            f"{walk.show('')}: no class folders, and no image{unknown_pictures(walk, '')}; expected "
+            f"{walk.show('')}: no class folders, and no image{unknown_pictures(walk, '')}{_pickles(walk)}; expected "
             f"{walk.name}/CLASS/image.png or {walk.name}/train/CLASS/image.png"
         )
     if not live or len(loose) > walk.count(walk.join(place, live[0])):
@@ -89,6 +92,12 @@ def refuse_one(walk: Walk, place: str, live: list[str]) -> NoReturn:
         f"{where}: one class only, {live[0]} with {walk.count(inner):,} image(s){without}; a classifier needs two or "
         f"more: {_LABELS}{_prefixes(walk.folders[inner].images)}{_tables(walk)}"
     )
+
+
+def _pickles(walk: Walk) -> str:
+    """Name a file of pickled Python objects at the top, as CIFAR comes: reading one may run any program."""
+    found = [one for one in walk.folders[""].others if _PICKLE.search(one)]
+    return f" ({found[0]} is a pickle, which is not read: save its arrays with np.savez)" if found else ""
 
 
 def _prefixes(names: list[str]) -> str:

@@ -7,7 +7,7 @@ import re
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,6 +66,7 @@ class ArraySource:
     """
 
     path: Path
+    takes: ClassVar[frozenset[str]] = frozenset({"bits"})
     name: str = field(init=False)
     location: str = field(init=False)
     _streams: list[RowStream] | None = field(default=None, init=False, repr=False)
@@ -132,6 +133,15 @@ class ArraySource:
         for rows, _ in read_across(self._opened(self._parts()), start, stop):
             found = found.joined(extent_of(rows))
         return found
+
+    def wide(self, index: int) -> bool:
+        """Whether an image's array has more than 8 bits."""
+        first = 0
+        for stream in self._opened(self._parts()):
+            first += len(stream)
+            if index < first:
+                return stream.dtype not in (np.uint8, np.bool_)
+        raise IndexError(index)
 
     def _opened(self, parts: dict[int, dict[str, Member]]) -> list[RowStream]:
         if self._streams is None:
@@ -269,8 +279,8 @@ def _names_in(path: Path) -> list[str]:
     try:
         with zipfile.ZipFile(path) as archive:
             return [name for name in archive.namelist() if name.endswith(".npy")]
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path}: not an .npz file ({error})") from error
+    except (OSError, ValueError, IndexError, NotImplementedError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path}: not an .npz file ({error!s:.80})") from error
 
 
 def _plain_name(stem: str) -> str:

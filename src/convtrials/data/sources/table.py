@@ -28,6 +28,9 @@ from convtrials.data.sources.table_values import (
 from convtrials.data.sources.tree import FileTree
 from convtrials.data.split import UNASSIGNED
 
+#: Options that say how a table is read.
+TABLE_OPTIONS = frozenset({"columns", "fold", "bits"})
+
 
 @dataclass(frozen=True)
 class Table:

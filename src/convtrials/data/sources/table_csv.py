@@ -172,10 +172,10 @@ class CsvTable:
         try:
             with (
                 _opened(self.tree, self.path) as raw,
+                io.TextIOWrapper(raw, encoding=self.encoding, newline="") as text,
                 pandas.read_csv(
-                    raw,
+                    _Pieces(self._whole_records(text)),
                     sep=self.delimiter,
-                    encoding=self.encoding,
                     header=0 if self.headed else None,
                     usecols=list(columns),
                     dtype=kind,
@@ -186,8 +186,8 @@ class CsvTable:
             ):
                 yield from reader
         except (ParserError, OverflowError) as error:
-            text = str(error).strip().removeprefix("Error tokenizing data. C error: ")
-            raise DataError(f"{self.where}: {text[:200]}") from error
+            said = str(error).strip().removeprefix("Error tokenizing data. C error: ")
+            raise DataError(f"{self.where}: {said[:200]}") from error
         except UnicodeError as error:
             raise _not_text(self.where, error) from error
         except OSError as error:
@@ -200,12 +200,32 @@ class CsvTable:
             if header:
                 header = False
                 continue
-            if len(fields) != len(self.names):
-                raise DataError(
-                    f"{self.where}, line {line}: {len(fields)} fields, {len(self.names)} columns; quote a field "
-                    f"that holds a {_spoken(self.delimiter)}"
-                )
+            self._refuse_count(line, len(fields))
             yield line, [field.strip() for field in fields]
+
+    def _whole_records(self, text: io.TextIOBase) -> Iterator[str]:
+        """Yield the file's text by records of one number of fields each: pandas drops what a row has too many."""
+        lines = _lines(text, self.where)
+        number = 0
+        for line in lines:
+            record = [line]
+            if '"' in line:
+                try:
+                    count = len(next(csv.reader(_kept(record, lines), delimiter=self.delimiter, strict=True)))
+                except csv.Error as error:
+                    raise DataError(f"{self.where}, line {number + 1}: not CSV ({error})") from error
+            else:
+                count = line.count(self.delimiter) + 1 if line.strip("\r\n") else len(self.names)
+            number += len(record)
+            self._refuse_count(number, count)
+            yield "".join(record)
+
+    def _refuse_count(self, line: int, count: int) -> None:
+        if count != len(self.names):
+            raise DataError(
+                f"{self.where}, line {line}: {count} fields, {len(self.names)} columns; quote a field "
+                f"that holds a {_spoken(self.delimiter)}"
+            )
 
 
 def open_csv(tree: FileTree, path: str) -> CsvTable:
@@ -311,6 +331,35 @@ def _lines(text: io.TextIOBase, where: str) -> Iterator[str]:
         yield line
 
 
+def _kept(record: list[str], lines: Iterator[str]) -> Iterator[str]:
+    """Yield a record's first line, then the following ones, each put into the record as well."""
+    yield record[0]
+    for line in lines:
+        record.append(line)
+        yield line
+
+
+class _Pieces:
+    """Text that comes in pieces, as a file that pandas reads."""
+
+    def __init__(self, pieces: Iterator[str]):
+        self._pieces = pieces
+
+    def read(self, size: int = -1) -> str:
+        """Return the next piece, whatever its size; ``""`` at the end."""
+        found: list[str] = []
+        length = 0
+        for piece in self._pieces:
+            found.append(piece)
+            length += len(piece)
+            if 0 <= size <= length:
+                break
+        return "".join(found)
+
+    def __iter__(self) -> Iterator[str]:
+        return self._pieces
+
+
 def _opened(tree: FileTree, path: str) -> BinaryIO:
     try:
         file = tree.open(path)
@@ -399,9 +448,9 @@ def _objects(tree: FileTree, path: str) -> Iterator[tuple[int, dict[str, Any]]]:
                 if not isinstance(values, dict):
                     raise DataError(f"{where}, line {number}: one JSON object a line is needed")
                 yield number, values
-        except (json.JSONDecodeError, RecursionError) as error:
-            raise DataError(f"{where}, line {number}: not JSON ({error})") from error
         except UnicodeError as error:
             raise _not_text(where, error) from error
+        except (ValueError, RecursionError) as error:  # a number of thousands of digits is no JSONDecodeError
+            raise DataError(f"{where}, line {number}: not JSON ({error!s:.80})") from error
         except OSError as error:
             raise DataError(f"{where}: {error.strerror or error}") from error

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from io import BytesIO
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,7 @@ from convtrials.data.sources.images import (
     largest_value,
     read_header,
 )
-from convtrials.data.sources.table import Places, Rows, Table, listing_of, read_rows
+from convtrials.data.sources.table import TABLE_OPTIONS, Places, Rows, Table, listing_of, read_rows
 from convtrials.data.sources.table_frame import FrameRows, FrameTable
 from convtrials.data.sources.table_parquet import EncodedRows, ParquetTable
 from convtrials.data.sources.table_paths import LinkedTree, image_folders, locate
@@ -61,6 +61,7 @@ class PathTableSource(ImageFiles):
     table: Table
     place: str = ""
     skip_bad: bool = False
+    takes: ClassVar[frozenset[str]] = TABLE_OPTIONS
     name: str = field(init=False)
     location: str = field(init=False)
     _paths: tuple[str, ...] | None = field(default=None, init=False, repr=False)
@@ -76,7 +77,8 @@ class PathTableSource(ImageFiles):
         digest = blake2b(table_stamp(self.table).encode(errors="surrogateescape"), digest_size=16)
         for file, code in zip(self.table.files, self.table.codes, strict=True):
             (values,), _ = file.texts([self.table.roles.image])  # type: ignore[list-item]
-            for place in image_folders(self.tree, posixpath.dirname(file.path), values, _CODE_WORDS[code]):
+            home = posixpath.dirname(file.path)
+            for place in image_folders(self.tree, home, values, where=file.where, first=_CODE_WORDS[code]):
                 time = os.stat(self.tree.where(place)).st_mtime_ns
                 digest.update(f"{place}\0{time}\n".encode(errors="surrogateescape"))
         return digest.hexdigest()
@@ -154,9 +156,9 @@ def _refuse_difference(path: str, rows: Rows, one: int, two: int) -> None:
         raise DataError(
             f"{both} is {names[codes[one]]} and {names[codes[two]]}; one class for each image is supported"
         )
-    for what, values in (("split", rows.split), ("group", rows.groups)):
+    for what, values in (("split", rows.split), ("group", rows.groups), ("weight", rows.weights)):
         if values is not None and values[one] != values[two]:
-            raise DataError(f"{both} is in two {what}s; keep one row")
+            raise DataError(f"{both} differs in its {what}; keep one row")
 
 
 @dataclass
@@ -176,6 +178,7 @@ class EncodedTableSource:
     tree: FileTree
     table: Table
     place: str = ""
+    takes: ClassVar[frozenset[str]] = TABLE_OPTIONS
     name: str = field(init=False)
     location: str = field(init=False)
     _rows: NDArray[np.int64] | None = field(default=None, init=False, repr=False)
@@ -244,6 +247,10 @@ class EncodedTableSource:
                 every = every.joined(own)
         return every
 
+    def wide(self, index: int) -> bool:
+        """Whether an image has more than 8 bits."""
+        return any(header.wide for header in self.headers(index, index + 1))
+
     def headers(self, start: int, stop: int) -> set[Header]:
         """Distinct headers of images ``start:stop``; unreadable ones are left out."""
         headers = set()
@@ -266,12 +273,14 @@ class EncodedTableSource:
         return self._rows
 
 
-def table_source(tree: FileTree, table: Table, place: str, *, skip_bad: bool, transposed: bool) -> Any:
+def table_source(
+    tree: FileTree, table: Table, place: str, *, skip_bad: bool, transposed: bool, bits: int | None
+) -> Any:
     """Return the source that a table is: of pixels, of image files within, or of paths."""
     from convtrials.data.sources.table_pixels import PixelTableSource
 
     if table.roles.pixels:
-        return PixelTableSource(tree, table, place, transposed)
+        return PixelTableSource(tree, table, place, transposed, bits)
     if table.roles.image is not None and table.roles.image in table.files[0].encoded:
         return EncodedTableSource(tree, table, place)
     return PathTableSource(tree, table, place, skip_bad)

@@ -2,9 +2,7 @@
 
 import os
 import posixpath
-import re
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +10,7 @@ from typing import TYPE_CHECKING
 from convtrials.core.errors import DataError
 from convtrials.data.sources.base import Source
 from convtrials.data.sources.table import Table, first_look, open_file
+from convtrials.data.sources.table_candidates import PART, Candidates, part_code
 from convtrials.data.sources.table_columns import refuse_incomplete
 from convtrials.data.sources.table_files import table_source
 from convtrials.data.sources.table_paths import USUAL, LinkedTree, locate
@@ -20,24 +19,7 @@ from convtrials.data.sources.tree import DiskTree, FileTree
 if TYPE_CHECKING:
     from convtrials.data.options import DatasetOptions
 
-#: ``stem-train``, ``train``, ``train_labels``, ``train-00000-of-00002``; the rest names the set.
-_PART = re.compile(
-    r"(?P<stem>.*?)(?:^|[-_. ])(?P<part>train(?:ing)?|val(?:id(?:ation)?)?|dev|test(?:ing)?)"
-    r"(?:[-_. ](?:labels?|set|data|images?|metadata|\d+(?:-of-\d+)?(?:-[0-9a-f]+)?))*",
-    re.IGNORECASE,
-)
-_CODES = {"t": 0, "v": 1, "d": 1}
-#: Answers to be handed in, with labels that are none.
-_NO_DATA = re.compile(r"(sample|example).?submission|submission", re.IGNORECASE)
-_METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
-#: Where a snapshot from Hugging Face has its files.
-_SNAPSHOT = ("", "data", "default")
-TEXTS = (".csv", ".tsv", ".tab", ".jsonl")
-TABLE_ENDINGS = (*TEXTS, ".parquet")
 _MOST_CLASSES = 1000
-_MOST_WRAPPERS = 3
-_MOST_FILES = 4096
-_MOST_TABLES = 64
 
 
 def table_at(path: Path, options: "DatasetOptions") -> Source:
@@ -61,15 +43,19 @@ def table_at(path: Path, options: "DatasetOptions") -> Source:
     return _source(tree, _with_mapping(tree, table), path.name, options)
 
 
-def table_in(tree: FileTree, options: "DatasetOptions") -> tuple[Source | None, tuple[str, ...]]:
-    """Look for a table of images in a folder.
+def table_in(
+    tree: FileTree, found: Candidates, options: "DatasetOptions"
+) -> tuple[Source | None, tuple[str, ...]]:
+    """Find the table of images among those of a folder.
 
     Parameters
     ----------
     tree : FileTree
         The folder, on disk or in an archive.
+    found : Candidates
+        Its tables, one or more.
     options : DatasetOptions
-        `columns`, `fold` and `skip_bad` count.
+        `columns`, `fold`, `skip_bad` and `bits` count.
 
     Returns
     -------
@@ -83,10 +69,7 @@ def table_in(tree: FileTree, options: "DatasetOptions") -> tuple[Source | None, 
     """
     if isinstance(tree, DiskTree):
         tree = LinkedTree(tree.folder)
-    home = _home(tree)
-    sets = _candidates(tree, home)
-    if not sets:
-        return None, ()
+    home, sets = found.home, found.sets
     usable: dict[str, Table] = {}
     notes: list[str] = []
     broken: list[DataError] = []
@@ -127,107 +110,10 @@ def table_in(tree: FileTree, options: "DatasetOptions") -> tuple[Source | None, 
 
 def _source(tree: FileTree, table: Table, place: str, options: "DatasetOptions") -> Source:
     emnist = any("emnist" in posixpath.basename(file.path).lower() for file in table.files)
-    found: Source = table_source(tree, table, place, skip_bad=options.skip_bad, transposed=emnist)
+    found: Source = table_source(
+        tree, table, place, skip_bad=options.skip_bad, transposed=emnist, bits=options.bits
+    )
     return found
-
-
-def _home(tree: FileTree) -> str:
-    """Descend through folders that hold nothing but one folder, as unpacking leaves them."""
-    home = ""
-    for _ in range(_MOST_WRAPPERS):
-        files, folders = tree.entries(home)
-        if len(folders) != 1 or any(name.lower().endswith(TABLE_ENDINGS) for name in files):
-            return home
-        if _code(folders[0]) is not None or folders[0].lower() in _SNAPSHOT:
-            return home
-        home = posixpath.join(home, folders[0])
-    return ""
-
-
-def _candidates(tree: FileTree, home: str) -> dict[str, list[tuple[str, int]]]:
-    """Tables of a folder by the set that their names say, each with its split."""
-    files, folders = tree.entries(home)
-    metadata = _metadata(tree, home, files, folders)
-    if metadata:
-        return {"metadata": metadata}
-    parquet = _parquet(tree, home, folders)
-    if parquet:
-        return parquet
-    tables = sorted(name for name in files if name.lower().endswith(TEXTS) and not _NO_DATA.search(name))
-    if len(tables) > _MOST_TABLES:
-        return {}
-    return _by_stem(posixpath.join(home, name) for name in tables)
-
-
-def _metadata(
-    tree: FileTree, home: str, files: Sequence[str], folders: Sequence[str]
-) -> list[tuple[str, int]]:
-    """Hugging Face's ``metadata.csv``: at the top, or in each split's folder."""
-    top = [(posixpath.join(home, name), 255) for name in _METADATA if name in files]
-    if top:
-        return top[:1]
-    found = []
-    for folder in folders:
-        code = _code(folder)
-        if code is not None:
-            place = posixpath.join(home, folder)
-            own = [name for name in _METADATA if name in tree.entries(place)[0]]
-            found += [(posixpath.join(place, name), code) for name in own[:1]]
-    return sorted(found, key=lambda item: item[1])
-
-
-def _parquet(tree: FileTree, home: str, folders: Sequence[str]) -> dict[str, list[tuple[str, int]]]:
-    for inner in _SNAPSHOT:
-        if inner and inner not in folders:
-            continue
-        place = posixpath.join(home, inner) if inner else home
-        names, splits = tree.entries(place)
-        found = [posixpath.join(place, name) for name in sorted(names) if name.lower().endswith(".parquet")]
-        if found:
-            return _by_stem(found[:_MOST_FILES])
-        within = []
-        for folder in splits if inner == "default" else ():
-            code = _code(folder)
-            if code is not None:
-                own = sorted(
-                    name for name in tree.entries(f"{place}/{folder}")[0] if name.endswith(".parquet")
-                )
-                within += [(f"{place}/{folder}/{name}", code) for name in own[:_MOST_FILES]]
-        if within:
-            return {"": sorted(within, key=lambda item: item[1])}
-    return {}
-
-
-def _code(name: str) -> int | None:
-    match = _PART.fullmatch(name)
-    if match is None or match["stem"]:
-        return None
-    return _code_of(match["part"])
-
-
-def _code_of(part: str) -> int:
-    return 2 if part.lower().startswith("te") else _CODES[part[0].lower()]
-
-
-def _by_stem(paths: Iterable[str]) -> dict[str, list[tuple[str, int]]]:
-    sets: dict[str, list[tuple[str, int]]] = defaultdict(list)
-    for path in paths:
-        folder, name = posixpath.split(path)
-        stem, ending = os.path.splitext(name)
-        match = _PART.fullmatch(stem)
-        if match is None:
-            sets[path].append((path, 255))
-        else:
-            sets[posixpath.join(folder, match["stem"]) + ending.lower()].append(
-                (path, _code_of(match["part"]))
-            )
-    # One file that is called train is the whole.
-    return {
-        stem: [(path, 255) for path, _ in own]
-        if len({code for _, code in own}) == 1
-        else sorted(own, key=lambda i: i[1])
-        for stem, own in sets.items()
-    }
 
 
 def _joined(
@@ -255,7 +141,7 @@ def _with_mapping(tree: FileTree, table: Table) -> Table:
         return table
     folder, name = posixpath.split(table.files[0].path)
     stem = os.path.splitext(name)[0]
-    match = _PART.fullmatch(stem)
+    match = PART.fullmatch(stem)
     wanted = [f"{stem}-mapping.txt"] + ([f"{match['stem']}-mapping.txt"] if match else [])
     files = tree.entries(folder)[0]
     found = next((name for name in wanted if name in files), None)
@@ -300,4 +186,4 @@ def _in_one_folder(tree: FileTree, table: Table) -> bool:
 def _is_no_class(folder: str, home: str) -> bool:
     """Whether a folder of images is the table's own, or has a name that no class has."""
     name = posixpath.basename(folder).lower()
-    return folder == home or name in USUAL or name.endswith("images") or _code(name) is not None
+    return folder == home or name in USUAL or name.endswith("images") or part_code(name) is not None

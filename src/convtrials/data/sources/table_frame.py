@@ -48,7 +48,7 @@ class FrameTable:
         digest = blake2b(repr(self.names).encode(), digest_size=16)
         for place in range(len(self.names)):
             column = self.frame.iloc[:, place]
-            if column.dtype.kind in "iufb":
+            if isinstance(column.dtype, np.dtype) and column.dtype.kind in "iufb":
                 digest.update(np.ascontiguousarray(column.to_numpy()).data)
                 continue
             for value in column:

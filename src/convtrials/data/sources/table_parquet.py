@@ -68,7 +68,7 @@ class ParquetTable:
         with _reading(self.where), _opened(self.tree, self.path) as file:
             small = [name for name in self.names if _is_plain(file.schema_arrow.field(name).type)]
             for batch in file.iter_batches(batch_size=_SAMPLE_ROWS, columns=small):
-                columns = {name: _texts(batch.column(name), name) for name in small}
+                columns = {name: _texts(batch.column(name), f"{self.where}, column {name}") for name in small}
                 # What is no text is no mark of a class either.
                 return [
                     [columns[name][row] if name in columns else "..." for name in self.names]
@@ -159,7 +159,13 @@ def _is_encoded(kind: Any) -> bool:
     import pyarrow.types as types
 
     if types.is_struct(kind):
-        return any(part.name == "bytes" and _is_encoded(part.type) for part in kind)
+        return any(part.name == "bytes" and _is_bytes(part.type) for part in kind)
+    return _is_bytes(kind)
+
+
+def _is_bytes(kind: Any) -> bool:
+    import pyarrow.types as types
+
     return bool(types.is_binary(kind) or types.is_large_binary(kind))
 
 
@@ -168,7 +174,10 @@ def _texts(column: Any, what: str) -> list[str]:
         raise DataError(
             f"{what}: type {str(column.type)[:60]}; numbers or text, one value for each image, are read"
         )
-    values = column.to_pylist()
+    try:
+        values = column.to_pylist()
+    except UnicodeDecodeError as error:
+        raise DataError(f"{what}: text that is not UTF-8 (byte 0x{error.object[error.start]:02x})") from error
     return ["" if value is None or value != value else str(value).strip() for value in values]
 
 
@@ -211,9 +220,7 @@ def _reading(where: str) -> Iterator[None]:
         yield
     except DataError:
         raise
-    except Exception as error:
-        if not (isinstance(error, OSError) or type(error).__module__.startswith("pyarrow")):
-            raise
+    except Exception as error:  # pyarrow raises Python's own kinds as well on damaged files
         text = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DataError(f"{where}: cannot be read as Parquet ({text[:200]})") from error
 
@@ -251,8 +258,9 @@ class EncodedRows:
         if self._files is None or not 0 <= row - self._start < len(self._files):
             self._load(row)
         place = row - self._start
-        name = None if self._names is None else self._names[place].as_py()
-        return self._files[place].as_py(), str(name or "")
+        with _reading(self.table.where):
+            name = None if self._names is None else self._names[place].as_py()
+            return self._files[place].as_py(), str(name or "")
 
     def _load(self, row: int) -> None:
         name = self.table.names[self.column]

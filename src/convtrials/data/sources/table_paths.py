@@ -93,9 +93,11 @@ def locate(
     return Located(paths, finder.unnamed({path for path in paths if path is not None}), out)
 
 
-def image_folders(tree: FileTree, home: str, values: Sequence[str], first: Sequence[str] = ()) -> list[str]:
+def image_folders(
+    tree: FileTree, home: str, values: Sequence[str], *, where: str, first: Sequence[str] = ()
+) -> list[str]:
     """Folders in which images of a table may lie, of those that are there, sorted; reads no folder's files."""
-    parents = {posixpath.dirname(_tidy(value, "")) for value in values}
+    parents = {posixpath.dirname(_tidy(value, where)) for value in values}
     found = set()
     for base in _bases(tree, home, first):
         for parent in parents:
@@ -108,9 +110,18 @@ def _tidy(value: str, where: str) -> str:
     text = value.strip().replace("\\", "/")
     if text.startswith(("http://", "https://")):
         raise DataError(f"{where}: {text:.80}: images are not downloaded; put the files next to the table")
-    if len(text) > _LONGEST or "\0" in text:
-        raise DataError(f"{where}: {text:.40}... is no path")
+    if len(text) > _LONGEST or "\0" in text or not _encodable(text):
+        raise DataError(f"{where}: {text!r:.40}... is no path")
     return posixpath.normpath(text) if text else ""
+
+
+def _encodable(text: str) -> bool:
+    """Whether a text can be a file's name: JSON may hold halves of characters."""
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _bases(tree: FileTree, home: str, first: Sequence[str]) -> list[str]:

@@ -5,16 +5,16 @@ import posixpath
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from math import isqrt
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from convtrials.core.errors import DataError
 from convtrials.data.sources.base import BadImage, Listing
-from convtrials.data.sources.frame import Frame, PixelScale
+from convtrials.data.sources.frame import Frame
 from convtrials.data.sources.images import fit_images, refuse_huge
-from convtrials.data.sources.table import Rows, Table, listing_of, read_rows, settle_label
+from convtrials.data.sources.table import TABLE_OPTIONS, Rows, Table, listing_of, read_rows, settle_label
 from convtrials.data.sources.table_frame import FrameTable
 from convtrials.data.sources.tree import FileTree
 
@@ -87,12 +87,16 @@ class PixelTableSource:
         The table's file, or the folder of several; within the tree.
     transposed : bool
         Whether images are stored transposed, as NIST stores EMNIST.
+    bits : int or None
+        White is ``2**bits - 1``; None: 255, or 1 where no pixel is above it.
     """
 
     tree: FileTree
     table: Table
     place: str = ""
     transposed: bool = False
+    bits: int | None = None
+    takes: ClassVar[frozenset[str]] = TABLE_OPTIONS
     name: str = field(init=False)
     location: str = field(init=False)
     in_order = True  # text is read from front to back, by one process
@@ -118,6 +122,8 @@ class PixelTableSource:
         keep = np.flatnonzero(rows.labelled.codes >= 0)
         side, channels = side_and_channels(self.table.where, len(self.table.roles.pixels))
         white, binary, first = self._scale()
+        if self.bits is not None:
+            white, binary = float(2**self.bits - 1), False
         planar = channels == 3 and _is_planar(first, side)
         self._layout, self._rows = PixelLayout(side, channels, planar, white), keep
         notes = []
@@ -128,6 +134,8 @@ class PixelTableSource:
             )
         if binary:
             notes.append("pixels are 0 and 1; 1 is read as white")
+        elif white == 1:
+            notes.append("pixels are decimals up to 1, which is white")
         if self.transposed:
             notes.append("images are turned upright, since EMNIST's rows are columns")
         return listing_of(rows, keep, native_shape=(side, side, channels), notes=notes)
@@ -140,10 +148,7 @@ class PixelTableSource:
         assert self._layout is not None
         if self._reader is None:
             self._reader = _Reader(self.table)
-        layout = self._layout
-        if frame.scale != PixelScale():  # as options say
-            layout = replace(layout, white=float(frame.scale.integers))
-        images = layout.images(self._reader.rows(self._rows[start:stop]), self.table.where)
+        images = self._layout.images(self._reader.rows(self._rows[start:stop]), self.table.where)
         if self.transposed:
             images = np.ascontiguousarray(images.transpose(0, 2, 1, 3))
         return fit_images(images, frame), []

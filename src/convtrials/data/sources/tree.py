@@ -6,7 +6,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from convtrials.data.paths import count_entries, descend, entries
+from convtrials.data.paths import count_entries, descend, entries, is_clutter
 from convtrials.data.sources.images import UnreadableImageError
 
 MAX_FILE_BYTES = 1 << 30
@@ -36,6 +36,14 @@ class FileTree(Protocol):
 
     def entries(self, place: str) -> tuple[list[str], list[str]]:
         """Names of the files (in any order) and of the folders (sorted) in a folder, clutter left out."""
+        ...
+
+    def clutter(self, place: str) -> list[str]:
+        """Names of the folders in a folder that `entries` leaves out: hidden ones, and those of systems and tools."""
+        ...
+
+    def notes(self) -> tuple[str, ...]:
+        """Say what of it is not read: a line each, for people."""
         ...
 
     def where(self, path: str) -> str:
@@ -95,6 +103,15 @@ class DiskTree:
     def entries(self, place: str) -> tuple[list[str], list[str]]:
         """Names of files and folders, as `FileTree` says."""
         return entries(self.where(place))
+
+    def clutter(self, place: str) -> list[str]:
+        """Names of folders, as `FileTree` says."""
+        with os.scandir(self.where(place)) as found:
+            return sorted(one.name for one in found if is_clutter(one.name) and one.is_dir())
+
+    def notes(self) -> tuple[str, ...]:
+        """Nothing: links are followed."""
+        return ()
 
     def where(self, path: str) -> str:
         """Absolute path."""

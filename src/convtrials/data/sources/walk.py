@@ -31,6 +31,7 @@ class Walk:
     def __init__(self, tree: FileTree):
         self.name = tree.name
         self.show = tree.where
+        self.clutter = tree.clutter
         self.folders: dict[str, WalkedFolder] = {}
         endings = image_endings()
         pending = [("", 0)]

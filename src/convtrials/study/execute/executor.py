@@ -29,11 +29,14 @@ class RunEnd:
         written a checkpoint; the scheduler then stops the study.
     error : str
         Why, where it failed.
+    notes : tuple of str
+        What went on in another way than asked, for the person who runs the study: shown as warnings.
     """
 
     task: RunTask
     how: How
     error: str = ""
+    notes: tuple[str, ...] = ()
 
 
 class Executor(Protocol):

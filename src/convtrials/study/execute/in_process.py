@@ -4,6 +4,7 @@ import contextlib
 import gc
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from convtrials.core.errors import Interrupted
 from convtrials.core.log import get_logger, quiet
@@ -116,6 +117,7 @@ class ReplicaExecutor(InProcess):
                 method=self._method,
                 checkpoint_seconds=trainer.checkpoint_seconds,
                 on_progress=on_progress,
+                log_to=replace(trainer.log_to(arm), warn=_log.warning),
             )
 
         try:

@@ -181,7 +181,8 @@ class LocalProcesses:
         for worker, content in self._next_said(seconds):
             for answer in worker.answers(content):
                 if "ended" in answer and worker.task is not None:
-                    ended.append(RunEnd(worker.task, answer["ended"], answer["error"]))
+                    notes = tuple(answer.get("notes", ()))
+                    ended.append(RunEnd(worker.task, answer["ended"], answer["error"], notes))
                     worker.task = None
             if not content:
                 ended += self._reap(worker)

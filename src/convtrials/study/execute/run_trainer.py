@@ -6,7 +6,7 @@ import os
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,11 +17,13 @@ from convtrials.data.dataset import Dataset
 from convtrials.study.directory import StudyDirectory
 from convtrials.study.execute.arm_data import dataset_of_arm
 from convtrials.study.execute.executor import How, RunEnd, RunTask
+from convtrials.study.plan.arms import Arm
 from convtrials.study.plan.plan import Plan
 from convtrials.study.schemas import LiveRun
 from convtrials.training.engine.execution import Execution
 from convtrials.training.engine.progress import Progress
 from convtrials.training.engine.train import train
+from convtrials.training.loggers.log_to import LogTo
 from convtrials.training.run_directory import Run
 
 T = TypeVar("T")
@@ -40,6 +42,10 @@ class RunTrainer:
         The study's; arms with an image size of their own get theirs from it.
     checkpoint_seconds : float
         Between checkpoints inside an epoch.
+    notes : list of str
+        What a person must know who does not see this process: taken out and sent with the end of a run.
+    failed_loggers : set of str
+        Those that did not answer this process: the next run does not wait for them.
     """
 
     study: StudyDirectory
@@ -47,13 +53,32 @@ class RunTrainer:
     dataset: Dataset
     execution: Execution
     checkpoint_seconds: float = 60.0
+    notes: list[str] = field(default_factory=list)
+    failed_loggers: set[str] = field(default_factory=set)
 
     def run(self, task: RunTask) -> Run:
         """Return the run that a task is about."""
         return self.study.run(self.plan.arm(task.arm), task.position)
 
+    def log_to(self, arm: Arm) -> LogTo:
+        """Return where runs of an arm are logged: grouped by study and arm."""
+        study = self.study.folder.resolve().name
+        return LogTo(
+            self.study.log_to,
+            group=f"{study}: {arm.name}",
+            name=arm.name,
+            tags={"study": study, "arm": arm.name},
+            warn=self.notes.append,
+            failed=self.failed_loggers,
+        )
+
     def train(self, task: RunTask) -> RunEnd:
         """Train a run to its end; whatever goes wrong with it is in the answer."""
+        end = self._train(task)
+        notes, self.notes[:] = list(self.notes), []
+        return replace(end, notes=tuple(notes))
+
+    def _train(self, task: RunTask) -> RunEnd:
         run = self.run(task)
         live, locked = self.study.live_path(run), False
         try:
@@ -88,6 +113,7 @@ class RunTrainer:
             execution=self.execution,
             checkpoint_seconds=self.checkpoint_seconds,
             on_progress=LiveNote(self.study.live_path(run)),
+            log_to=self.log_to(arm),
         )
 
 

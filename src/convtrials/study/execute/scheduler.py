@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 
 from convtrials.core.errors import Interrupted, StudyError
 from convtrials.core.files import remove_file
+from convtrials.core.log import get_logger
 from convtrials.core.process import StopRequest
 from convtrials.statistics.result import Decision
 from convtrials.study.directory import StudyDirectory
@@ -14,6 +15,8 @@ from convtrials.study.plan.plan import Plan
 from convtrials.study.results.scores import Outcomes
 from convtrials.study.status import StudyState, read_status
 from convtrials.training.run_directory import Run
+
+_log = get_logger(__name__)
 
 #: A run that fails is tried so many times in all by one command.
 ATTEMPTS = 2
@@ -106,6 +109,7 @@ def run_to_end(
     """
     retries = _Retries(study, plan)
     retries.reset_failures()
+    warned: set[str] = set()
     with study.running(), study.session() as session, StopRequest().listening() as stop:
         if study.plan.fingerprint != plan.fingerprint:
             raise StudyError(f"{study.folder}: another process has changed the plan; run the study again")
@@ -119,6 +123,7 @@ def run_to_end(
                 ended = executor.advance(wanted, TICK)
                 for end in ended:
                     retries.note(end)
+                    _warn(end.notes, warned)
                 if ended:
                     show(read_status(study, plan, outcomes, workers), ended)
                 session.beat()
@@ -127,6 +132,14 @@ def run_to_end(
         finally:
             executor.stop(hurry=lambda: stop.times > 1)
             _tidy(study, plan)
+
+
+def _warn(notes: Sequence[str], warned: set[str]) -> None:
+    """Show what executors say about runs; of several workers that say the same, once."""
+    for note in notes:
+        if note not in warned:
+            warned.add(note)
+            _log.warning(note)
 
 
 def _tidy(study: StudyDirectory, plan: Plan) -> None:

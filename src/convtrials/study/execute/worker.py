@@ -1,8 +1,8 @@
 """A worker: a process that trains the runs it is given, one after the other, on torch imported once.
 
 It reads one JSON object per line on standard input (``{"arm": name, "position": k}``) and answers with one per line on
-standard output (``{"ended": "finished" | "diverged" | "failed" | "locked" | "stopped", "error": ...}``). When its input
-ends, because its parent has died or asks it to stop, it writes a checkpoint and leaves.
+standard output (``{"ended": "finished" | "diverged" | "failed" | "locked" | "stopped", "error": ..., "notes": ...}``).
+When its input ends, because its parent has died or asks it to stop, it writes a checkpoint and leaves.
 """
 
 import contextlib
@@ -36,7 +36,7 @@ def serve(folder: Path, requests: BinaryIO, answers: TextIO, *, checkpoint_secon
     work = _incoming(requests)
     while (line := work.get()) is not None:
         end = trainer.train(RunTask(**json.loads(line)))
-        _say(answers, {"ended": end.how, "error": end.error})
+        _say(answers, {"ended": end.how, "error": end.error, "notes": end.notes})
         if end.how == "stopped":
             return
 

@@ -10,7 +10,8 @@ from torch.optim import Optimizer
 from convtrials.core.custom import is_custom, one_line
 from convtrials.core.errors import RecipeError
 from convtrials.data.augmentation.pipeline import try_custom
-from convtrials.training.engine.loss import LossWeights, loss_sum
+from convtrials.training.engine.loss import loss_sum
+from convtrials.training.engine.loss_weights import LossWeights
 from convtrials.training.engine.tensor_tree import load_tree, save_tree
 from convtrials.training.optim.optimizers import OptimizerConfig, build_optimizer, set_learning_rate
 from convtrials.training.optim.schedules import schedule_factor

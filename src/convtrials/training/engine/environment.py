@@ -54,8 +54,16 @@ def vector_units() -> list[str]:
     """Return which of `VECTOR_UNITS` the processor has."""
     import torch
 
-    has = torch.cpu.get_capabilities()
+    if hasattr(torch.cpu, "get_capabilities"):
+        has = torch.cpu.get_capabilities()
+    else:  # older versions of torch: what Linux says, which spells one of them in another way
+        has = {flag.replace("avx512f", "avx512_f"): True for flag in _linux_flags()}
     return [unit for unit in VECTOR_UNITS if has.get(unit)]
+
+
+def _linux_flags() -> list[str]:
+    """Return what the processor can do in the words of Linux, such as ``avx2``; nothing on other systems."""
+    return _cpuinfo("flags").split()
 
 
 def processor_name() -> str:
@@ -66,10 +74,19 @@ def processor_name() -> str:
     return platform.processor() or platform.machine()
 
 
+def _cpuinfo(key: str) -> str:
+    """Return what Linux says of the first processor under a key; empty where it says nothing."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith(key):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return ""
+
+
 def _of_linux() -> str:
-    text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    found = (line.partition(":")[2] for line in text.splitlines() if line.startswith("model name"))
-    return next(found, "")
+    return _cpuinfo("model name")
 
 
 def _of_macos() -> str:

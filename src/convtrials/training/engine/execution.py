@@ -1,5 +1,6 @@
 """Execution: how a run is computed. Chosen once, recorded, kept by every resume."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -7,6 +8,7 @@ from pydantic import Field, Strict
 
 from convtrials.core.errors import StudyError
 from convtrials.training.engine.device import check_device, check_supported, device_type
+from convtrials.training.loggers.log_to import check_loggers
 
 # Late: who only reads how a run was computed must not wait for torch.
 if TYPE_CHECKING:
@@ -79,6 +81,8 @@ class ComputeOptions:
         Between checkpoints inside an epoch.
     replicas : int or None
         Seeds of one arm trained at once, in one process.
+    log_to : str or sequence of str, or None
+        Loggers that the runs of a study are sent to; None: those that the study has.
     """
 
     workers: int | None = None
@@ -88,15 +92,18 @@ class ComputeOptions:
     checkpoint_seconds: float = 60.0
     replicas: int | None = None
     channels_last: bool | None = None
+    log_to: str | Sequence[str] | None = None
 
     def __post_init__(self) -> None:
+        if self.log_to is not None:
+            check_loggers(self.log_to)
         for name, value in (("workers", self.workers), ("threads", self.threads)):
             if value is not None and value < 1:
                 raise StudyError(f"--{name} {value}: must be 1 or more")
 
 
 def check_execution(execution: Execution) -> None:
-    """Refuse an execution that cannot be had here.
+    """Refuse an execution that is not possible here.
 
     Raises
     ------

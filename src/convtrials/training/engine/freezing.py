@@ -40,7 +40,10 @@ class Freezing:
         assert recipe.freeze is not None
         self.names = parts = frozen_parts(network, recipe.freeze)
         self._until = recipe.unfreeze_at
-        self._parameters = [one for name, one in network.named_parameters() if name in parts]
+        # What a network of your own does not train stays so when the rest is let go.
+        self._parameters = [
+            one for name, one in network.named_parameters() if name in parts and one.requires_grad
+        ]
         self._norms = [
             one for name, one in network.named_modules() if name in parts and isinstance(one, _NormBase)
         ]
@@ -57,12 +60,14 @@ class Freezing:
         for parameter in self._parameters:
             parameter.requires_grad_(not frozen)
 
-    def before_step(self, step: int, per_epoch: int) -> None:
-        """Freeze what must be frozen at an optimizer step, counted from 0, of so many in an epoch."""
-        frozen = self._until is None or step < unfreezing_step(self._until, per_epoch)
-        if frozen != self._frozen:
-            self.apply(frozen)
-            _log.info(f"all layers are trained from step {step} on" if not frozen else self.describe())
+    def before_step(self, step: int, total: int, per_epoch: int) -> None:
+        """Let all be trained if it is time at an optimizer step, from 0, of so many in the run and in an epoch."""
+        if self._until is None or not self._frozen:
+            return
+        first = unfreezing_step(self._until, total, per_epoch)
+        if step >= first:
+            self.apply(False)
+            _log.info(f"all layers are trained from step {first} on")
 
     def keep_statistics(self) -> None:
         """Bring batch norm of frozen parts into evaluation mode, after the network was put into training mode."""
@@ -89,6 +94,6 @@ def freezing_of(recipe: "Recipe", network: nn.Module) -> Freezing | None:
     return None if recipe.freeze is None else Freezing(network, recipe)
 
 
-def unfreezing_step(epochs: float, steps_per_epoch: int) -> int:
-    """Return the first step at which all is trained; one step at least is not."""
-    return max(1, int(epochs * steps_per_epoch + 0.5))
+def unfreezing_step(epochs: float, total: int, steps_per_epoch: int) -> int:
+    """Return the first step at which all is trained: rounded, but not the first step of a run, nor after its last."""
+    return max(1, min(int(epochs * steps_per_epoch + 0.5), total - 1))

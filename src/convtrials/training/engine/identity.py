@@ -4,6 +4,8 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from convtrials.core.custom import source_of
 from convtrials.core.documents import LARGEST_NUMBER
 from convtrials.core.errors import RecipeError, RunError, check_kind
@@ -11,6 +13,7 @@ from convtrials.data.dataset import Dataset
 from convtrials.data.open import reframed, source_name
 from convtrials.training.engine.environment import describe_environment
 from convtrials.training.engine.execution import Execution
+from convtrials.training.engine.input_stats import normalised_as
 from convtrials.training.engine.weighting import check_weighting
 from convtrials.training.recipe.recipe import Recipe
 from convtrials.training.run_directory import Run, existing_weights_file, weights_file
@@ -21,8 +24,9 @@ def identify(recipe: Recipe, dataset: Dataset, seed: int, recorded: Identity | N
     """Return the seed and digests of all that a run is made from; equal identities mean the same run.
 
     The file of initial weights and the sources of your own network, optimizer and other parts are in it by content,
-    since their names alone would let another network go on under an old one's checkpoint. Where the file of initial
-    weights is gone, the one that was `recorded` is believed: a checkpoint no longer needs it.
+    since their names alone would let another network go on under an old one's checkpoint. So are weights of images,
+    which a dataset can be given in memory under the same fingerprint. Where the file of initial weights is gone, the
+    one that was `recorded` is believed: a checkpoint no longer needs it.
     """
     if abs(seed) >= LARGEST_NUMBER:  # it could be written, and never be read again
         raise RunError(f"seed {seed}: must be less than 2**63, and more than -2**63")
@@ -33,6 +37,9 @@ def identify(recipe: Recipe, dataset: Dataset, seed: int, recorded: Identity | N
         made_from["initial_weights"] = (
             known if gone else _digest(existing_weights_file(recipe.initial_weights), "initial_weights")
         )
+    if dataset.weights is not None:
+        own = np.ascontiguousarray(dataset.weights, np.float32)
+        made_from["image weights"] = hashlib.sha256(own.tobytes()).hexdigest()[:32]
     for key, name in recipe.custom_parts().items():
         source = source_of(key, name)
         made_from[f"{key} source"] = _digest(source, key) if source else None
@@ -102,8 +109,9 @@ def check_trainable(recipe: Recipe, dataset: Dataset, *, arm: str | None = None)
     crop, sides = recipe.augment.crop, dataset.image_shape[:2]
     if crop >= min(sides):
         raise RunError(f"augment.crop = {crop}: must be less than the images' {min(sides)} pixels")
-    recipe.augment.check_images(dataset.image_shape)
     try:
+        recipe.augment.check_images(dataset.image_shape)
+        normalised_as(recipe, dataset)
         check_weighting(recipe, dataset)
     except RecipeError as error:
         raise RecipeError(f"{arm}: {error}" if arm else str(error)) from None
@@ -144,6 +152,7 @@ def describe_dataset(dataset: Dataset) -> DatasetDescription:
         mean=tuple(dataset.mean),
         std=tuple(dataset.std),
         pack=str(dataset.folder) if dataset.folder else None,
+        **({"pixel_scale": scale} if (scale := dataset.manifest.get("pixel_scale")) else {}),
     )
 
 

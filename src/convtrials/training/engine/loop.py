@@ -12,7 +12,8 @@ from convtrials.core.streams import stream_seed
 from convtrials.data.augmentation.pipeline import AugmentedBatch
 from convtrials.data.batches import Batches, cut, step_indices, steps_per_epoch
 from convtrials.training.engine.checkpoint import EpochSums, TrainingState, steps_in
-from convtrials.training.engine.loss import LossWeights, loss_sum
+from convtrials.training.engine.loss import loss_sum
+from convtrials.training.engine.loss_weights import LossWeights
 from convtrials.training.engine.predict import predict_probabilities, validation_metrics
 from convtrials.training.engine.setup import seed_layers
 from convtrials.training.engine.weighting import Weighting, augmented_group
@@ -76,7 +77,7 @@ def train_loop(
             for step in range(first, min(last, first + steps_between_checks(train.device))):
                 set_learning_rate(state.optimizer, learning_rate(recipe, state, total, per_epoch))
                 if state.freezing is not None:
-                    state.freezing.before_step(step, per_epoch)
+                    state.freezing.before_step(step, total, per_epoch)
                 where = step_indices(order, step - epoch * per_epoch, group_size)
                 images, labels = train.raw(where)
                 group, weights = augmented_group(images, labels, where, recipe.augment, seed, step, weighting)

@@ -4,22 +4,18 @@ import math
 import signal
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from convtrials.core.errors import Interrupted
-from convtrials.core.files import remove_file
 from convtrials.core.log import get_logger
 from convtrials.core.process import StopRequest
 from convtrials.core.progress import Task
 from convtrials.data.batches import steps_per_epoch
 from convtrials.training.engine.checkpoint import TrainingState, steps_in
+from convtrials.training.loggers.loggers import RunLoggers
 from convtrials.training.recipe.recipe import Recipe
 from convtrials.training.run_directory import Run
-from convtrials.training.run_documents import HistoryEntry
 
 _log = get_logger(__name__)
 
@@ -133,19 +129,19 @@ class ProgressCallback:
 
 
 class RunCallback(ProgressCallback):
-    """Writes checkpoints, history and curves of one run, and shows progress, as the loop goes."""
+    """Writes checkpoints and history of one run, sends its curves, and shows progress, as the loop goes."""
 
     def __init__(
         self,
         run: Run,
-        curves: "CurveWriter",
+        loggers: RunLoggers,
         task: Task,
         *,
         on_progress: Callable[[Progress], None] | None = None,
         **common: Any,
     ) -> None:
         super().__init__(task, **common)
-        self._run, self._curves, self._on_progress = run, curves, on_progress
+        self._run, self._loggers, self._on_progress = run, loggers, on_progress
 
     def after_step(self, state: TrainingState, loss: float, images: int) -> None:
         """Advance the bar; write a checkpoint where it is time; stop where that was asked for."""
@@ -162,11 +158,11 @@ class RunCallback(ProgressCallback):
         self._pause(lambda: state.save(self._run), self._stopped(state))
 
     def after_epoch(self, state: TrainingState) -> None:
-        """Write checkpoint, history and curves; leave a line."""
+        """Write checkpoint and history, send the curves; leave a line."""
         self._checkpoint(lambda: state.save(self._run))
         self._run.write_history(state.history)
         entry = state.history[-1]
-        self._curves.add(entry)
+        self._loggers.add(entry)
         _log.info(
             f"epoch {entry.epoch:3d}  loss {entry.train_loss:.4f}  val loss {entry.val_loss:.4f}  "
             f"val accuracy {entry.val_accuracy:.2%}  {entry.images_per_second:,.0f} images/s  "
@@ -180,49 +176,3 @@ class RunCallback(ProgressCallback):
             f"stopped at step {state.step} with a checkpoint in {self._run.folder}; "
             "the same command goes on from there"
         )
-
-
-#: history key -> TensorBoard tag
-_TAGS = {
-    "train_loss": "loss/train",
-    "val_loss": "loss/val",
-    "train_accuracy": "accuracy/train",
-    "val_accuracy": "accuracy/val",
-    "val_macro_f1": "macro_f1/val",
-    "learning_rate": "learning_rate",
-    "images_per_second": "images_per_second",
-}
-
-
-class CurveWriter:
-    """Writes TensorBoard event files in the run's folder, one scalar per epoch and curve.
-
-    A resumed run begins a new event file with the history up to its checkpoint, in place of what a killed process
-    left, so that no epoch shows twice.
-    """
-
-    def __init__(self, folder: Path, history: list[HistoryEntry]) -> None:
-        from tensorboardX import SummaryWriter
-
-        for stale in folder.glob("events.out.tfevents.*"):
-            with suppress(PermissionError):  # open in TensorBoard, on Windows: there epochs show twice
-                remove_file(stale)
-        self._writer = SummaryWriter(str(folder))
-        for entry in history:
-            self.add(entry)
-
-    def add(self, entry: HistoryEntry) -> None:
-        """Write the curves' values after one epoch."""
-        for key, tag in _TAGS.items():
-            value = getattr(entry, key)
-            if value is not None:
-                self._writer.add_scalar(tag, value, global_step=entry.step)
-        self._writer.flush()
-
-    def __enter__(self) -> "CurveWriter":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._writer.close()

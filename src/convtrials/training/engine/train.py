@@ -2,7 +2,7 @@
 
 import operator
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -29,10 +29,12 @@ from convtrials.training.engine.identity import (
 from convtrials.training.engine.input_stats import normalised_as
 from convtrials.training.engine.loop import train_loop
 from convtrials.training.engine.network import initial_network, names_layers, recipe_network
-from convtrials.training.engine.progress import CurveWriter, Progress, RunCallback, RunLength, stop_request
+from convtrials.training.engine.progress import Progress, RunCallback, RunLength, stop_request
 from convtrials.training.engine.setup import begin_run, torch_left_as_it_was
 from convtrials.training.engine.step_timing import StepProbe, autotune_execution
 from convtrials.training.engine.weighting import log_weighting
+from convtrials.training.loggers.log_to import LogTo
+from convtrials.training.loggers.loggers import RunLoggers
 from convtrials.training.recipe.recipe import Recipe
 from convtrials.training.run_directory import Run, default_run_folder, load_run
 
@@ -55,6 +57,7 @@ def train(
     execution: Execution | None = None,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
     on_progress: Callable[[Progress], None] | None = None,
+    log_to: str | Sequence[str] | LogTo | None = None,
 ) -> Run:
     """Train, keep the weights that count, and classify the test split once.
 
@@ -79,6 +82,10 @@ def train(
         Seconds between checkpoints inside an epoch.
     on_progress : callable, optional
         Gets, after every step, how far the run is.
+    log_to : str or sequence of str, optional
+        ``"mlflow"``, ``"wandb"``: recipe, curves and final metrics go there too, in the background. A service that does
+        not answer changes nothing but what it knows. By default a run that goes on is sent where it was sent before;
+        ``"none"`` ends that. TensorBoard files are always written.
 
     Returns
     -------
@@ -96,6 +103,7 @@ def train(
     Interrupted
         After Ctrl-C or SIGTERM, with a checkpoint written.
     """
+    log_to = LogTo.of(log_to)
     check_kinds(recipe, dataset)
     seed = operator.index(seed)  # of NumPy's integers too
     dataset = dataset_as_asked(recipe, dataset, out)
@@ -138,7 +146,9 @@ def train(
                 f"device {execution.device}: resumed, a run is the same but for rounding; bit for bit on a CPU alone"
             )
         with stop_request().listening() as stop, _writing_errors_reported(run):
-            _train(run, recipe, dataset, seed, network, execution, stop, checkpoint_seconds, on_progress)
+            _train(
+                run, recipe, dataset, seed, network, execution, stop, checkpoint_seconds, on_progress, log_to
+            )
         if stop.asked:  # while the end was being written
             raise Interrupted(f"{run.folder}: finished; stopped before anything else")
     return run
@@ -150,6 +160,7 @@ def resume(
     *,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
     on_progress: Callable[[Progress], None] | None = None,
+    log_to: str | Sequence[str] | LogTo | None = None,
 ) -> Run:
     """Go on with an unfinished run, from its directory alone.
 
@@ -161,7 +172,7 @@ def resume(
         The run directory.
     data : Dataset or path, optional
         Where the run's data is now, if it was made in memory or has moved.
-    checkpoint_seconds, on_progress
+    checkpoint_seconds, on_progress, log_to
         As for `train`.
 
     Raises
@@ -183,6 +194,7 @@ def resume(
         out=run.folder,
         checkpoint_seconds=checkpoint_seconds,
         on_progress=on_progress,
+        log_to=log_to,
     )
 
 
@@ -207,6 +219,7 @@ def _train(
     stop: StopRequest,
     checkpoint_seconds: float,
     on_progress: Callable[[Progress], None] | None,
+    log_to: LogTo,
 ) -> None:
     started = time.perf_counter()
     resuming = run.checkpoint_path.is_file()
@@ -222,20 +235,18 @@ def _train(
         _log.info(state.freezing.describe())
     length = RunLength.of(recipe, len(train_split))
     seen, total = length.images_after(state.step), length.total_images
-    with (
-        CurveWriter(run.folder, state.history) as curves,
-        progress_task(f"train {recipe.model}", total, log_steps=False) as task,
-    ):
-        task.advance(seen)
-        callback = RunCallback(
-            run,
-            curves,
-            task,
-            stop=stop,
-            epochs=recipe.epochs,
-            interval=checkpoint_seconds,
-            images=(seen, total),
-            on_progress=on_progress,
-        )
-        outcome = train_loop(recipe, seed, state, train_split, val_split, callback)
-    finish_run(run, dataset, seed, state, outcome, val_split, time.perf_counter() - started)
+    with RunLoggers(run, state.history, log_to) as loggers:
+        with progress_task(f"train {recipe.model}", total, log_steps=False) as task:
+            task.advance(seen)
+            callback = RunCallback(
+                run,
+                loggers,
+                task,
+                stop=stop,
+                epochs=recipe.epochs,
+                interval=checkpoint_seconds,
+                images=(seen, total),
+                on_progress=on_progress,
+            )
+            outcome = train_loop(recipe, seed, state, train_split, val_split, callback)
+        finish_run(run, dataset, seed, state, outcome, val_split, time.perf_counter() - started)

@@ -16,7 +16,8 @@ from convtrials.data.augmentation.pipeline import AugmentedBatch, augmented
 from convtrials.data.batches import Batches, image_weights
 from convtrials.data.dataset import Dataset
 from convtrials.data.imbalance import IMBALANCED_FROM, TO_TRY, class_imbalance
-from convtrials.training.engine.loss import LossWeights, takes_weights
+from convtrials.training.engine.loss import takes_weights
+from convtrials.training.engine.loss_weights import LossWeights
 from convtrials.training.recipe.class_weights import BALANCED
 from convtrials.training.recipe.recipe import Recipe
 

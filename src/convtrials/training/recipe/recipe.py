@@ -203,6 +203,8 @@ class Recipe(BaseModel):
                 raise ValueError(
                     f"unfreeze_at = {self.unfreeze_at:g}: must be less than epochs = {self.epochs:g}"
                 )
+        if self.pad is not None and self.fit not in (None, "pad"):
+            raise ValueError(f"pad = {self.pad}: has no effect with fit = {self.fit}; leave it out")
         name = self.loss.name
         if self.label_smoothing and not is_custom(name) and not LOSSES[name].smooths:
             raise ValueError(f"label_smoothing = {self.label_smoothing:g}: the loss {name} takes none")
@@ -232,7 +234,7 @@ class Recipe(BaseModel):
     def changed(self, changes: dict[str, Any], *, where: str = "changes") -> Self:
         """Return this recipe with ``changes`` applied: nested, dotted (``optimizer.lr``) or shorthand keys.
 
-        Naming another optimizer or schedule drops the options that belonged to the old one. Weight decay, rates by
+        Naming another optimizer, schedule or fit drops the options that belonged to the old one. Weight decay, rates by
         layer and warm-up stay; the learning rate stays among optimizers whose steps have Adam's size, else it is the
         new one's default.
         """
@@ -351,6 +353,8 @@ def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
                 }
             value = _laid_over(old, value)
         result[key] = value
+    if wanted.get("fit", "pad") != "pad" and "pad" not in wanted:
+        result.pop("pad", None)
     return result
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from convtrials.data.augmentation.config import AugmentConfig
 from convtrials.data.batches import Batches
-from convtrials.training.engine.loss import LossWeights
+from convtrials.training.engine.loss_weights import LossWeights
 from convtrials.training.engine.weighting import Weighting, augmented_group
 
 

@@ -7,7 +7,9 @@ from typing import Any
 from convtrials.core.errors import Interrupted
 from convtrials.core.log import get_logger
 from convtrials.core.progress import Task
-from convtrials.training.engine.progress import CurveWriter, Progress, ProgressCallback
+from convtrials.training.engine.progress import Progress, ProgressCallback
+from convtrials.training.loggers.log_to import LogTo
+from convtrials.training.loggers.loggers import RunLoggers
 from convtrials.training.replicas.team import Replica, Team
 from convtrials.training.run_directory import Run
 
@@ -18,14 +20,15 @@ OnProgress = Callable[[Run, Progress], None]
 
 
 class ReplicasCallback(ProgressCallback):
-    """Writes checkpoints, histories and curves of replicas, and shows progress, as the loop goes.
+    """Writes checkpoints and histories of replicas, sends their curves, and shows progress, as the loop goes.
 
     Parameters
     ----------
     task : Task
         Counts images of all replicas.
     files : ExitStack
-        Closes the curves.
+        Closes the loggers.
+    log_to : LogTo
     on_progress : callable, optional
     common
         As for `ProgressCallback`.
@@ -37,13 +40,14 @@ class ReplicasCallback(ProgressCallback):
         task: Task,
         files: ExitStack,
         *,
+        log_to: LogTo,
         on_progress: OnProgress | None = None,
         **common: Any,
     ) -> None:
         super().__init__(task, **common)
         self._on_progress = on_progress
-        self._curves = {
-            one: files.enter_context(CurveWriter(one.run.folder, one.state.history)) for one in replicas
+        self._loggers = {
+            one: files.enter_context(RunLoggers(one.run, one.state.history, log_to)) for one in replicas
         }
 
     def after_steps(self, team: Team, images: int) -> None:
@@ -63,12 +67,12 @@ class ReplicasCallback(ProgressCallback):
         self._pause(lambda: _save(team, replicas), _stopped(team))
 
     def after_epoch(self, team: Team, going: Sequence[Replica]) -> None:
-        """Write checkpoints, histories and curves; leave a line."""
+        """Write checkpoints and histories, send the curves; leave a line."""
         self._checkpoint(lambda: _save(team, going))
         for one in going:
             entry = one.state.history[-1]
             one.run.write_history(one.state.history)
-            self._curves[one].add(entry)
+            self._loggers[one].add(entry)
             _log.info(
                 f"seed {one.seed}: epoch {entry.epoch:3d}  loss {entry.train_loss:.4f}  "
                 f"val loss {entry.val_loss:.4f}  val accuracy {entry.val_accuracy:.2%}"

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from convtrials.data.batches import as_channels_last, as_contiguous
-from convtrials.training.engine.loss import LossWeights
+from convtrials.training.engine.loss_weights import LossWeights
 from convtrials.training.replicas.batch import MicroBatch
 from convtrials.training.replicas.grouped import GroupedDropout, grouped_network
 from convtrials.training.replicas.noise import GivenDropout

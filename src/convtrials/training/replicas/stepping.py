@@ -28,16 +28,14 @@ class Stepping(Protocol):
         """Bring the replicas' own optimizers and averages up to date."""
 
 
-def build_stepping(
-    recipe: Recipe, states: Sequence[TrainingState], networks: Sequence[nn.Module], stack: Stack
-) -> Stepping:
-    """Choose one optimizer for all where it works element by element at one rate.
+def check_for_replicas(recipe: Recipe) -> None:
+    """Refuse a recipe whose runs are trained one at a time.
 
     Raises
     ------
     RunError
         The optimizer is your own, which may put other tensors in the place of stacked ones, the loss is your own, which
-        may do what cannot be mapped over replicas, or parts are frozen: such runs are trained one at a time.
+        may do what cannot be mapped over replicas, or parts are frozen.
     """
     if is_custom(recipe.optimizer.name):
         raise RunError(
@@ -47,6 +45,19 @@ def build_stepping(
         raise RunError(f"replicas: the loss {recipe.loss.name} is for one run at a time")
     if recipe.freeze is not None:
         raise RunError("replicas: a network with frozen parts is for one run at a time")
+
+
+def build_stepping(
+    recipe: Recipe, states: Sequence[TrainingState], networks: Sequence[nn.Module], stack: Stack
+) -> Stepping:
+    """Choose one optimizer for all where it works element by element at one rate.
+
+    Raises
+    ------
+    RunError
+        The recipe's runs are trained one at a time, see `check_for_replicas`.
+    """
+    check_for_replicas(recipe)
     if not optimizer_entry(recipe.optimizer.name).by_element or recipe.schedule.name == "plateau":
         return SteppingEach(recipe, states, networks)
     return SteppingTogether(recipe, states, networks, stack)

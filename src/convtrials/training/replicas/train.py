@@ -22,6 +22,7 @@ from convtrials.training.engine.identity import (
     check_empty,
     check_same,
     check_trainable,
+    dataset_as_asked,
     identify,
     write_description,
 )
@@ -31,11 +32,13 @@ from convtrials.training.engine.progress import RunLength, stop_request
 from convtrials.training.engine.setup import make_fabric, open_splits, torch_left_as_it_was
 from convtrials.training.engine.train import CHECKPOINT_SECONDS
 from convtrials.training.engine.weighting import log_weighting
+from convtrials.training.loggers.log_to import LogTo
 from convtrials.training.recipe.recipe import Recipe
 from convtrials.training.replicas.callback import OnProgress, ReplicasCallback
 from convtrials.training.replicas.grouped import unknown_layer
 from convtrials.training.replicas.loop import replica_loop
 from convtrials.training.replicas.passes import Method
+from convtrials.training.replicas.stepping import check_for_replicas
 from convtrials.training.replicas.team import Replica, Team, usual_method
 from convtrials.training.run_directory import Run
 
@@ -52,6 +55,7 @@ def train_replicas(
     method: Method | None = None,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
     on_progress: OnProgress | None = None,
+    log_to: str | Sequence[str] | LogTo | None = None,
 ) -> list[Run]:
     """Train one run per seed, all at once in this process.
 
@@ -73,6 +77,8 @@ def train_replicas(
         Seconds between checkpoints inside an epoch.
     on_progress : callable, optional
         Gets, after some steps, how far each run is.
+    log_to : str or sequence of str, optional
+        As for `train`.
 
     Returns
     -------
@@ -90,12 +96,15 @@ def train_replicas(
     """
     if len(set(seeds)) < len(seeds) or len(seeds) != len(outs) or not seeds:
         raise RunError("replicas: one directory for each of one or more different seeds is needed")
+    dataset = dataset_as_asked(recipe, dataset, outs[0])
     check_trainable(recipe, dataset)
     dataset = normalised_as(recipe, dataset)
     check_execution(execution)
+    log_to = LogTo.of(log_to)
     runs = [Run(out) for out in outs]
     shape, classes = dataset.image_shape, len(dataset.class_names)
     if not all(run.exists for run in runs):  # refused before anything is written
+        check_for_replicas(recipe)
         try_custom_parts(recipe, shape, classes)
         log_weighting(recipe, dataset)
         if names_layers(recipe):
@@ -121,6 +130,7 @@ def train_replicas(
                 epochs=recipe.epochs,
                 interval=checkpoint_seconds,
                 on_progress=on_progress,
+                log_to=log_to,
             )
             try:
                 replicas = _replicas(unfinished, recipe, dataset, execution)
