@@ -105,7 +105,9 @@ def pack_source(found: Source, wanted: DatasetOptions, *, verify: bool, workers:
 def one_source(source: str | Path | None, train: str | Path | None) -> str | Path:
     """Return the one of both that is given."""
     if (source is None) == (train is None):
-        problem = "a source and train are both given" if train is not None else "no images to train on are given"
+        problem = (
+            "a source and train are both given" if train is not None else "no images to train on are given"
+        )
         raise DataError(f"{problem}: name one source, or train and test (each a source of its own)")
     return source if source is not None else train  # type: ignore[return-value]
 
