@@ -51,21 +51,38 @@ def test_a_mapping_names_classes() -> None:
         class_weights({"seven": 2.0}, LABELS, ("Six", "Seven"))
 
 
-@pytest.mark.parametrize("smoothing", [0.0, 0.1])
-def test_weighted_cross_entropy_is_torchs(smoothing: float) -> None:
-    """Value and gradient, with its weighted mean, with and without smoothing; float32 holds these weights exactly."""
+def test_weighted_cross_entropy_is_torchs() -> None:
+    """Value and gradient, with its weighted mean; float32 holds these weights exactly."""
     values, labels = (0.5, 2.0, 4.0, 1.25), torch.from_numpy(LABELS)
-    recipe = Recipe(label_smoothing=smoothing, class_weights={"a": 0.5})
+    recipe = Recipe(class_weights={"a": 0.5})
     logits, same = drawn(), drawn()
     weights = double(of_classes(*values), torch.arange(10))
     loss = loss_sum(recipe, logits, labels, weights=weights) / 10
-    expected = functional.cross_entropy(
-        same, labels, weight=torch.tensor(values, dtype=torch.float64), label_smoothing=smoothing
-    )
+    expected = functional.cross_entropy(same, labels, weight=torch.tensor(values, dtype=torch.float64))
     loss.backward()
     expected.backward()
     assert loss.item() == pytest.approx(expected.item(), rel=1e-7)  # the scale is rounded to float32
     torch.testing.assert_close(logits.grad, same.grad, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "focal"])
+def test_smoothing_is_weighted_as_the_image_that_it_is_of(loss: str) -> None:
+    """An image's whole loss has the weight of its class, also what smoothing adds of other classes."""
+    values, labels, logits = np.array([0.5, 2.0, 4.0, 1.25]), torch.from_numpy(LABELS), drawn().detach()
+    recipe = Recipe(loss=loss, label_smoothing=0.1)
+    found = loss_sum(recipe, logits, labels, weights=double(of_classes(*values), torch.arange(10))) / 10
+    each = np.array([float(loss_sum(recipe, logits[n : n + 1], labels[n : n + 1])) for n in range(10)])
+    w = values[LABELS]
+    assert float(found) == pytest.approx((w * each).sum() / w.sum(), rel=1e-7)
+
+
+def test_a_rare_class_does_not_draw_all_images_to_it() -> None:
+    """With weights of 50 to 1 and smoothing, an image of the large class is still best named as what it is."""
+    logits = torch.zeros(1, 2, dtype=torch.float64, requires_grad=True)
+    weights = double(of_classes(1.0, 50.0), torch.arange(1))
+    loss_sum(Recipe(label_smoothing=0.1), logits, torch.tensor([0]), weights=weights).backward()
+    assert logits.grad is not None
+    assert logits.grad[0, 0] < 0 < logits.grad[0, 1]  # a step against it makes class 0 more probable
 
 
 @pytest.mark.parametrize("size", [1, 3, 4, 7, 10])
@@ -82,7 +99,7 @@ def test_micro_batches_add_up_to_the_weighted_mean_of_the_step(size: int, name: 
     )
     each = LOSSES[name].each
     assert each is not None
-    losses = each(logits, labels, torch.from_numpy(values), 0.1).numpy()
+    losses = values[LABELS] * each(logits, labels, 0.1).numpy()
     assert found == pytest.approx((own * losses).sum() / (own * values[LABELS]).sum(), rel=1e-6)
 
 
@@ -98,7 +115,7 @@ def test_mixed_images_share_both_weights(smoothing: float) -> None:
 
     def losses(which: np.ndarray) -> np.ndarray:
         target = (1 - smoothing) * np.eye(4)[which] + smoothing / 4
-        return -(target * values * log_p).sum(axis=1)
+        return -values[which] * (target * log_p).sum(axis=1)
 
     whole = own * values[LABELS]
     above = share * own * losses(LABELS) + (1 - share) * own[partner] * losses(LABELS[partner])

@@ -26,33 +26,28 @@ def cross_entropy(logits: "Tensor", labels: "Tensor", smoothing: float = 0.0) ->
     return functional.cross_entropy(logits, labels, reduction="sum", label_smoothing=smoothing)
 
 
-def cross_entropies(
-    logits: "Tensor", labels: "Tensor", classes: "Tensor | None", smoothing: float = 0.0
-) -> "Tensor":
-    """Return the cross-entropy of each image, shape (B,): torch's own, weighted by class before any mean."""
+def cross_entropies(logits: "Tensor", labels: "Tensor", smoothing: float = 0.0) -> "Tensor":
+    """Return the cross-entropy of each image, shape (B,)."""
     from torch.nn import functional
 
-    return functional.cross_entropy(
-        logits, labels, weight=classes, reduction="none", label_smoothing=smoothing
-    )
+    return functional.cross_entropy(logits, labels, reduction="none", label_smoothing=smoothing)
 
 
 def focal(logits: "Tensor", labels: "Tensor", smoothing: float = 0.0, gamma: float = USUAL_GAMMA) -> "Tensor":
     """Sum the focal loss over images."""
-    return focal_losses(logits, labels, None, smoothing, gamma).sum()
+    return focal_losses(logits, labels, smoothing, gamma).sum()
 
 
 def focal_losses(
     logits: "Tensor",
     labels: "Tensor",
-    classes: "Tensor | None",
     smoothing: float = 0.0,
     gamma: float = USUAL_GAMMA,
 ) -> "Tensor":
-    """Return the focal loss of each image (Lin et al., arXiv 1708.02002): ``-w (1 - p)^gamma log p``.
+    """Return the focal loss of each image (Lin et al., arXiv 1708.02002): ``-(1 - p)^gamma log p``.
 
     Of a target that lies on several classes it is the sum over them, each by its share: as cross-entropy, which it is
-    with `gamma` 0. Classes have the weights `classes`, the paper's alpha.
+    with `gamma` 0.
 
     Returns
     -------
@@ -64,8 +59,6 @@ def focal_losses(
     # Never 0, where a power below 1 has no slope; 1 - p loses all digits of a p near 1, expm1 none.
     missing = (-torch.expm1(log_p)).clamp(min=torch.finfo(log_p.dtype).tiny)
     losses = -(missing**gamma) * log_p
-    if classes is not None:
-        losses = losses * classes
     own = losses.gather(1, labels.unsqueeze(1)).squeeze(1)
     if not smoothing:
         return own
@@ -85,8 +78,7 @@ class LossEntry:
     smooths : bool
         Whether it takes the recipe's ``label_smoothing`` as the next argument.
     each : callable, optional
-        ``(logits, labels, classes) -> Tensor``: the loss of each image, times the weight of its class where `classes`
-        is not None. A loss without it takes no weights.
+        ``(logits, labels) -> Tensor``: the loss of each image. A loss without it takes no weights.
     options : tuple of str
         Keys of `LossConfig` that both take by name.
     """
@@ -223,7 +215,10 @@ def _sum(
     if own is None:
         return entry.summed(logits, labels, *more, **options)
     assert entry.each is not None  # recipe and dataset were checked
-    return (entry.each(logits, labels, classes, *more, **options) * own).sum()
+    losses = entry.each(logits, labels, *more, **options)
+    # The weight is the image's own, of the class that it is of. torch's cross_entropy(weight=) would weigh the classes
+    # that label smoothing spreads the target over, too: with one class 50 times rarer, every image is pulled to it.
+    return (losses * own if classes is None else losses * own * classes[labels]).sum()
 
 
 def _custom_losses(
