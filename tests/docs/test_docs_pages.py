@@ -7,7 +7,7 @@ import pytest
 from docs_commands import Command, check, commands, parse, read_line
 from docs_pages import ROOT, Block, PageError, cut_page, slug
 from docs_tiny import Stock, Workplace, shrunk
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 WORDS = st.sampled_from(
@@ -22,6 +22,7 @@ BLOCK = st.tuples(
 PIECES = st.lists(st.one_of(WORDS, BLOCK), max_size=8)
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(PIECES)
 def test_every_block_is_found_with_its_line_and_mark(pieces: list) -> None:
     lines: list[str] = []

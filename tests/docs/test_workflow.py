@@ -69,11 +69,6 @@ def test_every_command_exists_with_its_options_and_files(
             check(Command(".github/workflows/test.yml", tuple(words)))
 
 
-def test_torch_is_the_one_that_the_package_needs(job: dict[str, Any], project: dict[str, Any]) -> None:
-    needed = next(one for one in project["dependencies"] if one.startswith("torch"))
-    assert any(needed in words for _, words in commands(job))
-
-
 def test_it_installs_looks_at_the_machine_and_tests_on_every_system(job: dict[str, Any]) -> None:
     found = commands(job)
     everywhere = [" ".join(words) for condition, words in found if not condition]

@@ -136,8 +136,8 @@ class FileLock:
 
     Examples
     --------
-    >>> with FileLock(Path("runs/base-1/.lock")).acquire(wait=0):
-    ...     FileLock(Path("runs/base-1/.lock")).held()
+    >>> with FileLock(Path("base-1.lock")).acquire(wait=0):
+    ...     FileLock(Path("base-1.lock")).held()
     True
     """
 
