@@ -170,7 +170,7 @@ def _refuse_merged(folder: Path, names: list[str]) -> None:
         shown = ", ".join(map(repr, merged[:6]))
         raise DataError(
             f"{folder.parent.parent}: this file system keeps no folders of their own for the classes {shown}; "
-            "choose a folder on one that tells upper from lower case, or rename the classes"
+            "choose a folder on one that keeps upper and lower case apart, or rename the classes"
         )
 
 

@@ -1,7 +1,7 @@
 """What is white in images of more than 8 bits, found over a whole dataset.
 
 A 12-bit camera stores its 4,096 levels in 16-bit files: read on the scale of 16 bits they would be nearly black. The
-range is found over all images and not for each: how bright one is beside another is information.
+range is found over all images and not for each: relative brightness is information.
 """
 
 from collections.abc import Collection

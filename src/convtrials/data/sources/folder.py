@@ -61,7 +61,7 @@ class FolderSource(ImageFiles):
     tree : FileTree or Path
         The outermost folder, on disk or in an archive.
     known : tuple of str
-        Names that are classes, where somebody says so or another source has them.
+        Names that are classes, as given or as another source has them.
     labels_from_names : str or None
         A regular expression whose group 1, found in the path, names the class; folders then mean nothing but splits.
     """

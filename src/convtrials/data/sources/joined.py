@@ -196,7 +196,7 @@ class JoinedSource:
     def _listed(self, code: int, classes: tuple[str, ...]) -> Listing:
         source = self.sources[code]
         if isinstance(source, FolderSource) and classes:
-            source.known = classes  # one class is enough for a test, and tells which folders are classes
+            source.known = classes  # one class is enough for a test, and says which folders are classes
         listing = source.scan()
         if listing.split is not None:
             raise DataError(
