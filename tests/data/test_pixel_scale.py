@@ -77,8 +77,12 @@ def test_few_bits_of_8_bit_files_when_asked(tmp_path: Path) -> None:
     # Masks of 0 and 1, saved as they are.
     masks = {f"{'ab'[n % 2]}/{n}": (np.eye(8, dtype=np.uint8) + n % 2).clip(0, 1) for n in range(8)}
     folder = folder_of(tmp_path / "d", masks)
-    assert load_dataset(folder).images.max() == 1
-    assert set(np.unique(load_dataset(folder, bits=1).images)) == {0, 255}
+    dark = load_dataset(folder)
+    assert dark.images.max() == 1
+    assert any("the brightest pixel of all is 1 of 255" in note for note in dark.notes)
+    masks_seen = load_dataset(folder, bits=1)
+    assert set(np.unique(masks_seen.images)) == {0, 255}
+    assert masks_seen.notes == ()
 
 
 @pytest.mark.parametrize(("top", "white"), [(1.0, 1), (0.3, 1), (255.0, 255), (40.0, 255)])

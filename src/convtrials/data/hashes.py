@@ -24,11 +24,12 @@ _NATIVE = Frame()
 
 @dataclass(frozen=True)
 class Content:
-    """Fingerprint of the data, and pixel statistics of the training split on the scale 0 to 1."""
+    """Fingerprint of the data, pixel statistics of the training split on the scale 0 to 1, and the brightest pixel."""
 
     digest: str
     mean: list[float]
     std: list[float]
+    brightest: int
 
 
 def content_fingerprint(
@@ -60,9 +61,11 @@ def content_fingerprint(
     digest = blake2b(json.dumps([shape, names]).encode(), digest_size=16)
     step = max(1, _PIECE_BYTES // max(1, int(np.prod(shape[1:]))))
     total, squares, pixels = np.zeros(shape[3], np.uint64), np.zeros(shape[3], np.uint64), 0
+    brightest = 0
     for first in range(0, shape[0], step):
         piece = rows.read(np.arange(first, min(first + step, shape[0])))
         digest.update(piece.data)
+        brightest = max(brightest, int(piece.max(initial=0)))
         values = piece[split[first : first + step] == 0].reshape(-1, shape[3])
         total += values.sum(0, dtype=np.uint64)
         squares += np.square(values, dtype=np.uint16).sum(0, dtype=np.uint64)
@@ -71,7 +74,7 @@ def content_fingerprint(
         if array is not None:
             digest.update(np.ascontiguousarray(array).data)
     mean, std = _moments(total, squares, pixels)
-    return Content(digest.hexdigest(), mean, std)
+    return Content(digest.hexdigest(), mean, std, brightest)
 
 
 def _moments(

@@ -37,6 +37,9 @@ from convtrials.data.sources.frame import Frame, PixelScale
 from convtrials.data.split import SPLITS
 from convtrials.data.store import FORMAT, building_folder, publish
 
+#: Images that all end below this are probably of fewer than 8 bits.
+_BRIGHT = 64
+
 
 @dataclass(frozen=True)
 class BlockDecoder:
@@ -148,6 +151,15 @@ def _reserve(file: Path, shape: tuple[int, ...]) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(file))
 
 
+def _darkness(brightest: int) -> list[str]:
+    """Note images of which none is bright: masks of 0 and 1, or 16 levels of grey stored as they are."""
+    if not 0 < brightest < _BRIGHT:
+        return []
+    return [
+        f"the brightest pixel of all is {brightest} of 255: --bits says so where fewer than 8 bits are used"
+    ]
+
+
 def _leave_out(rows: NDArray[np.int64], bad: Sequence[BadImage], file: Path) -> NDArray[np.int64]:
     keep = np.flatnonzero(~np.isin(rows, [item.index for item in bad]))
     if not len(keep):
@@ -214,8 +226,9 @@ def _write_rest(
         manifest["source_images"] = at_source
     if listing.split is not None and (drawn := drawn_splits(listing, rows, split)):
         manifest["drawn_splits"] = list(drawn)
-    if listing.notes:  # absent from older packs, which keep their keys
-        manifest["notes"] = list(listing.notes)
+    notes = [*listing.notes, *_darkness(content.brightest)]
+    if notes:  # absent from older packs, which keep their keys
+        manifest["notes"] = notes
     manifest["key"] = pack_key(manifest, paths)
     with contextlib.suppress(OSError):
         flush(folder / "images.npy")
