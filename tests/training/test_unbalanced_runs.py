@@ -88,7 +88,7 @@ def test_each_of_them_changes_what_is_learned(train_small: Any, unbalanced: Call
 
 
 def test_a_step_follows_the_weighted_mean(unbalanced: Callable[..., Dataset]) -> None:
-    """One step of SGD from the loop is that of torch's own weighted cross-entropy, times the images' weights."""
+    """One step of SGD from the loop is that of cross-entropy times the weights of images and of their classes."""
     dataset = unbalanced(weighted=True)
     changes = {**SGD, "class_weights": "balanced", "epochs": 1e-6, "batch_size": 64, "label_smoothing": 0.1}
     recipe = Recipe(**{**SMALL, **changes})
@@ -108,9 +108,9 @@ def test_a_step_follows_the_weighted_mean(unbalanced: Callable[..., Dataset]) ->
     of_class = torch.tensor(counts.sum() / (4 * counts), dtype=torch.float32)
     own = torch.from_numpy(dataset.weights[dataset.indices("train")][where])
     losses = torch.nn.functional.cross_entropy(
-        same.train()(images), labels, weight=of_class, reduction="none", label_smoothing=0.1
+        same.train()(images), labels, reduction="none", label_smoothing=0.1
     )
-    loss = (own * losses).sum() / (own * of_class[labels]).sum()
+    loss = (own * of_class[labels] * losses).sum() / (own * of_class[labels]).sum()
     loss.backward()
     for mine, theirs in zip(network.parameters(), same.parameters(), strict=True):
         torch.testing.assert_close(mine, theirs - 0.05 * theirs.grad, rtol=1e-4, atol=1e-6)
