@@ -112,7 +112,7 @@ def count_entries(place: str) -> tuple[int, list[str]]:
         with os.scandir(place) as found:
             for entry in found:
                 count += 1
-                if entry.is_dir() and entry.name[0] != "." and entry.name not in CLUTTER:
+                if entry.is_dir() and not is_clutter(entry.name):
                     folders.append(entry.name)
     except OSError as error:
         raise DataError(f"{place}: {error.strerror}") from error

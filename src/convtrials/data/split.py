@@ -13,6 +13,8 @@ SplitName = Literal["train", "val", "test"]
 
 #: The order gives the codes in ``Dataset.split``: 0 train, 1 val, 2 test.
 SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
+#: Words for splits in names of arrays and files, and in values of tables, with their codes.
+SPLIT_WORDS = {"train": 0, "val": 1, "valid": 1, "validation": 1, "test": 2}
 #: Train, validation and test shares unless others are given.
 DEFAULT_RATIOS = (0.7, 0.15, 0.15)
 

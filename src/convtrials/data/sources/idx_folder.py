@@ -14,12 +14,13 @@ from convtrials.data.sources.base import BadImage, Listing
 from convtrials.data.sources.frame import Frame
 from convtrials.data.sources.idx import MAX_LABELS, idx_rows, read_idx
 from convtrials.data.sources.images import fit_images, refuse_huge
+from convtrials.data.split import SPLIT_WORDS, SPLITS
 
 _PART = re.compile(
     r"(?P<stem>.*?)(?:^|[-_.])?(?P<part>train|val|valid|validation|test|t10k)[-_](?P<kind>images|labels)"
     r"[-_.]idx[13][-_.]ubyte(?P<gz>\.gz)?"
 )
-_CODES = {"train": 0, "val": 1, "valid": 1, "validation": 1, "test": 2, "t10k": 2}
+_CODES = {**SPLIT_WORDS, "t10k": 2}
 
 
 #: A larger mapping file is none.
@@ -133,7 +134,7 @@ class IdxSource:
                     f"{self.folder}: holds two sets, {found[key].name} and {path.name}; keep one per folder"
                 )
             found.setdefault(key, path)
-        for code, part in enumerate(("train", "val", "test")):
+        for code, part in enumerate(SPLITS):
             kinds = {kind for own, kind in found if own == code}
             if kinds and kinds != {"images", "labels"}:
                 raise DataError(

@@ -33,16 +33,16 @@ from convtrials.data.sources.base import BadImage, Listing
 from convtrials.data.sources.extent import Extent
 from convtrials.data.sources.frame import Frame
 from convtrials.data.sources.images import fit_images
+from convtrials.data.split import SPLIT_WORDS, SPLITS
 
 IMAGE_NAMES = ("images", "image", "x", "data", "imgs", "features")
 LABEL_NAMES = ("labels", "label", "y", "targets", "target")
 GROUP_NAMES = ("groups", "group", "writers", "writer")
 CLASS_NAMES = ("class_names", "classes", "label_names", "names", "categories")
-_PARTS = {"train": 0, "val": 1, "valid": 1, "validation": 1, "test": 2}
 _FILE_NAME = re.compile(
-    rf"(?:^|[-_.])(?P<part>{'|'.join(_PARTS)})[-_.](?P<kind>{'|'.join((*IMAGE_NAMES, *LABEL_NAMES, *GROUP_NAMES))})$"
+    rf"(?:^|[-_.])(?P<part>{'|'.join(SPLIT_WORDS)})[-_.]"
+    rf"(?P<kind>{'|'.join((*IMAGE_NAMES, *LABEL_NAMES, *GROUP_NAMES))})$"
 )
-_PART_NAMES = ("train", "val", "test")
 _HELP = (
     "expected: images and labels, or x_train and y_train with x_test and y_test (x_val and y_val too, if you have "
     "them); optional class_names, groups"
@@ -198,9 +198,7 @@ class ArraySource:
         for code, kinds in parts.items():
             for kind in ("images", "labels"):
                 if kind not in kinds:
-                    raise DataError(
-                        f"{self.path}: no {kind} for {_PART_NAMES[code]}; it holds {shown}; {_HELP}"
-                    )
+                    raise DataError(f"{self.path}: no {kind} for {SPLITS[code]}; it holds {shown}; {_HELP}")
         if 0 not in parts:
             raise DataError(f"{self.path}: no images and labels found; it holds {shown}; {_HELP}")
         return parts
@@ -252,7 +250,7 @@ def _part_of(member: str, word: str) -> int | None:
     """Code of the split that a member's name says; -1 for the whole, None where the word does not fit."""
     if member == word:
         return -1
-    for part, code in _PARTS.items():
+    for part, code in SPLIT_WORDS.items():
         if member in (f"{word}_{part}", f"{part}_{word}", f"{word}{part}", f"{part}{word}"):
             return code
     return None

@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convtrials.core.errors import DataError
-from convtrials.data.split import UNASSIGNED
+from convtrials.data.split import SPLIT_WORDS, UNASSIGNED
 
 #: Texts that stand for no label.
 _MISSING = frozenset({"", "nan", "NaN", "NULL", "null", "<NA>"})
 _SPLITS = {
-    "train": 0, "training": 0, "tr": 0, "val": 1, "valid": 1, "validation": 1, "dev": 1, "test": 2, "testing": 2,
+    **SPLIT_WORDS, "training": 0, "tr": 0, "dev": 1, "testing": 2,
     # FER2013
     "publictest": 1, "privatetest": 2,
 }  # fmt: skip
